@@ -1,0 +1,66 @@
+"""The tree of refusals. Each has a code for programs and one sentence for people; nothing of ours is imported here.
+
+`controlplane/answers.py` is the one place that renders them for the web.
+"""
+
+from __future__ import annotations
+
+
+class IsthmusError(Exception):
+    """Base of every error with a meaning. `message` is one sentence that says what to do."""
+
+    code = "error"
+    status = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class BadRequest(IsthmusError):
+    """The request itself is malformed: not JSON, not a pod, a UID that is no UUID."""
+
+    code = "bad_request"
+    status = 400
+
+
+class Unauthenticated(IsthmusError):
+    """No credential, or one that is wrong, expired or revoked."""
+
+    code = "unauthenticated"
+    status = 401
+
+
+class Forbidden(IsthmusError):
+    """A good credential that does not reach this far."""
+
+    code = "forbidden"
+    status = 403
+
+
+class NotFound(IsthmusError):
+    """There is no such thing, or none that this caller may see."""
+
+    code = "not_found"
+    status = 404
+
+
+class TooLarge(IsthmusError):
+    """The body is larger than the configured limit."""
+
+    code = "too_large"
+    status = 413
+
+
+class Refused(IsthmusError):
+    """A well-formed pod that can never run here."""
+
+    code = "refused"
+    status = 422
+
+
+class Unavailable(IsthmusError):
+    """A part of ours (the database, usually) does not answer now."""
+
+    code = "unavailable"
+    status = 503
