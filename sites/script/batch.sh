@@ -1,0 +1,182 @@
+# From here on the script is the same for every pod. What it writes: docs/attempt-folder.md.
+# Needs bash 4.4 (wait -n, mapfile -d), coreutils, util-linux (setsid), and perl or python3 for the launcher.
+
+say() { printf 'isthmus: %s\n' "$*" >&2; }
+
+give_up() {  # <exit code> <sentence>: nothing has been started, and nothing will be
+    say "$2"
+    exit "$1"
+}
+
+write_whole() {  # <file> <line>: appears complete or not at all
+    printf '%s\n' "$2" > "$1.part" && mv -f -- "$1.part" "$1"
+}
+
+look_at_clock() { printf -v now '%(%s)T' -1; }
+
+# --- the folder and its owner -----------------------------------------------------------------------------------------
+
+own_the_folder() {
+    local owner=
+    # ln, not a redirection: a crash between creating and writing would leave a claim that nobody could ever match.
+    write_whole "$folder/claim.$native" "$native" || give_up 125 "The folder $folder cannot be written: is the disk full?"
+    ln -- "$folder/claim.$native" "$folder/claim" 2> /dev/null
+    rm -f -- "$folder/claim.$native"
+    read -r owner < "$folder/claim"
+    # 0, because the outcome is the owner's to tell: this batch job has none.
+    [[ $owner == "$native" ]] || give_up 0 "Batch job $owner runs this pod already; $native has nothing to do."
+}
+
+# --- one container ----------------------------------------------------------------------------------------------------
+
+find_launcher() {
+    local program
+    if program=$(type -P perl); then
+        launcher=("$program" "$folder/launch.pl")
+    elif program=$(type -P python3); then
+        launcher=("$program" -I "$folder/launch.py")
+    fi
+}
+
+keep_gpus() {  # the scheduler's choice of devices is all that a container sees of the batch job's environment
+    local variable
+    ((gpus)) || return 0
+    for variable in CUDA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES ZE_AFFINITY_MASK; do
+        [[ -z ${!variable:-} ]] || device_variables+=("$variable=${!variable}")
+    done
+}
+
+refuse() {  # <exit code> <word> <sentence>: ends this container; runs in the container's own process
+    printf '%s\n' "$3" >&2
+    write_whole "$run/$name.reason" "$2 $3"
+    exit "$1"
+}
+
+prepare() {  # in the container's own process: read what the pod says of it, then let the runtime start it
+    name=$1
+    local described=$folder/containers/$name
+    ((${#launcher[@]})) || refuse 125 LauncherMissing "This site's nodes have neither perl nor python3, one of which starts containers."
+    mapfile -d '' -t argv < "$described/argv"
+    IFS= read -r -d '' image < "$described/image"
+    IFS= read -r -d '' workdir < "$described/workdir"
+    scratch=$folder/scratch/$restart/$name
+    mkdir -p -- "$scratch/home" "$scratch/tmp" || refuse 125 FolderNotWritable "The folder $scratch cannot be made: is the disk full?"
+    run_container "$described"
+}
+
+start() {  # <container>
+    : > "$run/$1.log"
+    look_at_clock
+    # Appended to, so that a container that truncates its own output leaves no hole in it.
+    prepare "$1" >> "$run/$1.log" 2>&1 < /dev/null &
+    pids[$1]=$!
+    write_whole "$run/$1.started" "$now" && announce "$1" started -
+}
+
+record_end() {  # <container> <exit code>
+    codes[$1]=$2
+    # What it left behind in its session ends with it, as in Kubernetes.
+    kill -s KILL -- "-${pids[$1]}" 2> /dev/null
+    sample "$1"
+    write_whole "$run/$1.ended" "$now $2" && announce "$1" ended "$2"
+}
+
+announce() {  # <container> started|ended <exit code, or ->
+    : > "$events/$key.$restart.$1.$2.$now.$3"
+}
+
+sample() {  # <container>: a line in its index when the log has grown
+    local size
+    look_at_clock
+    size=$(stat -c %s -- "$run/$1.log") || return 0
+    [[ $size == "${sizes[$1]:-0}" ]] && return 0
+    sizes[$1]=$size
+    printf '%s\n' "$now $size" >> "$run/$1.index"
+}
+
+# --- several containers -----------------------------------------------------------------------------------------------
+
+run_together() {  # <container>...: start all, return when all have ended
+    local name tick
+    for name; do
+        [[ $stopping ]] || start "$name"
+    done
+    # One loop does all the watching; the tick bounds how late it sees anything, whatever signal it has missed.
+    sleep 1 & tick=$!
+    while record_ended "$@"; do
+        wait -n
+        forward_stop "$@"
+        kill -0 "$tick" 2> /dev/null && continue
+        for name; do is_running "$name" && sample "$name"; done
+        sleep 1 & tick=$!
+    done
+    kill "$tick" 2> /dev/null
+}
+
+is_running() { [[ ${pids[$1]:-} && -z ${codes[$1]:-} ]]; }
+
+record_ended() {  # <container>...: false when none runs any longer
+    local name code left=1
+    for name; do
+        is_running "$name" || continue
+        if kill -0 "${pids[$name]}" 2> /dev/null; then
+            left=0
+        else
+            wait "${pids[$name]}"
+            code=$?
+            record_end "$name" "$code"
+        fi
+    done
+    return "$left"
+}
+
+forward_stop() {  # <container>...: TERM once, KILL when the grace is over
+    [[ $stopping ]] || return 0
+    look_at_clock
+    if [[ -z $kill_at ]]; then
+        kill_at=$((now + grace))
+        signal_all TERM "$@"
+    elif ((now >= kill_at)); then
+        signal_all KILL "$@"
+    fi
+}
+
+signal_all() {  # <signal> <container>...
+    local name signal=$1
+    shift
+    for name; do
+        is_running "$name" || continue
+        # Until it has made its session, there is no group to send to.
+        kill -s "$signal" -- "-${pids[$name]}" 2> /dev/null || kill -s "$signal" "${pids[$name]}" 2> /dev/null
+    done
+}
+
+run_pod() {  # exit code: the first container's that is not 0, in the pod's order
+    local name
+    for name in ${init_containers[@]+"${init_containers[@]}"}; do
+        run_together "$name"
+        [[ ${codes[$name]:-143} == 0 ]] || return "${codes[$name]:-143}"
+    done
+    run_together ${containers[@]+"${containers[@]}"}
+    for name in ${containers[@]+"${containers[@]}"}; do
+        [[ ${codes[$name]:-143} == 0 ]] || return "${codes[$name]:-143}"
+    done
+}
+
+# --- the batch job ----------------------------------------------------------------------------------------------------
+
+native=${SLURM_JOB_ID:-${ISTHMUS_NATIVE_ID:-}}
+restart=${SLURM_RESTART_COUNT:-0}
+run=$folder/run/$restart
+stopping= kill_at= now=
+launcher=() device_variables=()
+declare -A pids=() codes=() sizes=()
+
+[[ $native ]] || give_up 125 "Neither SLURM_JOB_ID nor ISTHMUS_NATIVE_ID says which batch job this is."
+cd -- "$folder" || give_up 125 "The folder $folder is not there."
+own_the_folder
+mkdir -p -- "$run" || give_up 125 "The folder $run cannot be made: is the disk full?"
+trap 'stopping=1' TERM INT
+find_launcher
+keep_gpus
+run_pod

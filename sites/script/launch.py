@@ -1,0 +1,47 @@
+"""Does what launch.pl does, where there is no perl: launch.py REASON WORKDIR ENVIRONMENT PREFIX COMMAND ARGUMENT..."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+
+def refuse(reason: bytes, code: int, word: str, sentence: str) -> NoReturn:
+    """End with `code`, the sentence on stderr and in the file `reason`."""
+    sys.stderr.buffer.write(os.fsencode(f"{sentence}\n"))
+    Path(os.fsdecode(reason)).write_bytes(os.fsencode(f"{word} {sentence}\n"))
+    sys.exit(code)
+
+
+def main(reason: bytes, workdir: bytes, environment: bytes, prefix: bytes, *command: bytes) -> NoReturn:
+    variables = dict(os.environb)
+    # Python sets this one itself where it finds no locale.
+    variables.pop(b"LC_CTYPE", None)
+    for pair in Path(os.fsdecode(environment)).read_bytes().split(b"\0")[:-1]:
+        name, _, value = pair.partition(b"=")
+        variables[prefix + name] = value
+    try:
+        os.chdir(workdir)
+    except OSError as error:
+        refuse(
+            reason,
+            128,
+            "WorkingDirMissing",
+            f"The working directory {os.fsdecode(workdir)} cannot be entered: {error.strerror}.",
+        )
+    os.umask(0o022)
+    # Ignored by background processes of a shell (the first two) or by Python: the container would ignore them too.
+    for ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(ignored, signal.SIG_DFL)
+    try:
+        os.execvpe(command[0], command, variables)  # noqa: S606 - becoming the command is all this file is for
+    except OSError as error:
+        code = 127 if isinstance(error, FileNotFoundError) else 126
+        refuse(reason, code, "CommandNotRun", f"The command {os.fsdecode(command[0])} cannot be run: {error.strerror}.")
+
+
+if __name__ == "__main__":
+    main(*map(os.fsencode, sys.argv[1:]))
