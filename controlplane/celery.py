@@ -1,0 +1,44 @@
+"""Celery: hints to workers, and every periodic task on one screen.
+
+The rows are the queue (docs/design.md), so nothing here is precious: messages are acknowledged early, expire, and have
+no results. Threads, since all a worker does is wait for sites and PostgreSQL; every call carries its own time-out.
+"""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from celery.signals import setup_logging
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
+
+app = Celery("isthmus")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(
+    task_ignore_result=True,
+    task_acks_late=False,
+    task_serializer="json",
+    accept_content=["json"],
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "socket_keepalive": True},
+    beat_schedule_filename=None,
+)
+app.conf.beat_schedule = {
+    "tick": {"task": "jobs.tick", "schedule": 1.0, "options": {"expires": 2}},
+    "reclaim orphans": {"task": "jobs.reclaim_orphans", "schedule": 60.0, "options": {"expires": 60}},
+    "place held": {"task": "jobs.place_held", "schedule": 5.0, "options": {"expires": 5}},
+    "forget the old": {"task": "jobs.forget_the_old", "schedule": 3600.0, "options": {"expires": 3600}},
+}
+app.autodiscover_tasks(["jobs"])
+
+
+@setup_logging.connect
+def _log_as_configured(**_: object) -> None:
+    """Keep Celery from installing log handlers of its own: Django's configuration stands."""
+    from controlplane import logs
+
+    logs.configure(settings.LOGGING)

@@ -1,0 +1,53 @@
+"""Every request gets an id, one log line and its place in the metrics."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import structlog
+
+from controlplane import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpRequest, HttpResponse
+
+logger = logging.getLogger(__name__)
+
+
+class RequestMiddleware:
+    """Binds the request's id (ours, or the one a proxy sent) and the kubelet's session name to the logs."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request_id = _sent_id(request) or uuid.uuid4().hex
+        began = time.monotonic()
+        with structlog.contextvars.bound_contextvars(
+            request=request_id, session=request.headers.get("InterLink-Http-Session", "")[:100]
+        ):
+            response = self.get_response(request)
+            took = time.monotonic() - began
+            route = request.resolver_match.route if request.resolver_match else "unknown"
+            metrics.request_done(method=request.method or "", route=route, status=response.status_code, seconds=took)
+            logger.info(
+                "request",
+                extra={
+                    "method": request.method,
+                    "route": route,
+                    "status": response.status_code,
+                    "took": round(took, 4),
+                },
+            )
+        response["X-Request-Id"] = request_id
+        return response
+
+
+def _sent_id(request: HttpRequest) -> str:
+    sent = request.headers.get("X-Request-Id", "")
+    return sent if len(sent) <= 64 and sent.replace("-", "").isalnum() else ""

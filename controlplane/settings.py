@@ -1,0 +1,145 @@
+"""Every setting, read from the environment. docs/settings.md lists them; a test keeps the two the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from controlplane.environment import database, flag, items, number, seconds, text
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- the service
+DEBUG = flag("ISTHMUS_DEBUG", default=False)
+SECRET_KEY = text("ISTHMUS_SECRET_KEY")
+ALLOWED_HOSTS = items("ISTHMUS_ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = items("ISTHMUS_TRUSTED_ORIGINS", default="")
+SECURE_COOKIES = flag("ISTHMUS_SECURE_COOKIES", default=True)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SESSION_COOKIE_AGE = seconds("ISTHMUS_SESSION_AGE", default=8 * 3600)
+LOG_LEVEL = text("ISTHMUS_LOG_LEVEL", default="INFO")
+LOG_FORMAT = text("ISTHMUS_LOG_FORMAT", default="json")
+
+# --- stores
+DATABASES = {"default": database(pool_max=number("ISTHMUS_DATABASE_POOL", default=16))}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+REDIS_URL = text("REDIS_URL")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        # Redis is a convenience: a dead one costs a request this much and no more.
+        "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
+    }
+}
+ENCRYPTION_KEYS = items("ISTHMUS_ENCRYPTION_KEYS", secret=True)
+LOG_ARCHIVE = text("ISTHMUS_LOG_ARCHIVE", default=str(BASE_DIR / "var" / "logs"))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": LOG_ARCHIVE}},
+    "logs": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": LOG_ARCHIVE, "file_permissions_mode": 0o600, "directory_permissions_mode": 0o700},
+    },
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+
+# --- Django
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "controlplane.tenants",
+    "controlplane.auth",
+    "sites",
+    "jobs",
+]
+MIDDLEWARE = [
+    "controlplane.requests.RequestMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "controlplane.urls"
+WSGI_APPLICATION = "controlplane.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+AUTH_USER_MODEL = "tenants.Person"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = text("ISTHMUS_STATIC_ROOT", default=str(BASE_DIR / "static"))
+APPEND_SLASH = False  # the wire's paths have none, and a redirect would lose a kubelet's pod
+# The wire limits its own bodies after authentication (INTERLINK_MAX_BODY); this one guards the admin's forms.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+LOGGING_CONFIG = "controlplane.logs.configure"
+LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["controlplane.auth.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "controlplane.answers.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+
+# --- workers
+CELERY_BROKER_URL = REDIS_URL
+WORKER_DRAIN = seconds("ISTHMUS_WORKER_DRAIN", default=30)
+
+# --- the interLink wire
+INTERLINK_MAX_BODY = number("ISTHMUS_INTERLINK_MAX_BODY", default=16 * 1024 * 1024)
+INTERLINK_RETRY_FOR = seconds("ISTHMUS_INTERLINK_RETRY_FOR", default=100)
+INTERLINK_PING_MEMORY = seconds("ISTHMUS_INTERLINK_PING_MEMORY", default=300)
+TOKEN_MEMORY = seconds("ISTHMUS_TOKEN_MEMORY", default=5)
+WEB_THREADS = number("ISTHMUS_WEB_THREADS", default=32)
+STATUS_POOL = number("ISTHMUS_STATUS_POOL", default=4)
+NODE_PODS = number("ISTHMUS_NODE_PODS", default=1000)
+
+# --- submitting, polling, cancelling
+BATCH_JOBS = number("ISTHMUS_BATCH_JOBS", default=200)
+BATCH_BYTES = number("ISTHMUS_BATCH_BYTES", default=32 * 1024 * 1024)
+RETRY_FIRST = seconds("ISTHMUS_RETRY_FIRST", default=2)
+RETRY_LONGEST = seconds("ISTHMUS_RETRY_LONGEST", default=300)
+SUBMIT_RECOVER_AFTER = seconds("ISTHMUS_SUBMIT_RECOVER_AFTER", default=150)
+JOB_LOST_AFTER = seconds("ISTHMUS_JOB_LOST_AFTER", default=3600)
+ORPHAN_AFTER = seconds("ISTHMUS_ORPHAN_AFTER", default=3600)
+POLLED_FLUSH = seconds("ISTHMUS_POLLED_FLUSH", default=30)
+CAPACITY_EVERY = seconds("ISTHMUS_CAPACITY_EVERY", default=60)
+
+# --- logs
+LOG_FOLLOW_IDLE = seconds("ISTHMUS_LOG_FOLLOW_IDLE", default=3600)
+LOG_FOLLOWS_PER_TENANT = number("ISTHMUS_LOG_FOLLOWS_PER_TENANT", default=8)
+LOG_ARCHIVE_BYTES = number("ISTHMUS_LOG_ARCHIVE_BYTES", default=10 * 1024 * 1024)
+
+# --- kept how long
+KEEP_JOBS = seconds("ISTHMUS_KEEP_JOBS", default=90 * 86400)
+KEEP_LOGS = seconds("ISTHMUS_KEEP_LOGS", default=30 * 86400)
+KEEP_TOMBSTONES = seconds("ISTHMUS_KEEP_TOMBSTONES", default=7 * 86400)
+KEEP_USAGE = seconds("ISTHMUS_KEEP_USAGE", default=5 * 365 * 86400)
+KEEP_FOLDERS = seconds("ISTHMUS_KEEP_FOLDERS", default=86400)

@@ -1,0 +1,10 @@
+"""Every door but /status, which `controlplane/wsgi.py` serves before Django."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+]

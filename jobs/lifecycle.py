@@ -1,0 +1,168 @@
+"""The one writer of a job's state, and of everything that must change with it in the same transaction.
+
+Many jobs at once, always: claims, submissions and polls come in hundreds. Losing a race is normal: a job that somebody
+else moved meanwhile, or whose attempt is no longer the one meant, is left alone and not in the answer.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from django.db import connection, transaction
+
+from jobs import accounting, rendering
+from jobs.models import Job, Transition, UsageRecord
+from jobs.states import ENDS, State, may_move
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sites.workload import Report
+
+logger = logging.getLogger(__name__)
+
+#: What a move may write beside the state. The other columns have one writer each, elsewhere.
+WRITABLE = frozenset(
+    {
+        "site_id", "reason", "message", "observed", "exit_code", "attempt", "attempt_key", "folder", "account",
+        "native_id", "submitted_at", "started_at", "ended_at", "cancel_requested_at", "cancel_reason", "deleted_at",
+        "missing_since", "tries", "next_submit_at", "next_find_at", "next_cancel_at", "next_archive_at",
+        "next_clean_at",
+    }
+)  # fmt: skip
+_STORED = (*sorted(WRITABLE), "state", "status_first", "status_exact")
+
+
+@dataclass(frozen=True)
+class Move:
+    """One wished change of one job.
+
+    to: the new state; None leaves it and changes only what is said of the job. attempt: the attempt this news is about;
+    it applies to no other. changes: columns of WRITABLE. report: the site's news behind it, for usage at an end.
+    """
+
+    job_id: int
+    attempt: int
+    to: State | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    report: Report | None = None
+
+    def __post_init__(self) -> None:
+        if strangers := self.changes.keys() - WRITABLE:
+            raise ValueError(f"a move may not write {sorted(strangers)}")
+
+
+def create(job: Job) -> None:
+    """Insert a new job with its texts and the first line of its history. The caller owns the transaction."""
+    _render(job)
+    job.save(force_insert=True)
+    Transition.objects.create(
+        job=job, at=job.created_at, new=job.state, attempt=job.attempt, reason=job.reason, message=job.message
+    )
+
+
+def move(moves: Iterable[Move], *, now: datetime) -> list[Job]:
+    """Apply what still applies, each job with its history, usage and texts in one transaction; answer those jobs.
+
+    Three statements, and one each for histories and usage, whatever the number of jobs. An illegal move is logged and
+    left out: it must not stop the others.
+    """
+    wished = {move.job_id: move for move in moves}
+    if not wished:
+        return []
+    with transaction.atomic():
+        # Always in the order of ids, so that two workers that overlap never wait for each other in a circle.
+        rows = Job.objects.select_for_update().defer("request").filter(pk__in=wished).order_by("pk")
+        moved: list[Job] = []
+        history: list[Transition] = []
+        usage: list[UsageRecord] = []
+        for job in rows:
+            wish = wished[job.pk]
+            old = State(job.state)
+            if not _applies(job, old, wish):
+                continue
+            _change(job, wish, now=now)
+            moved.append(job)
+            if wish.to is not None:
+                history.append(_line(job, old, now=now))
+            if wish.to in ENDS and (record := accounting.usage(job, wish.report, now=now)):
+                usage.append(record)
+        _store(moved)
+        Transition.objects.bulk_create(history)
+        UsageRecord.objects.bulk_create(usage, ignore_conflicts=True)
+    return moved
+
+
+def _applies(job: Job, old: State, wish: Move) -> bool:
+    if job.attempt != wish.attempt:
+        return False
+    if wish.to is None:
+        return old not in ENDS or job.reason == "Lost"
+    if wish.to == old:
+        return False
+    if not may_move(old, wish.to):
+        if old not in ENDS:
+            logger.error("illegal move", extra={"job": job.pk, "old": old, "new": wish.to})
+        return False
+    return True
+
+
+def _change(job: Job, wish: Move, *, now: datetime) -> None:
+    for name, value in wish.changes.items():
+        setattr(job, name, value)
+    if wish.to is not None:
+        job.state = wish.to
+    if wish.to in ENDS:
+        job.ended_at = job.ended_at or now
+        job.next_submit_at = job.next_find_at = job.next_cancel_at = None
+        if job.attempt_key:
+            job.next_archive_at = now
+    _render(job)
+
+
+def _render(job: Job) -> None:
+    texts = rendering.render(job)
+    job.status_first, job.status_exact = texts.first, texts.exact
+
+
+def _line(job: Job, old: State, *, now: datetime) -> Transition:
+    return Transition(
+        job=job,
+        at=now,
+        old=old,
+        new=job.state,
+        attempt=job.attempt,
+        native_id=job.native_id,
+        reason=job.reason,
+        message=job.message,
+    )
+
+
+def _store(jobs: Sequence[Job]) -> None:
+    """Write the changed rows in one statement; at an end, what the pod brought along is erased.
+
+    Not `bulk_update`: its CASE per row and column takes longer than the scheduler takes to accept the jobs.
+    """
+    if not jobs:
+        return
+    rows = [{"id": job.pk, **{name: getattr(job, name) for name in _STORED}} for job in jobs]
+    columns = ", ".join(f"{name} = new.{name}" for name in _STORED)
+    types = ", ".join(f"{name} {_column_type(name)}" for name in _STORED)
+    ends = ", ".join(f"'{end}'" for end in sorted(ENDS))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE jobs_job AS job SET {columns},"  # noqa: S608  (names from this module, values as one parameter)
+            f" request = CASE WHEN new.state IN ({ends}) THEN NULL ELSE job.request END"
+            f" FROM jsonb_to_recordset(%s::jsonb) AS new(id bigint, {types}) WHERE job.id = new.id",
+            [orjson.dumps(rows).decode()],
+        )
+
+
+def _column_type(name: str) -> str:
+    column = Job._meta.get_field(name.removesuffix("_id") if name == "site_id" else name)
+    kind = column.rel_db_type(connection) if column.is_relation else column.db_type(connection)  # type: ignore[union-attr]
+    return str(kind)

@@ -1,0 +1,245 @@
+"""The durable rows of pods. `lifecycle.py` alone writes `state` and what goes with it."""
+
+from __future__ import annotations
+
+import secrets
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from controlplane.tenants.models import Tenant, VirtualNode
+from jobs.states import AT_SITE, ENDS, State
+from sites.models import Site
+from sites.workload import JobRef
+
+_STATES = [state.value for state in State]
+_ENDS = sorted(ENDS)
+_AT_SITE = sorted(AT_SITE)
+_OWNED = sorted({State.PENDING, State.RUNNING})
+
+
+def new_key() -> str:
+    """160 random bits in lower-case hex: a job's or an attempt's name for the outside world."""
+    return secrets.token_hex(20)
+
+
+class Job(models.Model):
+    """One pod.
+
+    request: the sealed body of /create, NULL after the end. containers: [{"name", "image", "init"}] in the pod's order,
+    init containers first. observed: container -> {"started", "ended" (epoch seconds), "code", "restart"}, as far as the
+    site told. status_first and status_exact: the answer to /status, ready to send (contracts: jobs/rendering.py).
+    reason and message say why it waits or how it ended, for people. The `next_*_at` columns are the work that is due.
+    """
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    node = models.ForeignKey(VirtualNode, on_delete=models.PROTECT)
+    site = models.ForeignKey(Site, on_delete=models.PROTECT, null=True, help_text="none until it is placed")
+    key = models.CharField(max_length=40, default=new_key, unique=True, editable=False)
+    pod_uid = models.UUIDField()
+    pod_name = models.CharField(max_length=253)
+    pod_namespace = models.CharField(max_length=253)
+    request = models.BinaryField(null=True, editable=False)
+    containers = models.JSONField(default=list)
+    cpus = models.PositiveIntegerField(default=1)
+    memory = models.PositiveBigIntegerField(default=0)
+    gpus = models.PositiveIntegerField(default=0)
+    time_limit = models.PositiveIntegerField(null=True)
+
+    state = models.CharField(max_length=10, choices=[(state.value, state.value) for state in State])
+    reason = models.CharField(max_length=100, blank=True)
+    message = models.TextField(blank=True)
+    observed = models.JSONField(default=dict)
+    exit_code = models.IntegerField(null=True)
+    status_first = models.TextField()
+    status_exact = models.TextField()
+
+    attempt = models.PositiveIntegerField(default=0)
+    attempt_key = models.CharField(max_length=40, blank=True)
+    folder = models.CharField(max_length=500, blank=True)
+    account = models.CharField(max_length=64, blank=True)
+    native_id = models.CharField(max_length=200, blank=True)
+
+    created_at = models.DateTimeField(default=timezone.now)
+    submitted_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    cancel_requested_at = models.DateTimeField(null=True)
+    cancel_reason = models.CharField(max_length=200, blank=True)
+    deleted_at = models.DateTimeField(null=True, help_text="when its kubelet deleted the pod")
+    missing_since = models.DateTimeField(null=True, help_text="since when an answering site does not know it")
+    polled_minute = models.PositiveBigIntegerField(default=0, help_text="on the node's clock of heard minutes")
+
+    tries = models.PositiveIntegerField(default=0, help_text="silences in a row, for the back-off")
+    next_submit_at = models.DateTimeField(null=True)
+    next_find_at = models.DateTimeField(null=True)
+    next_cancel_at = models.DateTimeField(null=True)
+    next_archive_at = models.DateTimeField(null=True)
+    next_clean_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["node", "pod_uid"], name="one_job_for_a_pod_of_a_node"),
+            models.UniqueConstraint(fields=["attempt_key"], condition=~Q(attempt_key=""), name="attempt_key_is_unique"),
+            models.CheckConstraint(condition=Q(state__in=_STATES), name="state_is_known"),
+            models.CheckConstraint(
+                condition=Q(state__in=_ENDS, ended_at__isnull=False) | (~Q(state__in=_ENDS) & Q(ended_at__isnull=True)),
+                name="an_end_has_a_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=_ENDS) | Q(request__isnull=True), name="an_ended_job_keeps_no_secrets"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=[State.HELD, *_ENDS]) | Q(site__isnull=False), name="only_a_held_job_has_no_site"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=_AT_SITE) | ~Q(attempt_key=""), name="an_attempt_is_on_record_before_any_io"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=_OWNED) | ~Q(native_id=""), name="what_a_site_holds_has_its_name"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=State.QUEUED) | Q(next_submit_at__isnull=False), name="a_queued_job_is_due_some_time"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=State.SUBMITTING) | Q(next_find_at__isnull=False),
+                name="a_submission_is_settled_some_time",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["site", "next_submit_at"], condition=Q(state=State.QUEUED), name="job_due_submit"),
+            models.Index(fields=["site", "next_find_at"], condition=Q(state=State.SUBMITTING), name="job_due_find"),
+            models.Index(fields=["site"], condition=Q(state__in=_OWNED), name="job_owned_by_site"),
+            models.Index(
+                fields=["site", "next_cancel_at"], condition=Q(next_cancel_at__isnull=False), name="job_due_cancel"
+            ),
+            models.Index(
+                fields=["site", "next_archive_at"], condition=Q(next_archive_at__isnull=False), name="job_due_archive"
+            ),
+            models.Index(
+                fields=["site", "next_clean_at"], condition=Q(next_clean_at__isnull=False), name="job_due_clean"
+            ),
+            models.Index(fields=["site"], condition=Q(reason="Lost"), name="job_lost"),
+            models.Index(fields=["node"], condition=~Q(state__in=_ENDS), name="job_alive_of_node"),
+            models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="job_ended"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pod_namespace}/{self.pod_name}"
+
+    @property
+    def is_over(self) -> bool:
+        return State(self.state) in ENDS
+
+    @property
+    def ref(self) -> JobRef:
+        """How a connector finds this job's current attempt."""
+        return JobRef(
+            key=self.attempt_key, native_id=self.native_id, folder=self.folder, account=self.account, pod=str(self)
+        )
+
+
+class Transition(models.Model):
+    """One line of a job's history, written with the move it tells of."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="history")
+    at = models.DateTimeField()
+    old = models.CharField(max_length=10, blank=True)
+    new = models.CharField(max_length=10)
+    attempt = models.PositiveIntegerField()
+    native_id = models.CharField(max_length=200, blank=True)
+    reason = models.CharField(max_length=100, blank=True)
+    message = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.old or '·'} → {self.new}"
+
+
+class UsageRecord(models.Model):
+    """What one finished attempt used, from the site's own figures. Outlives its job.
+
+    estimated: the site gave no times and ours stand in.
+    """
+
+    job = models.ForeignKey(Job, on_delete=models.SET_NULL, null=True)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    node = models.ForeignKey(VirtualNode, on_delete=models.PROTECT)
+    site = models.ForeignKey(Site, on_delete=models.PROTECT)
+    attempt_key = models.CharField(max_length=40, unique=True)
+    native_id = models.CharField(max_length=200)
+    pod = models.CharField(max_length=510)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField()
+    cpus = models.PositiveIntegerField()
+    gpus = models.PositiveIntegerField()
+    nodes = models.PositiveIntegerField()
+    cpu_seconds = models.PositiveBigIntegerField()
+    gpu_seconds = models.PositiveBigIntegerField()
+    outcome = models.CharField(max_length=10)
+    estimated = models.BooleanField(default=False)
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "ended_at"]), models.Index(fields=["site", "ended_at"])]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(started_at__isnull=True) | Q(started_at__lte=F("ended_at")), name="usage_runs_forward"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pod}: {self.cpu_seconds} CPU s"
+
+
+class Tombstone(models.Model):
+    """A pod that was deleted before its create arrived: that create must not start it."""
+
+    node = models.ForeignKey(VirtualNode, on_delete=models.CASCADE)
+    pod_uid = models.UUIDField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["node", "pod_uid"], name="one_tombstone_for_a_pod_of_a_node")]
+
+    def __str__(self) -> str:
+        return str(self.pod_uid)
+
+
+class ArchivedLog(models.Model):
+    """A container's output after its job ended: a gzip file in the `logs` storage.
+
+    size: bytes before compression; skipped: bytes left out before the kept tail, where the log was over the limit.
+    index: the `<epoch seconds> <size>` lines that give each byte its second.
+    """
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="logs")
+    container = models.CharField(max_length=63)
+    path = models.CharField(max_length=200)
+    size = models.PositiveBigIntegerField()
+    skipped = models.PositiveBigIntegerField(default=0)
+    index = models.TextField(blank=True)
+    archived_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["job", "container"], name="one_archive_for_a_container")]
+
+    def __str__(self) -> str:
+        return f"{self.job_id}/{self.container}"
+
+
+class Heartbeat(models.Model):
+    """When a periodic task last ran; /metrics tells its age."""
+
+    name = models.CharField(max_length=50, primary_key=True)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def beat(cls, name: str) -> None:
+        cls.objects.update_or_create(name=name, defaults={"at": timezone.now()})
