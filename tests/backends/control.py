@@ -1,0 +1,190 @@
+"""Find the real systems that `tests/backends/up.sh` started, and make bad days for them: daemons stop and start.
+
+Everything here needs root, as up.sh does: it signals system daemons.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DEFAULT_PLACES = (CHECKOUT / ".backends", Path("/var/lib/isthmus-backends"))
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+@dataclass(frozen=True)
+class Backends:
+    """What up.sh wrote to env.json. `key` and `known_hosts` are files; `user` is the account that jobs run as."""
+
+    folder: Path
+    slurm_conf: str
+    ssh_host: str
+    ssh_port: int
+    key: Path
+    known_hosts: Path
+    images: str
+    user: str
+
+    @property
+    def slurmctld_pid(self) -> Path:
+        return self.folder / "slurm/pid/slurmctld.pid"
+
+    @property
+    def sshd_pid(self) -> Path:
+        return self.folder / "ssh/pid"
+
+
+def find_backends() -> Backends | None:
+    """The backends that are up: in `ISTHMUS_BACKENDS` (or `BACKENDS`), else in one of the default places."""
+    chosen = os.environ.get("ISTHMUS_BACKENDS") or os.environ.get("BACKENDS")
+    for folder in (Path(chosen),) if chosen else DEFAULT_PLACES:
+        if (folder / "env.json").is_file():
+            return _read(folder)
+    return None
+
+
+def _read(folder: Path) -> Backends:
+    told = json.loads((folder / "env.json").read_text())
+    ssh = told["ssh"]
+    return Backends(
+        folder=folder,
+        slurm_conf=told["slurm_conf"],
+        ssh_host=ssh["host"],
+        ssh_port=ssh["port"],
+        key=Path(ssh["key"]),
+        known_hosts=Path(ssh["known_hosts"]),
+        images=told["images"],
+        user=told["user"],
+    )
+
+
+def slurm_answers(backends: Backends) -> bool:
+    return _slurm(backends, "sinfo", "-h").returncode == 0
+
+
+def sshd_answers(backends: Backends) -> bool:
+    try:
+        with socket.create_connection((backends.ssh_host, backends.ssh_port), timeout=5) as connection:
+            return connection.recv(8).startswith(b"SSH-2.0")
+    except OSError:
+        return False
+
+
+def stop_slurmctld(backends: Backends, *, how: signal.Signals = signal.SIGTERM) -> None:
+    """Take the controller away: every Slurm client blocks or fails until it is started again. Jobs go on."""
+    _end(_running(backends.slurmctld_pid, "slurmctld"), how)
+
+
+def start_slurmctld(backends: Backends) -> None:
+    if not _running(backends.slurmctld_pid, "slurmctld"):
+        # -i: a slurmctld killed while it wrote its state shall not refuse to start.
+        _daemon(["slurmctld", "-i"], SLURM_CONF=backends.slurm_conf)
+    _wait_until(lambda: slurm_answers(backends), "slurmctld does not answer")
+
+
+def stop_sshd(backends: Backends) -> None:
+    """Refuse connections and cut those that are open, in the middle of whatever they carry."""
+    listener = _running(backends.sshd_pid, "sshd")
+    sessions = [p for one in listener for p in one.children(recursive=True) if p.name() == "sshd"]
+    _end([*listener, *sessions], signal.SIGKILL)
+
+
+def cut_ssh_sessions(backends: Backends) -> None:
+    """Cut every open connection; new ones are welcome."""
+    listener = _running(backends.sshd_pid, "sshd")
+    _end(
+        [p for one in listener for p in one.children(recursive=True) if p.name() == "sshd"],
+        signal.SIGKILL,
+    )
+
+
+def start_sshd(backends: Backends) -> None:
+    if not _running(backends.sshd_pid, "sshd"):
+        Path("/run/sshd").mkdir(exist_ok=True)
+        _daemon(
+            [
+                "/usr/sbin/sshd",
+                "-f",
+                f"{backends.folder}/ssh/sshd_config",
+                "-E",
+                f"{backends.folder}/ssh/log",
+            ]
+        )
+    _wait_until(lambda: sshd_answers(backends), "sshd does not answer")
+
+
+def batch_jobs(backends: Backends) -> Counter[str]:
+    """How many batch jobs Slurm has ever had of each name, queued, running and finished: the judge of "exactly once".
+
+    Finished ones are read from the job completion file, which outlives Slurm's memory; a job is counted once.
+    """
+    answer = _slurm(backends, "squeue", "-h", "-a", "-t", "all", "-o", "%A %j")
+    answer.check_returncode()
+    queued = answer.stdout.splitlines()
+    finished = (backends.folder / "slurm/log/jobcomp.txt").read_text()
+    seen = {tuple(line.split(maxsplit=1)) for line in queued}
+    seen |= set(re.findall(r"^JobId=(\d+) .*? Name=(\S+) ", finished, re.MULTILINE))
+    return Counter(name for _, name in seen)
+
+
+def _slurm(backends: Backends, *argv: str) -> subprocess.CompletedProcess[str]:
+    """One Slurm client command as root, with a clean environment. Down, it blocks: then it fails after 3 s."""
+    environment = {"PATH": f"{os.environ['PATH']}:{SBIN}", "LC_ALL": "C", "SLURM_CONF": backends.slurm_conf}
+    try:
+        return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=3, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(argv, 124, "", str(error))
+
+
+def _daemon(argv: Sequence[str], **environment: str) -> None:
+    """Run a program that puts itself into the background; a leftover SLURM_* or SSH_* of ours must not reach it."""
+    clean = {"PATH": f"{os.environ['PATH']}:{SBIN}", **environment}
+    null = subprocess.DEVNULL
+    subprocess.run(argv, env=clean, check=True, timeout=30, stdin=null, stdout=null, stderr=null)
+
+
+def _running(pidfile: Path, name: str) -> list[psutil.Process]:
+    """The daemon of this pid file as a list of one, or none: a pid alone proves nothing, the name must agree."""
+    try:
+        process = psutil.Process(int(pidfile.read_text()))
+        return [process] if process.name() == name and process.status() != psutil.STATUS_ZOMBIE else []
+    except (OSError, ValueError, psutil.NoSuchProcess):
+        return []
+
+
+def _end(processes: Sequence[psutil.Process], how: signal.Signals) -> None:
+    for process in processes:
+        if process.is_running():
+            process.send_signal(how)
+    _wait_until(lambda: not any(map(_alive, processes)), "a daemon does not stop")
+
+
+def _alive(process: psutil.Process) -> bool:
+    # Where nobody reaps orphans a dead daemon stays a zombie, which counts as running for psutil.
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _wait_until(true: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(otherwise)
+        time.sleep(0.05)

@@ -1,0 +1,32 @@
+"""Fixtures for the real systems. On a laptop a missing one skips with the reason; in CI it fails, for proof is no option."""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+import pytest
+
+from tests.backends.control import Backends, find_backends, slurm_answers, sshd_answers
+
+START = "start the backends with tests/backends/up.sh (as root)"
+
+
+@pytest.fixture(scope="session")
+def slurm_backend() -> Backends:
+    """A Slurm of four nodes on this host."""
+    backends = find_backends() or unavailable(f"There is no Slurm to test with: {START}.")
+    return backends if slurm_answers(backends) else unavailable(f"Slurm does not answer: {START}.")
+
+
+@pytest.fixture(scope="session")
+def ssh_backend(slurm_backend: Backends) -> Backends:
+    """The same Slurm, reached over SSH as an unprivileged user."""
+    return slurm_backend if sshd_answers(slurm_backend) else unavailable(f"sshd does not answer: {START}.")
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip the test with the reason, or fail it where CI=true."""
+    if os.environ.get("CI", "").lower() in {"1", "true"}:
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,0 +1,25 @@
+# Daemons by pid file. A pid alone proves nothing after a reboot, so the program must agree. Sourced by up.sh and down.sh.
+
+is_running() { # PIDFILE PROGRAM
+  local pid
+  [ -s "$1" ] && pid=$(cat "$1") && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ] || return 1
+  # A zombie has no arguments: where nobody reaps orphans, `kill -0` would call it alive for ever.
+  [ -n "$(tr -d '\0' < "/proc/$pid/cmdline")" ]
+}
+
+stop() { # PIDFILE PROGRAM
+  is_running "$1" "$2" || return 0
+  local pid
+  pid=$(cat "$1")
+  kill "$pid" || return 0
+  for _ in $(seq 100); do is_running "$1" "$2" || return 0; sleep 0.1; done
+  kill -9 "$pid"
+}
+
+wait_until() { # SECONDS WHAT COMMAND...: the sentence WHAT and failure when COMMAND does not come true in time
+  local tries=$(($1 * 10)) what=$2
+  shift 2
+  for _ in $(seq "$tries"); do "$@" && return 0; sleep 0.1; done
+  echo "$what" >&2
+  return 1
+}

@@ -1,0 +1,46 @@
+#!/bin/bash
+# Starts the real systems that tests talk to: Slurm with four nodes, an SSH server, a container image. Loopback only.
+# Running it again is harmless: what runs is left alone. down.sh stops everything.
+#
+# Environment:
+#   BACKENDS        the folder for all of it (default: .backends in this checkout, or, where a checkout is closed to
+#                   other users, /var/lib/isthmus-backends); ISTHMUS_BACKENDS is the same
+#   HPC_USER        the unprivileged account that jobs run as, created if it is missing (hpcuser)
+#   BACKENDS_PORT   the first of ten ports (24810)
+#   DBD=1           with slurmdbd, so that sacct answers (needs slurmdbd and mariadb-server)
+#   MINJOBAGE       seconds for which slurmctld remembers a finished job (300)
+set -euo pipefail
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$HERE/parts/where.sh"
+source "$HERE/parts/processes.sh"
+source "$HERE/parts/packages.sh"
+export HPC_USER=${HPC_USER:-hpcuser} BACKENDS_PORT=${BACKENDS_PORT:-24810} DBD=${DBD:-0}
+
+require_root
+require_packages
+mkdir -p "$BACKENDS"
+chmod 755 "$BACKENDS"
+require_a_folder_others_can_reach
+
+# `*` is no password at all, where `!` would be a locked account, which sshd refuses even with a key.
+id "$HPC_USER" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash --password '*' "$HPC_USER"
+
+source "$HERE/parts/image.sh"
+[ "$DBD" = 0 ] || source "$HERE/parts/slurmdbd.sh"
+source "$HERE/parts/slurm.sh"
+source "$HERE/parts/sshd.sh"
+
+cat > "$BACKENDS/env.json.new" <<JSON
+{
+  "slurm_conf": "$SLURM_CONF",
+  "ssh": {
+    "host": "127.0.0.1", "port": $SSH_PORT, "user": "$HPC_USER",
+    "key": "$BACKENDS/ssh/id", "known_hosts": "$BACKENDS/ssh/known_hosts"
+  },
+  "images": "$BACKENDS/images",
+  "user": "$HPC_USER"
+}
+JSON
+chmod 644 "$BACKENDS/env.json.new"
+mv "$BACKENDS/env.json.new" "$BACKENDS/env.json"
+echo "Backends are up; programs find them in $BACKENDS/env.json"
