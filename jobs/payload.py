@@ -1,0 +1,45 @@
+"""The body of /create at rest: the four parts a workload is made of, compressed where that helps, sealed to its row."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from controlplane import secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobs.models import Job
+
+PARTS = ("pod", "configmaps", "secrets", "projectedvolumesmaps")
+_PLAIN, _DEFLATED = b"\0", b"\1"
+#: A body smaller than this gains less than its compression costs a create.
+_WORTH_DEFLATING = 4096
+
+
+class Erased(Exception):
+    """The job has ended, and with it went what its pod brought along."""
+
+
+def seal(body: Mapping[str, Any], *, tenant_id: int, key: str) -> bytes:
+    """The parts of a /create body as they are stored for the job with this tenant and random key."""
+    plain = orjson.dumps({part: body.get(part) for part in PARTS})
+    packed = _PLAIN + plain if len(plain) < _WORTH_DEFLATING else _DEFLATED + zlib.compress(plain, level=1)
+    return secrets.seal(packed, bound_to=_row(tenant_id, key))
+
+
+def read_request(job: Job) -> dict[str, Any]:
+    """The parts again. Raises `Erased` after the job's end, `secrets.Unsealable` where key or row do not fit."""
+    if job.request is None:
+        raise Erased(f"The request of job {job.pk} was erased at its end.")
+    packed = secrets.unseal(bytes(job.request), bound_to=_row(job.tenant_id, job.key))
+    plain = zlib.decompress(packed[1:]) if packed[:1] == _DEFLATED else packed[1:]
+    parts: dict[str, Any] = orjson.loads(plain)
+    return parts
+
+
+def _row(tenant_id: int, key: str) -> str:
+    return f"jobs_job.request:{tenant_id}:{key}"

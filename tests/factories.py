@@ -1,0 +1,129 @@
+"""Rows for tests, by plain functions. Every one makes what it needs and takes what a test wants otherwise."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from controlplane.auth import tokens
+from controlplane.tenants.models import Tenant, VirtualNode
+from jobs import lifecycle, payload
+from jobs.models import Job, new_key
+from jobs.states import AT_SITE, ENDS, State
+from sites.models import Route, Site
+
+_numbers = itertools.count(1)
+
+
+def make_tenant(**fields: Any) -> Tenant:
+    number = next(_numbers)
+    return Tenant.objects.create(**{"slug": f"tenant-{number}", "name": f"Tenant {number}", **fields})
+
+
+def make_site(**fields: Any) -> Site:
+    """A site in memory unless `kind` says otherwise."""
+    number = next(_numbers)
+    return Site.objects.create(
+        **{"slug": f"site-{number}", "name": f"Site {number}", "kind": Site.Kind.MEMORY, **fields}
+    )
+
+
+def make_node(*, site: Site | None = None, routed: bool = True, **fields: Any) -> tuple[VirtualNode, str]:
+    """A virtual node with a route (to a new site, unless one is given) and a token of it."""
+    fields.setdefault("tenant", None)
+    fields["tenant"] = fields["tenant"] or make_tenant()
+    node = VirtualNode.objects.create(**{"slug": f"node-{next(_numbers)}", **fields})
+    if routed:
+        Route.objects.create(node=node, site=site or make_site())
+    return node, tokens.mint(node)[1]
+
+
+def make_pod(**metadata: Any) -> dict[str, Any]:
+    """A v1.Pod as a kubelet sends it: one container `main` that says hello. Change what it returns to taste."""
+    return {
+        "metadata": {"name": "hello", "namespace": "research", "uid": str(uuid.uuid4()), **metadata},
+        "spec": {
+            "containers": [{"name": "main", "image": "busybox:1.36", "command": ["echo", "hello"], "resources": {}}],
+            "restartPolicy": "Never",
+        },
+        "status": {"phase": "Pending"},
+    }
+
+
+def make_request(pod: dict[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
+    """The body of /create."""
+    return {
+        "pod": pod or make_pod(),
+        "configmaps": None,
+        "secrets": None,
+        "projectedvolumesmaps": None,
+        "jobscriptURL": "",
+        **parts,
+    }
+
+
+def make_job(
+    *,
+    state: State = State.QUEUED,
+    node: VirtualNode | None = None,
+    site: Site | None = None,
+    request: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Job:
+    """A job in any state, with all that state demands: a site, an attempt, times. Written past the table of moves."""
+    node = node or make_node(site=site)[0]
+    site = site or Route.objects.get(node=node).site
+    body = request or make_request()
+    key = new_key()
+    pod = body["pod"]
+    job = Job(
+        **{
+            "tenant_id": node.tenant_id,
+            "node": node,
+            "site": site,
+            "key": key,
+            "pod_uid": uuid.UUID(pod["metadata"]["uid"]),
+            "pod_name": pod["metadata"]["name"],
+            "pod_namespace": pod["metadata"]["namespace"],
+            "containers": containers(pod),
+            "request": None if state in ENDS else payload.seal(body, tenant_id=node.tenant_id, key=key),
+            "state": state,
+            **_demanded_by(state),
+            **fields,
+        }
+    )
+    lifecycle.create(job)
+    return job
+
+
+def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    """Job.containers of a pod."""
+    spec = pod["spec"]
+    return [
+        {"name": container["name"], "image": container["image"], "init": part == "initContainers"}
+        for part in ("initContainers", "containers")
+        for container in spec.get(part) or []
+    ]
+
+
+def _demanded_by(state: State) -> dict[str, Any]:
+    now = timezone.now()
+    fields: dict[str, Any] = {}
+    if state is State.QUEUED:
+        fields |= {"next_submit_at": now}
+    if state in AT_SITE or state in ENDS:
+        attempt_key = new_key()
+        fields |= {"attempt": 1, "attempt_key": attempt_key, "folder": f".isthmus/jobs/{attempt_key}"}
+    if state is State.SUBMITTING:
+        fields |= {"next_find_at": now + timedelta(seconds=150)}
+    elif state in AT_SITE or state in ENDS:
+        fields |= {"native_id": str(next(_numbers)), "submitted_at": now}
+    if state in {State.RUNNING, State.SUCCEEDED, State.FAILED}:
+        fields |= {"started_at": now}
+    if state in ENDS:
+        fields |= {"ended_at": now}
+    return fields
