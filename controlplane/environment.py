@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from controlplane.database_roles import ROLES
+
 
 def text(name: str, *, default: str | None = None) -> str:
     """The value of NAME, or of the file named by NAME_FILE. Without a default, absence refuses start."""
@@ -61,16 +63,20 @@ def items(name: str, *, default: str | None = None, secret: bool = False) -> lis
     return found
 
 
+def database_url(role: str) -> str:
+    """The URL for `role`, one of `ROLES`."""
+    return text(f"DATABASE_{role.upper()}_URL", default="") or text("DATABASE_URL")
+
+
 def database(*, pool_max: int) -> dict[str, Any]:
     """Django's description of the database this process uses.
 
     ISTHMUS_DATABASE_ROLE (owner, web or worker) picks DATABASE_<ROLE>_URL; DATABASE_URL serves roles without their own.
     """
-    role = text("ISTHMUS_DATABASE_ROLE", default="owner").upper()
-    if role not in {"OWNER", "WEB", "WORKER"}:
-        raise ImproperlyConfigured(f"ISTHMUS_DATABASE_ROLE must be owner, web or worker, not {role.lower()!r}.")
-    url = text(f"DATABASE_{role}_URL", default="") or text("DATABASE_URL")
-    parts = urlsplit(url)
+    role = text("ISTHMUS_DATABASE_ROLE", default="owner")
+    if role not in ROLES:
+        raise ImproperlyConfigured(f"ISTHMUS_DATABASE_ROLE must be owner, web or worker, not {role!r}.")
+    parts = urlsplit(database_url(role))
     if parts.scheme not in {"postgres", "postgresql"}:
         raise ImproperlyConfigured("DATABASE_URL must begin with postgresql://; no other database is supported.")
     options: dict[str, Any] = dict(parse_qsl(parts.query))

@@ -1,0 +1,93 @@
+"""`manage.py prepare_database`: everything between an empty database and a running service, safe to repeat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, LiteralString
+from urllib.parse import unquote, urlsplit
+
+import psycopg
+from django.apps import apps
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import ProgrammingError, connection, transaction
+
+from controlplane import database_roles
+from controlplane.environment import database_url, text
+
+if TYPE_CHECKING:
+    from django.db.backends.utils import CursorWrapper
+
+ONE_AT_A_TIME = 0x15784055  # the advisory lock of this command: replicas start together
+MIGRATIONS = "django_migrations"
+# History and usage are written once. The worker deletes what is past its time; a usage record outlives its job.
+APPEND_ONLY: dict[str, dict[str, tuple[LiteralString, ...]]] = {
+    "jobs.Transition": {"web": ("SELECT", "INSERT"), "worker": ("SELECT", "INSERT", "DELETE")},
+    "jobs.UsageRecord": {"web": ("SELECT", "INSERT"), "worker": ("SELECT", "INSERT", "DELETE", "UPDATE (job_id)")},
+}
+
+
+class Command(BaseCommand):
+    help = (
+        "Runs migrations as the owner, creates the web and worker roles where absent, and grants them what they need."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if text("ISTHMUS_DATABASE_ROLE", default="owner") != "owner":
+            raise CommandError("Run this with ISTHMUS_DATABASE_ROLE=owner: only the owner changes tables.")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [ONE_AT_A_TIME])
+            try:
+                call_command("migrate", interactive=False, verbosity=options["verbosity"])
+                with transaction.atomic():
+                    self._grant_to_others(cursor)
+            finally:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [ONE_AT_A_TIME])
+
+    def _grant_to_others(self, cursor: CursorWrapper) -> None:
+        cursor.execute("SELECT current_user")
+        (owner,) = cursor.fetchone()
+        for role in ("web", "worker"):
+            parts = urlsplit(database_url(role))
+            name = unquote(parts.username or "")
+            if name == owner:
+                self.stderr.write(f"The {role} connects as the owner: row security does not bind it.")
+                continue
+            _ensure_role(cursor, name, unquote(parts.password or ""), role=role)
+            _grant(cursor, name, role=role)
+
+
+def _ensure_role(cursor: CursorWrapper, name: str, password: str, *, role: str) -> None:
+    if not name:
+        raise CommandError(
+            f"DATABASE_{role.upper()}_URL names no user: write postgresql://user:password@host/database."
+        )
+    if not database_roles.exists(cursor, name):
+        _create(cursor, name, password)
+    if database_roles.sees_past_row_security(cursor, name):
+        raise CommandError(f"The role {name} is a superuser or has BYPASSRLS: give the {role} a role that is neither.")
+
+
+def _create(cursor: CursorWrapper, name: str, password: str) -> None:
+    try:
+        with transaction.atomic():
+            database_roles.create_login(cursor, name, password)
+    except ProgrammingError as error:
+        if not isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
+            raise
+        raise CommandError(
+            f"The role {name} does not exist and the owner may not create it: "
+            f"run CREATE ROLE {name} LOGIN with its password as a superuser, or give the owner CREATEROLE."
+        ) from None  # the statement holds the password
+
+
+def _grant(cursor: CursorWrapper, name: str, *, role: str) -> None:
+    database_roles.grant_schema(cursor, name)
+    database_roles.restrict_table(cursor, name, MIGRATIONS, ("SELECT",))
+    for label, rights in APPEND_ONLY.items():
+        table = apps.get_model(label)._meta.db_table
+        database_roles.restrict_table(cursor, name, table, rights[role])
+    if database_roles.may_create_tables(cursor, name):
+        raise CommandError(
+            f"The role {name} may create tables: run REVOKE CREATE ON SCHEMA public FROM PUBLIC in this database "
+            "as a superuser (PostgreSQL before 15 grants it to everybody)."
+        )

@@ -1,0 +1,36 @@
+"""The test database, and the addresses of what tests/bootstrap.py started."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from controlplane.database_roles import ROLES, with_database
+
+if TYPE_CHECKING:
+    from pytest_django import DjangoDbBlocker
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """A name that no other run has, should DATABASE_URL name a server that several share."""
+    connection.settings_dict["TEST"]["NAME"] = f"test_isthmus_{os.getpid()}_{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Migrated by pytest-django as the owner; then the web and worker roles get their rights, as in production."""
+    with django_db_blocker.unblock():
+        call_command("prepare_database", verbosity=0)
+
+
+@pytest.fixture(scope="session")
+def database_urls(django_db_setup: None) -> dict[str, str]:
+    """The test database's URL for each role (owner, web, worker), for connections and processes of a test's own."""
+    name = str(connection.settings_dict["NAME"])
+    return {role: with_database(os.environ[f"DATABASE_{role.upper()}_URL"], name) for role in ROLES}
