@@ -1,4 +1,4 @@
-"""Fixtures for the real systems. On a laptop a missing one skips with the reason; in CI it fails, for proof is no option."""
+"""Fixtures for the real systems. On a laptop a missing one skips with the reason; in CI it fails."""
 
 from __future__ import annotations
 

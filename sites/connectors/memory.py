@@ -1,0 +1,101 @@
+"""The in-memory connector: a whole site inside this process, for fast tests. Keeps the contract, and breaks on demand.
+
+`memory_site(name)` is where a test makes jobs start, finish and fail, and the site misbehave.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sites.connectors.base import ABSENT, Connector, Rejected
+from sites.connectors.memory_site import memory_site
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Self
+
+    from sites.connectors.base import Found, LogRequest, Submitted
+    from sites.connectors.memory_site import MemorySite, Operation
+    from sites.workload import JobRef, PartitionReport, Report, Workload
+
+
+class MemoryConnector(Connector):
+    """Speaks to one imagined site. All connectors of a name speak to the same one."""
+
+    def __init__(self, site: MemorySite) -> None:
+        self._site = site
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, object], secret: str = "") -> Self:
+        """config: {"name": the imagined site's name}."""
+        name = config.get("name")
+        if not isinstance(name, str) or not name:
+            raise Rejected('Give the in-memory site a name: {"name": "..."}.', reason="BadConfig")
+        return cls(memory_site(name))
+
+    def submit(self, workloads: Sequence[Workload]) -> Mapping[str, Submitted]:
+        self._travel("submit", len(workloads))
+        with self._site.lock:
+            answers = {workload.key: self._site.accept(workload) for workload in workloads}
+        self._site.answered("submit")
+        return self._site.told(answers)
+
+    def find(self, refs: Sequence[JobRef]) -> Mapping[str, Found]:
+        self._travel("find", len(refs))
+        with self._site.lock:
+            jobs = {ref.key: self._site.fence(ref.key) for ref in refs}
+        self._site.answered("find")
+        return self._site.told({key: ABSENT if job is None else job.native_id for key, job in jobs.items()})
+
+    def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> Mapping[str, Report]:
+        self._travel("poll", len(refs))
+        with self._site.lock:
+            self._site.forget_events(recorded)
+            jobs = [job for ref in refs if (job := self._site.look_up(ref)) is not None and not job.hidden]
+            reports = {job.workload.key: job.report() for job in jobs}
+        self._site.answered("poll")
+        return self._site.told(reports)
+
+    def cancel(self, refs: Sequence[JobRef]) -> None:
+        self._travel("cancel", len(refs))
+        with self._site.lock:
+            for ref in refs:
+                self._site.cancel(ref)
+        self._site.answered("cancel")
+
+    def read_logs(self, requests: Sequence[LogRequest]) -> list[bytes | None]:
+        self._travel("read_logs", len(requests))
+        with self._site.lock:
+            pieces = [self._read(request) for request in requests]
+        self._site.answered("read_logs")
+        return pieces
+
+    def _read(self, request: LogRequest) -> bytes | None:
+        job = self._site.look_up(request.ref)
+        run = job.runs.get(request.container) if job else None
+        if run is None:
+            return None
+        index = b"".join(b"%d %d\n" % entry for entry in run.index)
+        whole = index if request.part == "index" else bytes(run.log)
+        return whole[request.offset : request.offset + request.limit]
+
+    def capacity(self) -> list[PartitionReport]:
+        self._travel("capacity", 0)
+        self._site.answered("capacity")
+        return list(self._site.partitions)
+
+    def clean(self, refs: Sequence[JobRef]) -> None:
+        self._travel("clean", len(refs))
+        with self._site.lock:
+            for ref in refs:
+                self._site.remove(ref.key)
+        self._site.answered("clean")
+
+    def close(self) -> None:
+        """There is no connection; the site and its jobs go on."""
+
+    def _travel(self, operation: Operation, items: int) -> None:
+        # Slept outside the lock: a slow answer must not hold up another thread's question.
+        time.sleep(self._site.latency)
+        self._site.heard(operation, items)
