@@ -111,7 +111,8 @@ def _nul_separated(fields: Iterable[str]) -> bytes:
 
 
 def _volume_files(volume: Volume) -> list[File]:
-    return [File(f"volumes/{volume.name}/{file.path}", file.content, file.mode) for file in volume.files]
+    """The batch account reads them in everybody's name, so owner-read is always there."""
+    return [File(f"volumes/{volume.name}/{file.path}", file.content, file.mode | 0o400) for file in volume.files]
 
 
 def _template(name: str) -> bytes:

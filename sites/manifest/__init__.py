@@ -1,0 +1,7 @@
+"""Pod -> workload: the body of a /create, read once, checked, and kept as `sites.workload` types. Pure."""
+
+from __future__ import annotations
+
+from sites.manifest.pod import PodRequest, parse
+
+__all__ = ["PodRequest", "parse"]

@@ -1,0 +1,112 @@
+"""The annotation slurm-job.vk.io/flags: the few sbatch options that a pod may carry, read without sbatch.
+
+Values end up in `#SBATCH` lines, so each is held to a strict pattern; every other option is refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, NoReturn
+
+from controlplane.errors import Refused
+from sites.workload import NativeFlags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ANNOTATION = "slurm-job.vk.io/flags"
+
+SHORT = {"t": "time", "p": "partition", "N": "nodes", "n": "ntasks", "c": "cpus-per-task", "J": "job-name"}
+NUMBER = re.compile(r"[1-9]\d{0,5}")
+NAMES = re.compile(r"[A-Za-z0-9_][\w.-]{0,63}(,[A-Za-z0-9_][\w.-]{0,63}){0,15}", re.ASCII)
+MEMORY = re.compile(r"([1-9]\d{0,9})([KMGT]?)B?", re.IGNORECASE)
+GRES_ITEM = r"[A-Za-z]\w{0,31}(:[A-Za-z0-9_][\w.-]{0,63}){0,2}"
+GRES = re.compile(rf"{GRES_ITEM}(,{GRES_ITEM}){{0,7}}", re.ASCII)
+COMMENT = re.compile(r"[\w .,:;@/+=()\[\]%#-]{1,200}", re.ASCII)
+TIME = re.compile(
+    r"(?:(?P<days>\d{1,4})-(?P<h>\d{1,3})(?::(?P<m>\d{1,4}))?(?::(?P<s>\d{1,4}))?|(?P<plain>[\d:]{1,14}))"
+)
+KIBI = {"K": 1, "M": 2, "": 2, "G": 3, "T": 4}
+
+
+def parse_flags(annotation: str) -> NativeFlags:
+    """`--x=y`, `--x y`, `-xy` and `-x y`; of an option given twice the last counts. Refused names the option."""
+    flags: dict[str, int | str] = {}
+    for option, value in _options(annotation):
+        field, read, example = READERS[option]
+        parsed = read(value)
+        if parsed is None:
+            _refuse(
+                f'The value "{value[:60]}" of --{option} in {ANNOTATION} is not understood; write it like {example}.'
+            )
+        flags[field] = parsed
+    return NativeFlags(**flags)  # type: ignore[arg-type]  # READERS pairs each field with a reader of its type
+
+
+def _options(annotation: str) -> Iterator[tuple[str, str]]:
+    try:
+        words = iter(shlex.split(annotation))
+    except ValueError:
+        _refuse(f"The annotation {ANNOTATION} has a quote that is never closed.")
+    for word in words:
+        shown, option, value = _split(word)
+        if option not in READERS:
+            _refuse(f"The option {shown[:60]} of {ANNOTATION} is not allowed at this site.")
+        given = next(words, None) if value is None else value
+        if given is None:
+            _refuse(f"The option {shown} of {ANNOTATION} has no value.")
+        yield option, given
+
+
+def _split(word: str) -> tuple[str, str, str | None]:
+    """The option as written, its long name, and its value where the same word holds it."""
+    if word.startswith("--"):
+        name, equals, value = word[2:].partition("=")
+        return f"--{name}", name, value if equals else None
+    return word[:2], SHORT.get(word[1:2], "") if word.startswith("-") else "", word[2:] or None
+
+
+def _refuse(sentence: str) -> NoReturn:
+    raise Refused(sentence)
+
+
+def parse_time(written: str) -> int | None:
+    """Seconds of Slurm's minutes, mm:ss, hh:mm:ss, d-hh, d-hh:mm and d-hh:mm:ss; None for anything else, and for 0."""
+    match = TIME.fullmatch(written)
+    if match is None:
+        return None
+    if match["days"]:
+        fields = [int(match["days"]) * 24 + int(match["h"]), int(match["m"] or 0), int(match["s"] or 0)]
+    else:
+        fields = [int(field) for field in match["plain"].split(":") if field]
+        if len(fields) != match["plain"].count(":") + 1 or len(fields) > 3:
+            return None
+        fields = [0, *fields, 0] if len(fields) == 1 else [0] * (3 - len(fields)) + fields
+    hours, minutes, seconds = fields
+    return hours * 3600 + minutes * 60 + seconds or None
+
+
+def _parse_memory(written: str) -> int | None:
+    match = MEMORY.fullmatch(written)
+    return int(match[1]) * 1024 ** KIBI[match[2].upper()] if match else None
+
+
+def _parse_number(written: str) -> int | None:
+    return int(written) if NUMBER.fullmatch(written) else None
+
+
+def _matching(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
+    return lambda written: written if pattern.fullmatch(written) else None
+
+
+READERS: dict[str, tuple[str, Callable[[str], int | str | None], str]] = {
+    "time": ("time_limit", parse_time, "30 (minutes), 1:00:00 or 2-12:00"),
+    "partition": ("partition", _matching(NAMES), "batch"),
+    "nodes": ("nodes", _parse_number, "2"),
+    "ntasks": ("ntasks", _parse_number, "4"),
+    "cpus-per-task": ("cpus_per_task", _parse_number, "8"),
+    "mem": ("memory", _parse_memory, "4G"),
+    "gres": ("gres", _matching(GRES), "gpu:a100:2"),
+    "job-name": ("comment", _matching(COMMENT), "training-run-7"),
+}
