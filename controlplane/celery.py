@@ -25,7 +25,7 @@ app.conf.update(
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,
     broker_transport_options={"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "socket_keepalive": True},
-    beat_schedule_filename=None,
+    beat_scheduler="celery.beat:Scheduler",  # in memory: every periodic task may run a time too often
 )
 app.conf.beat_schedule = {
     "tick": {"task": "jobs.tick", "schedule": 1.0, "options": {"expires": 2}},

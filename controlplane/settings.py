@@ -18,6 +18,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SESSION_COOKIE_AGE = seconds("ISTHMUS_SESSION_AGE", default=8 * 3600)
 LOG_LEVEL = text("ISTHMUS_LOG_LEVEL", default="INFO")
 LOG_FORMAT = text("ISTHMUS_LOG_FORMAT", default="json")
+METRICS_TOKEN = text("ISTHMUS_METRICS_TOKEN", default="")
 
 # --- stores
 DATABASES = {"default": database(pool_max=number("ISTHMUS_DATABASE_POOL", default=16))}

@@ -5,6 +5,12 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path
 
+from controlplane import probes
+from jobs import metrics
+
 urlpatterns = [
+    path("healthz", probes.healthz),
+    path("readyz", probes.readyz),
+    path("metrics", metrics.metrics),
     path("admin/", admin.site.urls),
 ]

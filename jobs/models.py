@@ -9,12 +9,13 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from controlplane.tenants.models import Tenant, VirtualNode
-from jobs.states import AT_SITE, ENDS, State
+from jobs.states import ALIVE, AT_SITE, ENDS, State
 from sites.models import Site
 from sites.workload import JobRef
 
 _STATES = [state.value for state in State]
 _ENDS = sorted(ENDS)
+_ALIVE = sorted(ALIVE)
 _AT_SITE = sorted(AT_SITE)
 _OWNED = sorted({State.PENDING, State.RUNNING})
 
@@ -121,7 +122,7 @@ class Job(models.Model):
                 fields=["site", "next_clean_at"], condition=Q(next_clean_at__isnull=False), name="job_due_clean"
             ),
             models.Index(fields=["site"], condition=Q(reason="Lost"), name="job_lost"),
-            models.Index(fields=["node"], condition=~Q(state__in=_ENDS), name="job_alive_of_node"),
+            models.Index(fields=["node"], condition=Q(state__in=_ALIVE), name="job_alive_of_node"),
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="job_ended"),
         ]
 

@@ -19,6 +19,7 @@ class State(StrEnum):
 
 
 ENDS = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+ALIVE = frozenset(State) - ENDS
 WAITING = frozenset({State.HELD, State.QUEUED})
 AT_SITE = frozenset({State.SUBMITTING, State.PENDING, State.RUNNING})
 

@@ -1,0 +1,194 @@
+"""`make demo`: the whole control plane on this machine, with three pods going through it. Ctrl-C ends all of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from controlplane import services
+from controlplane.services.system_user import CannotStart, private_folder, system_user
+from deploy.demo import options
+from deploy.demo.processes import Children, argvs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from deploy.demo.seed import Node
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+UP_WITHIN = 60.0
+PODS_WITHIN = 120.0
+CANCEL_WITHIN = 30.0
+
+
+def main() -> int:
+    """Start, show, stay, stop. The exit code is 1 when something did not start."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        chosen = options.read()
+        with services.start(chosen.home) as running:
+            return _run(chosen, running)
+    except (options.BadOption, CannotStart) as error:
+        say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+def _run(chosen: options.Options, running: services.Services) -> int:
+    os.environ.update(running.environment() | _settings(chosen))
+    url = f"http://127.0.0.1:{chosen.port}"
+    nodes = _prepare(chosen, running, url)
+    children = Children(environ=dict(os.environ), project=PROJECT, logs=chosen.home)
+    try:
+        for name, argv in argvs(chosen.port).items():
+            children.start(name, argv)
+        if not _is_up(url, children):
+            return 1
+        _show(nodes[0], url, chosen)
+        return _stay(children)
+    except KeyboardInterrupt:
+        say("Stopping: local jobs are cancelled first.")
+        _cancel_local_jobs()
+        return 0
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave children behind
+        children.stop()
+        say("Stopped. The data is kept; `make demo` goes on from here.")
+
+
+def _settings(chosen: options.Options) -> dict[str, str]:
+    """The environment of a production process, with keys made once and kept beside the data."""
+    place = chosen.home / "keys.json"
+    if not place.exists():
+        place.touch(mode=0o600)
+        key = base64.b64encode(secrets.token_bytes(32)).decode()
+        place.write_text(json.dumps({"secret": secrets.token_urlsafe(40), "ring": f"demo:{key}"}), encoding="utf-8")
+    keys = json.loads(place.read_text(encoding="utf-8"))
+    return {
+        "DJANGO_SETTINGS_MODULE": "controlplane.settings",
+        "ISTHMUS_SECRET_KEY": keys["secret"],
+        "ISTHMUS_ENCRYPTION_KEYS": keys["ring"],
+        "ISTHMUS_SECURE_COOKIES": "false",  # plain http on loopback
+        "ISTHMUS_LOG_ARCHIVE": str(chosen.home / "logs"),
+        "ISTHMUS_STATIC_ROOT": str(chosen.home / "static"),
+        "ISTHMUS_DATABASE_ROLE": "owner",
+    }
+
+
+def _prepare(chosen: options.Options, running: services.Services, url: str) -> list[Node]:
+    """Migrate, seed, write demo.json."""
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    from deploy.demo import seed
+
+    say("Preparing the database.")
+    call_command("prepare_database", verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0)
+    place = chosen.home / "demo.json"
+    before = seed.read(place)
+    known = {node["name"]: node["token"] for node in before["nodes"]}
+    user = system_user()
+    base = private_folder(running.folder / "site", user)
+    sites = [seed.local_site(base, user.pw_name if user else "")]
+    if chosen.slurm:
+        sites.append(seed.slurm_site(chosen.slurm))
+    nodes = [seed.node_of(site, url, known) for site in sites]
+    seed.write(place, url, nodes, seed.administrator(before["admin"]))
+    return nodes
+
+
+def _is_up(url: str, children: Children) -> bool:
+    """Wait for /readyz; tell which child died instead, and where its log is."""
+    deadline = time.monotonic() + UP_WITHIN
+    while time.monotonic() < deadline:
+        if dead := children.dead():
+            say(f"The {dead} process ended at once; {children.logs / dead}.log says why.")
+            return False
+        try:
+            with urlopen(f"{url}/readyz", timeout=2):  # noqa: S310  (our own address)
+                return True
+        except (URLError, OSError):
+            time.sleep(0.2)
+    say(f"The web server did not answer within {UP_WITHIN:.0f} s; {children.logs}/web.log says why.")
+    return False
+
+
+def _show(node: Node, url: str, chosen: options.Options) -> None:
+    """Send the three pods and tell what becomes of them."""
+    from deploy.demo import pods
+
+    say(f"Isthmus is up at {url} and answers virtual kubelets at {node.url}.")
+    watcher = pods.Watcher(node, say)
+    sent = pods.pods()
+    for pod in sent:
+        watcher.create(pod)
+    follower = threading.Thread(target=_follow, args=(watcher, sent[-1]), daemon=True)
+    follower.start()
+    ended = watcher.watch(sent, until=time.monotonic() + PODS_WITHIN)
+    follower.join(5)
+    say("All three pods have ended." if ended else "Not all pods have ended yet; the logs beside demo.json tell why.")
+    say(f"API {url}   admin pages {url}/admin/   tokens and password: {chosen.home / 'demo.json'}")
+    say("It stays up until Ctrl-C.")
+
+
+def _follow(watcher: Any, pod: dict[str, Any]) -> None:
+    for line in watcher.follow(pod):
+        say(f"{pod['metadata']['name']} | {line}")
+
+
+def _stay(children: Children) -> int:
+    while not (dead := children.dead()):
+        time.sleep(0.5)
+    say(f"The {dead} process has ended; {children.logs / dead}.log says why. Everything is stopped.")
+    return 1
+
+
+def _cancel_local_jobs() -> None:
+    """Wish every local job away and wait until the worker has seen to it: they would outlive us."""
+    from jobs import cancellation
+    from jobs.models import Job
+    from jobs.states import ENDS
+    from sites.models import Site
+
+    local = Job.objects.filter(site__kind=Site.Kind.LOCAL).exclude(state__in=ENDS)
+    cancellation.wish(local, reason="The demo was stopped.")
+    for _ in _seconds(CANCEL_WITHIN):
+        if not local.exists():
+            return
+    say("Some local jobs are still being cancelled; they end with their time limit.")
+
+
+def _seconds(limit: float) -> Iterator[None]:
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(0.3)
+
+
+def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def say(line: str) -> None:
+    """One line for the person at the terminal."""
+    sys.stdout.write(f"{time.strftime('%H:%M:%S')}  {line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

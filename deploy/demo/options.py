@@ -1,0 +1,80 @@
+"""What the caller of `make demo` may choose, from the environment (README, "Try it")."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class BadOption(Exception):
+    """A DEMO_ variable cannot be used as it is; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class SlurmSite:
+    """A cluster reached over SSH. known_hosts: lines that pin its host key; key: a private key's text."""
+
+    host: str
+    port: int
+    user: str
+    key: str
+    known_hosts: str
+    slurm_conf: str
+    runtime: str
+    runtime_path: str
+    images: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """port: of the web server on loopback; home: the folder that keeps the demo's data."""
+
+    port: int
+    home: Path
+    slurm: SlurmSite | None
+
+
+def read(environ: Mapping[str, str] = os.environ) -> Options:
+    """The options, or BadOption."""
+    port = environ.get("DEMO_PORT", "8000")
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise BadOption(f"DEMO_PORT must be a port number, not {port!r}.")
+    home = Path(environ.get("DEMO_HOME") or "var/demo").expanduser().resolve()
+    return Options(port=int(port), home=home, slurm=_slurm(environ))
+
+
+def _slurm(environ: Mapping[str, str]) -> SlurmSite | None:
+    address = environ.get("DEMO_SSH", "")
+    if not address:
+        return None
+    user, at, host_port = address.rpartition("@")
+    host, colon, port = host_port.rpartition(":")
+    if not colon:
+        host, port = host_port, "22"
+    if not at or not host or not port.isdigit():
+        raise BadOption(f"DEMO_SSH must be user@host:port, not {address!r}.")
+    return SlurmSite(
+        host=host,
+        port=int(port),
+        user=user,
+        key=_file(environ, "DEMO_SSH_KEY"),
+        known_hosts=_file(environ, "DEMO_SSH_KNOWN_HOSTS"),
+        slurm_conf=environ.get("DEMO_SLURM_CONF", ""),
+        runtime=environ.get("DEMO_RUNTIME", "apptainer"),
+        runtime_path=environ.get("DEMO_RUNTIME_PATH", ""),
+        images=environ.get("DEMO_IMAGES", ""),
+    )
+
+
+def _file(environ: Mapping[str, str], name: str) -> str:
+    if not environ.get(name):
+        raise BadOption(f"Set {name} to a file's path: DEMO_SSH needs it.")
+    try:
+        return Path(environ[name]).expanduser().read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadOption(f"{name} cannot be read: {error.strerror}.") from error

@@ -1,0 +1,106 @@
+"""The demo's rows: a tenant, an administrator, and for each site a virtual node with a token.
+
+Everything here finds what an earlier run has made, so that a second run keeps its data and its tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
+
+from controlplane.auth import tokens
+from controlplane.secrets import seal
+from controlplane.tenants.models import ApiToken, Person, Tenant, VirtualNode
+from sites.models import Route, Site
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deploy.demo.options import SlurmSite
+
+
+@dataclass(frozen=True)
+class Node:
+    """One virtual node as demo.json lists it."""
+
+    name: str
+    url: str
+    token: str
+    site: str
+
+
+def local_site(base: Path, user: str) -> Site:
+    """This host, running jobs under `base` as `user` (empty: as ourselves)."""
+    config: dict[str, Any] = {"base": str(base), "runtime": {"kind": "host"}, "slots": 4}
+    if user:
+        config["user"] = user
+    return _site("local", "This host", Site.Kind.LOCAL, config, interval=1)
+
+
+def slurm_site(chosen: SlurmSite) -> Site:
+    """The cluster that DEMO_SSH names."""
+    runtime = {"kind": chosen.runtime, "path": chosen.runtime_path, "images": chosen.images}
+    ssh = {"host": chosen.host, "port": chosen.port, "user": chosen.user, "host_key": chosen.known_hosts}
+    config: dict[str, Any] = {"ssh": ssh, "runtime": {key: value for key, value in runtime.items() if value}}
+    if chosen.slurm_conf:
+        config["env"] = {"SLURM_CONF": chosen.slurm_conf}
+    site = _site("slurm", f"Slurm at {chosen.host}", Site.Kind.SLURM, config, interval=5)
+    site.credential = seal(chosen.key.encode(), bound_to=f"hpc_sites_site.credential:{site.slug}")
+    site.save(update_fields=["credential", "changed_at"])
+    return site
+
+
+def node_of(site: Site, url: str, known: dict[str, str]) -> Node:
+    """The virtual node that sends to `site`; its token is the one in `known` while that is good."""
+    tenant, _ = Tenant.objects.get_or_create(slug="demo", defaults={"name": "Demo community"})
+    node, _ = VirtualNode.objects.get_or_create(slug=f"demo-{site.slug}", defaults={"tenant": tenant})
+    Route.objects.update_or_create(node=node, defaults={"site": site})
+    token = known.get(node.slug, "")
+    if not _is_good(token):
+        _, token = tokens.mint(node, label="make demo")
+    return Node(name=node.slug, url=f"{url}/vk/{node.slug}", token=token, site=site.slug)
+
+
+def administrator(known: dict[str, str]) -> dict[str, str]:
+    """The person who may use the admin pages, with the password of the first run."""
+    if known and Person.objects.filter(username=known["username"]).exists():
+        return known
+    password = secrets.token_urlsafe(15)
+    person, _ = Person.objects.get_or_create(
+        username="admin", defaults={"name": "Demo administrator", "is_staff": True, "is_superuser": True}
+    )
+    person.set_password(password)
+    person.save(update_fields=["password"])
+    return {"username": person.username, "password": password}
+
+
+def write(place: Path, url: str, nodes: list[Node], admin: dict[str, str]) -> None:
+    """demo.json, readable by its owner alone: it holds tokens and a password."""
+    place.touch(mode=0o600)
+    place.chmod(0o600)
+    page = {"url": url, "nodes": [asdict(node) for node in nodes], "admin": admin}
+    place.write_text(json.dumps(page, indent=2) + "\n", encoding="utf-8")
+
+
+def read(place: Path) -> dict[str, Any]:
+    """What `write` wrote in an earlier run, or nothing."""
+    if not place.exists():
+        return {"nodes": [], "admin": {}}
+    page: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+    return page
+
+
+def _is_good(token: str) -> bool:
+    good = ApiToken.objects.filter(revoked_at=None, expires_at__gt=timezone.now())
+    return good.filter(digest=tokens.digest(token)).exists()
+
+
+def _site(slug: str, name: str, kind: Site.Kind, config: dict[str, Any], *, interval: float) -> Site:
+    site, _ = Site.objects.update_or_create(
+        slug=slug, defaults={"name": name, "kind": kind, "config": config, "poll_interval": interval}
+    )
+    return site

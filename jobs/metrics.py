@@ -1,0 +1,121 @@
+"""/metrics: what the rows say about the service's health, beside the process's own counters.
+
+Every figure is read from a partial index over what is alive, so that a scrape costs the same with a million ended jobs.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db.models import Count, Min
+from django.http import HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from jobs.models import Heartbeat, Job
+from jobs.states import ALIVE, State
+from sites.models import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from django.http import HttpRequest
+    from prometheus_client.registry import Collector
+
+#: kind of work -> its column, and the state that the column's partial index is limited to
+_DUE: dict[str, tuple[str, State | None]] = {
+    "submit": ("next_submit_at", State.QUEUED),
+    "find": ("next_find_at", State.SUBMITTING),
+    "cancel": ("next_cancel_at", None),
+    "archive": ("next_archive_at", None),
+    "clean": ("next_clean_at", None),
+}
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The page. With ISTHMUS_METRICS_TOKEN set, only for who shows it."""
+    shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if settings.METRICS_TOKEN and not secrets.compare_digest(shown.encode(), settings.METRICS_TOKEN.encode()):
+        return HttpResponse("Send the metrics token as a bearer token.\n", status=401, content_type="text/plain")
+    registry = CollectorRegistry()
+    registry.register(Rows())
+    return HttpResponse(generate_latest(_counters()) + generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _counters() -> CollectorRegistry:
+    """This process's counters, or those of all web processes where they share a folder."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
+
+
+class Rows:
+    """A Prometheus collector over the rows."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        now = timezone.now()
+        yield _jobs()
+        yield _oldest_due(now)
+        yield from _sites(now)
+        yield _beats(now)
+
+
+def _jobs() -> GaugeMetricFamily:
+    family = GaugeMetricFamily("isthmus_jobs", "Jobs that have not ended, by state.", labels=["state"])
+    rows = Job.objects.filter(state__in=ALIVE).values_list("state").annotate(Count("pk"))
+    counted = dict(rows.order_by())
+    for state in sorted(ALIVE):
+        family.add_metric([state], counted.get(state, 0))
+    return family
+
+
+def _oldest_due(now: datetime) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(
+        "isthmus_oldest_due_seconds",
+        "For how long the oldest due row of each kind of work has waited.",
+        labels=["work"],
+    )
+    for work, (column, state) in _DUE.items():
+        due = Job.objects.filter(**{f"{column}__lte": now})
+        if state:
+            due = due.filter(state=state)
+        family.add_metric([work], _age(due.aggregate(at=Min(column))["at"], now))
+    return family
+
+
+def _sites(now: datetime) -> Iterator[GaugeMetricFamily]:
+    poll = GaugeMetricFamily("isthmus_site_poll_age_seconds", "Since the site's last answered poll.", labels=["site"])
+    silent = GaugeMetricFamily("isthmus_site_silent_seconds", "For how long the site has been silent.", labels=["site"])
+    for slug, polled, silent_since in Site.objects.filter(enabled=True).values_list(
+        "slug", "polled_at", "silent_since"
+    ):
+        if polled:
+            poll.add_metric([slug], _age(polled, now))
+        silent.add_metric([slug], _age(silent_since, now))
+    yield poll
+    yield silent
+
+
+def _beats(now: datetime) -> GaugeMetricFamily:
+    family = GaugeMetricFamily("isthmus_beat_age_seconds", "Since each periodic task last ran.", labels=["task"])
+    for name, at in Heartbeat.objects.values_list("name", "at"):
+        family.add_metric([name], _age(at, now))
+    return family
+
+
+def _age(moment: datetime | None, now: datetime) -> float:
+    return max(0.0, (now - moment).total_seconds()) if moment else 0.0
+
+
+if TYPE_CHECKING:
+    _: Collector = Rows()
