@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 from controlplane.database_roles import ROLES
 from controlplane.services.postgres import start_postgres
 from controlplane.services.server import Server
-from controlplane.services.system_user import CannotStart, reachable_folder, system_user
+from controlplane.services.unprivileged import CannotStart, reachable_folder, system_user
 from controlplane.services.valkey import start_valkey
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ import psycopg
 from psycopg import sql
 
 from controlplane.database_roles import ROLES, ensure_login
-from controlplane.services.postgres_binaries import choose_binaries
+from controlplane.services.postgres_binaries import choose_binaries, find_bindirs
 from controlplane.services.server import ENVIRONMENT, Server
-from controlplane.services.system_user import CannotStart, User, command, private_folder
+from controlplane.services.unprivileged import CannotStart, User, command, private_folder
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -35,7 +35,7 @@ def start_postgres(
     """Start on the data in `folder`, created at first. Returns the server and a URL for each role of `ROLES`."""
     home = private_folder(folder / "postgres", user)
     data = home / "data"
-    bindir = choose_binaries(data, user, embedded_only=embedded_only)
+    bindir = choose_binaries(data, user, find_bindirs(user, embedded_only=embedded_only))
     passwords = _passwords(folder / "postgres-passwords.json")
     if not data.exists():
         _initialise(data, bindir, user, passwords[ADMINISTRATOR], durable=durable)

