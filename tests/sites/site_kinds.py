@@ -1,0 +1,154 @@
+"""The sites that the connector contract is held against, and how each is told what its batch jobs shall do."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from sites.connectors.base import Rejected
+from sites.connectors.memory_job import Behaviour
+from sites.connectors.memory_site import memory_site
+from sites.workload import Container, JobRef, NativeFlags, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sites.connectors.base import Connector
+    from sites.connectors.memory_site import MemorySite
+
+BASE = ".isthmus-contract/jobs"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one container does: a shell command for a real site, and its outcome for an imagined one."""
+
+    shell: str
+    log: bytes = b""
+    exit_code: int = 0
+    lasts: float = 0.0
+
+    def container(self, name: str) -> Container:
+        return Container(name, "busybox:1.36", command=("/bin/sh", "-c", self.shell))
+
+
+SAYS_HELLO = Task("echo hello; echo world >&2", b"hello\nworld\n")
+FAILS_WITH_3 = Task("echo about to fail; exit 3", b"about to fail\n", exit_code=3)
+RUNS_LONG = Task("echo working; sleep 600", b"working\n", lasts=600.0)
+
+
+@dataclass
+class SiteKind:
+    """A site under test. `workload` makes what it will run; `refs` are all that it was ever asked about."""
+
+    name: str
+    connector: Connector
+    refs: list[JobRef] = field(default_factory=list)
+    real = True  # it runs what it is given
+    mounts = True  # in containers
+
+    def workload(self, init: Mapping[str, Task] | None = None, **containers: Task) -> Workload:
+        """One pod with these containers, `main=SAYS_HELLO` when none is given, under a key of its own."""
+        key = secrets.token_hex(16)
+        tasks = containers or {"main": SAYS_HELLO}
+        workload = Workload(
+            key=key,
+            folder=f"{BASE}/{key}",
+            pod=f"contract/{key}",
+            containers=tuple(task.container(name) for name, task in tasks.items()),
+            init_containers=tuple(task.container(name) for name, task in (init or {}).items()),
+        )
+        self.refs.append(self.ref(workload))
+        self.prepare(workload, {**(init or {}), **tasks})
+        return workload
+
+    def ref(self, workload: Workload, native_id: object = "") -> JobRef:
+        """A reference as the control plane would keep it; anything but a native id leaves it unknown."""
+        known = native_id if isinstance(native_id, str) else ""
+        return JobRef(workload.key, known, workload.folder, workload.account, workload.pod)
+
+    def start(self, *workloads: Workload) -> list[JobRef]:
+        """Submit them all in one call, which must accept every one."""
+        answers = self.connector.submit(workloads)
+        assert all(isinstance(answers[workload.key], str) for workload in workloads), answers
+        return [self.ref(workload, answers[workload.key]) for workload in workloads]
+
+    def prepare(self, workload: Workload, tasks: Mapping[str, Task]) -> None:
+        """Tell an imagined site what these containers do; a real one runs them."""
+
+    def waiting(self) -> Workload | None:
+        """A workload that the site accepts and never starts; None where there is no such thing."""
+        return None
+
+    def impossible(self) -> Workload | None:
+        """A workload that the site refuses; None where it refuses none."""
+        return None
+
+    def unreachable(self) -> Connector | None:
+        """A connector whose site does not answer; None where the site cannot be away."""
+        return None
+
+    def reopened(self) -> Connector:
+        """Another connector to the same site, as a new worker would open it."""
+        raise NotImplementedError
+
+    def batch_jobs(self, key: str) -> int:
+        """How many batch jobs the site has ever started for this key, told by something other than the connector."""
+        raise NotImplementedError
+
+    def clear(self) -> None:
+        """Leave nothing behind."""
+        found = self.connector.find(self.refs)
+        refs = [replace(ref, native_id=str(found[ref.key])) for ref in self.refs if isinstance(found.get(ref.key), str)]
+        self.connector.cancel(refs)
+        self.connector.clean(self.refs)
+        self.connector.close()
+
+
+class MemoryKind(SiteKind):
+    """The imagined site, told what each pod's batch job does."""
+
+    real = False
+
+    @property
+    def site(self) -> MemorySite:
+        return memory_site(self.name)
+
+    def prepare(self, workload: Workload, tasks: Mapping[str, Task]) -> None:
+        behaviour = Behaviour(
+            starts_after=0.0,
+            runs_for=max(task.lasts for task in tasks.values()),
+            exit_codes={name: task.exit_code for name, task in tasks.items()},
+            logs={name: task.log for name, task in tasks.items()},
+        )
+        self.site.behave(behaviour, pod=workload.pod)
+
+    def waiting(self) -> Workload:
+        workload = self.workload()
+        self.site.behave(Behaviour(), pod=workload.pod)
+        return workload
+
+    def impossible(self) -> Workload:
+        workload = self.workload()
+        self.site.refuse(Rejected("There is no partition nowhere.", reason="InvalidPartition"), pod=workload.pod)
+        return workload
+
+    def unreachable(self) -> Connector:
+        silent = memory_site(f"{self.name}-silent")
+        silent.go_silent()
+        return type(self.connector).from_config({"name": silent.name})  # type: ignore[attr-defined, no-any-return]
+
+    def reopened(self) -> Connector:
+        return type(self.connector).from_config({"name": self.name})  # type: ignore[attr-defined, no-any-return]
+
+    def batch_jobs(self, key: str) -> int:
+        return self.site.submissions.get(key, 0)
+
+
+def on_partition(workload: Workload, partition: str) -> Workload:
+    return replace(workload, flags=NativeFlags(partition=partition))
+
+
+def keys(workloads: Sequence[Workload]) -> list[str]:
+    return [workload.key for workload in workloads]
