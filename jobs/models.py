@@ -160,6 +160,29 @@ class Transition(models.Model):
         return f"{self.old or '·'} → {self.new}"
 
 
+class AbandonedAttempt(models.Model):
+    """An attempt that its site has fenced: it never ran and never will, but its folder is still there.
+
+    The fence must outlive every late answer to the submission that it fences out, so the folder goes only at `clean_at`.
+    """
+
+    site = models.ForeignKey(Site, on_delete=models.CASCADE)
+    key = models.CharField(max_length=40, unique=True)
+    folder = models.CharField(max_length=500)
+    account = models.CharField(max_length=64, blank=True)
+    clean_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["site", "clean_at"])]
+
+    def __str__(self) -> str:
+        return self.key
+
+    @property
+    def ref(self) -> JobRef:
+        return JobRef(key=self.key, native_id="", folder=self.folder, account=self.account)
+
+
 class UsageRecord(models.Model):
     """What one finished attempt used, from the site's own figures. Outlives its job.
 

@@ -30,9 +30,10 @@ class Site(models.Model):
     changed_at = models.DateTimeField(auto_now=True)
 
     answered_at = models.DateTimeField(null=True, editable=False)
+    answering_since = models.DateTimeField(null=True, editable=False, help_text="when its last silence ended")
     silent_since = models.DateTimeField(null=True, editable=False)
     silence = models.TextField(blank=True, editable=False, help_text="why the last call had no answer")
-    failures = models.PositiveIntegerField(default=0, editable=False)
+    failures = models.PositiveIntegerField(default=0, editable=False, help_text="for the back-off of probes")
     next_probe_at = models.DateTimeField(null=True, editable=False)
     polled_at = models.DateTimeField(null=True, editable=False)
     next_poll_at = models.DateTimeField(default=timezone.now, editable=False)
