@@ -48,7 +48,7 @@ keep_gpus() {  # the scheduler's choice of devices is all that a container sees 
 
 refuse() {  # <exit code> <word> <sentence>: ends this container; runs in the container's own process
     printf '%s\n' "$3" >&2
-    write_whole "$run/$name.reason" "$2 $3"
+    write_whole "$run/$name.reason" "$2 ${3//[[:cntrl:]]/ }"
     exit "$1"
 }
 
@@ -57,7 +57,7 @@ prepare() {  # in the container's own process: read what the pod says of it, the
     local described=$folder/containers/$name
     ((${#launcher[@]})) || refuse 125 LauncherMissing "This site's nodes have neither perl nor python3, one of which starts containers."
     mapfile -d '' -t argv < "$described/argv"
-    IFS= read -r -d '' image < "$described/image"
+    { IFS= read -r -d '' image && IFS= read -r -d '' entrypoint; } < "$described/image"
     IFS= read -r -d '' workdir < "$described/workdir"
     scratch=$folder/scratch/$restart/$name
     mkdir -p -- "$scratch/home" "$scratch/tmp" || refuse 125 FolderNotWritable "The folder $scratch cannot be made: is the disk full?"

@@ -11,6 +11,7 @@ my ($reason, $workdir, $environment, $prefix, @command) = @ARGV;
 sub refuse {
     my ($code, $word, $sentence) = @_;
     print STDERR "$sentence\n";
+    $sentence =~ tr/\0-\37\177/ /;
     if (open(my $out, '>', $reason)) {
         print $out "$word $sentence\n";
         close($out);

@@ -12,7 +12,8 @@ from typing import NoReturn
 def refuse(reason: bytes, code: int, word: str, sentence: str) -> NoReturn:
     """End with `code`, the sentence on stderr and in the file `reason`."""
     sys.stderr.buffer.write(os.fsencode(f"{sentence}\n"))
-    Path(os.fsdecode(reason)).write_bytes(os.fsencode(f"{word} {sentence}\n"))
+    one_line = "".join(" " if ord(letter) < 32 or ord(letter) == 127 else letter for letter in sentence)
+    Path(os.fsdecode(reason)).write_bytes(os.fsencode(f"{word} {one_line}\n"))
     sys.exit(code)
 
 

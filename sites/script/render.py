@@ -8,17 +8,19 @@ from importlib.resources import files
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from sites.script.environment import environment_files, nul_separated
 from sites.script.runtime import Runtime, RuntimeKind
 from sites.workload import File
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sites.workload import Container, Volume, Workload
+    from sites.workload import Container, Mount, Volume, Workload
 
 STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-RUNTIME_PARTS = {RuntimeKind.HOST: "host.sh"}
+RUNTIME_PARTS = {RuntimeKind.HOST: "host.sh", RuntimeKind.CHARLIECLOUD: "charliecloud.sh"}
+EXTRA_FILES = {RuntimeKind.CHARLIECLOUD: ("charliecloud_root.sh",)}
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,11 @@ def render(workload: Workload, runtime: Runtime, header: Sequence[str] = ()) -> 
     if any("\n" in line or "\r" in line for line in header):
         raise ValueError("A header line of a batch script holds a line break.")
     staged = [File("script", _script(workload, runtime, header), 0o700)]
-    staged += [File(name, _template(name), 0o600) for name in ("launch.pl", "launch.py")]
+    staged += [
+        File(name, _template(name), 0o600) for name in ("launch.pl", "launch.py", *EXTRA_FILES.get(runtime.kind, ()))
+    ]
     for container in (*workload.init_containers, *workload.containers):
-        staged += _container_files(container)
+        staged += _container_files(container, runtime)
     for volume in workload.volumes:
         staged += _volume_files(volume)
     empty = tuple(f"volumes/{volume.name}" for volume in workload.volumes)
@@ -88,26 +92,22 @@ def _words(names: Iterable[str]) -> str:
     return " ".join(quote(name) for name in names)
 
 
-def _container_files(container: Container) -> list[File]:
+def _container_files(container: Container, runtime: Runtime) -> list[File]:
     folder = f"containers/{container.name}"
-    variables = [f"{name}={value}" for name, value in container.env]
-    mounts = [
-        field
-        for mount in container.mounts
-        for field in (mount.volume, mount.path, mount.sub_path, "ro" if mount.read_only else "rw")
-    ]
+    # Outer mounts first, so that an inner one is not covered.
+    mounts = sorted(container.mounts, key=lambda mount: mount.path)
     contents = {
-        "argv": [*container.command, *container.args],
-        "env": variables,
-        "image": [container.image],
-        "workdir": [container.working_dir],
-        "mounts": mounts,
+        "argv": nul_separated([*container.command, *container.args]),
+        "image": nul_separated([container.image, "replaced" if container.command else "kept"]),
+        "workdir": nul_separated([container.working_dir]),
+        "mounts": nul_separated(field for mount in mounts for field in _mount_fields(mount)),
+        **environment_files(container.env, runtime.kind),
     }
-    return [File(f"{folder}/{name}", _nul_separated(fields), 0o600) for name, fields in contents.items()]
+    return [File(f"{folder}/{name}", content, 0o600) for name, content in contents.items()]
 
 
-def _nul_separated(fields: Iterable[str]) -> bytes:
-    return b"".join(field.encode() + b"\0" for field in fields)
+def _mount_fields(mount: Mount) -> tuple[str, ...]:
+    return (mount.volume, mount.path, mount.sub_path, "ro" if mount.read_only else "rw")
 
 
 def _volume_files(volume: Volume) -> list[File]:

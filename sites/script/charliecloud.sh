@@ -1,0 +1,19 @@
+# Runtime "charliecloud": ch-run on an image directory, with a root that charliecloud_root.sh puts together around it.
+
+run_container() {  # <folder that describes it>
+    local directory=${image#docker://}
+    directory=${directory//\//%}
+    directory=$images/${directory//:/+}
+    [[ $entrypoint == replaced ]] || refuse 127 CommandMissing "Container $name has no command, and charliecloud images know none; give one in the pod."
+    [[ $images && -d $directory && $image != .* ]] || refuse 125 ImageMissing "The image $image is not at this site; its operator can put it at $directory."
+    local program
+    program=$(type -P "$runtime") || refuse 125 RuntimeMissing "The program $runtime is not on the node $HOSTNAME; tell the site's operator."
+    # First a namespace in which mounting is allowed, then ch-run in that, as the account itself again.
+    exec setsid unshare --user --map-root-user --mount /bin/bash -p "$folder/charliecloud_root.sh" \
+        "$run/$name.reason" "$directory" "$1" "$scratch" "$folder/volumes" "${workdir:-/}" \
+        env -i PATH="$standard_path" USER="$(id -un)" TMPDIR="$scratch/root/tmp" \
+        "${launcher[@]}" "$run/$name.reason" / "$1/env" '' \
+        "$program" --uid="$(id -u)" --gid="$(id -g)" --cd="${workdir:-/}" \
+        --unset-env=USER --env-no-expand --set-env=HOME=/tmp --set-env=PATH="$standard_path" \
+        "${device_variables[@]/#/--set-env=}" --set-env="$scratch/image_environment" --set-env="$1/env.lines"
+}

@@ -1,0 +1,140 @@
+# charliecloud_root.sh REASON IMAGE DESCRIBED SCRATCH VOLUMES WORKDIR COMMAND...
+# Puts a container's root together at SCRATCH/root and runs COMMAND OPTIONS SCRATCH/root -- ARGV. ch-run mounts only onto what
+# an image has, and pods mount anywhere; so the root is a small tmpfs that shows the image's entries, read-only, around
+# real directories on the way to each mount. Runs as root of its own user and mount namespace, which ends with it.
+set -u +o posix
+umask 022
+export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+shopt -s dotglob nullglob
+
+reason=$1 image=$2 described=$3 scratch=$4 volumes=$5 workdir=$6
+shift 6
+root=$scratch/root
+paths=() sources=() modes=() options=()
+
+refuse() {  # <exit code> <word> <sentence>
+    printf '%s\n' "$3" >&2
+    printf '%s\n' "$2 ${3//[[:cntrl:]]/ }" > "$reason"
+    exit "$1"
+}
+
+resolve() {  # <root> <path>: sets $resolved to the path that symlinks lead to, as seen by a process that has this root
+    local rest=$2 part target hops=0
+    resolved=
+    while [[ $rest ]]; do
+        part=${rest%%/*}
+        [[ $rest == */* ]] && rest=${rest#*/} || rest=
+        case $part in
+            '' | .) continue ;;
+            ..) resolved=${resolved%/*} ;;
+            *)
+                if [[ -L $1$resolved/$part ]] && ((hops++ < 40)); then
+                    target=$(readlink -n -- "$1$resolved/$part"; printf .)
+                    [[ $target == /* ]] && resolved=
+                    rest=${target%.}/$rest
+                else
+                    resolved+=/$part
+                fi
+                ;;
+        esac
+    done
+}
+
+bind() {  # <source> <target> ro|rw
+    mount --rbind -- "$1" "$2" || return
+    [[ $3 == ro ]] || return 0
+    local now
+    # A mount's other options are locked in this namespace, so they are repeated.
+    now=$(findmnt -n -r -o VFS-OPTIONS --mountpoint "$2" | tail -n 1)
+    mount -o "remount,bind,ro,${now#r?,}" -- "$2"
+}
+
+read_mounts() {
+    local fields index
+    mapfile -d '' -t fields < "$described/mounts"
+    for ((index = 0; index < ${#fields[@]}; index += 4)); do
+        find_source "${fields[index]}" "${fields[index + 2]}"
+        resolve "$image" "${fields[index + 1]}"
+        sources+=("$found")
+        paths+=("$resolved")
+        modes+=("${fields[index + 3]}")
+    done
+}
+
+find_source() {  # <volume> <sub path>: sets $found
+    found=$volumes/$1
+    [[ $2 ]] || return 0
+    # As in Kubernetes, a sub path that is not there yet is an empty directory.
+    [[ -e $found/$2 ]] || mkdir -p -- "$found/$2" 2> /dev/null
+    local inside=
+    IFS= read -r -d '' inside < <(realpath -z -e -- "$found")
+    IFS= read -r -d '' found < <(realpath -z -e -- "$found/$2")
+    # A symlink that a container left there must not lead out of the volume.
+    [[ $inside && $found == "$inside"/* ]] || refuse 125 MountFailed "The sub path $2 of volume $1 does not lie in that volume."
+}
+
+leads_to_mount() {  # <path>
+    local path
+    for path in ${paths[@]+"${paths[@]}"}; do
+        [[ $path == "$1"/* ]] && return
+    done
+    return 1
+}
+
+show_image() {  # <directory of the image, empty for its root>
+    local entry path
+    for entry in "$scratch/image$1"/*; do
+        path=$1/${entry##*/}
+        case $path in /dev | /proc | /sys | /tmp) continue ;; esac
+        if [[ -L $entry ]]; then
+            cp -P -- "$entry" "$root$path"
+        elif [[ -d $entry ]] && leads_to_mount "$path"; then
+            mkdir -- "$root$path" && show_image "$path"
+        else
+            make_target "$entry" "$root$path" && mount --rbind -- "$entry" "$root$path"
+        fi || refuse 125 MountFailed "The image's $path cannot be shown in the container."
+    done
+}
+
+make_target() {  # <source> <target>: something of the same kind to mount upon
+    if [[ -d $1 ]]; then
+        mkdir -p -- "$2"
+    else
+        mkdir -p -- "${2%/*}" && { [[ -e $2 ]] || : > "$2"; }
+    fi
+}
+
+mount_volumes() {
+    local index path
+    for index in ${!paths[@]}; do
+        path=${paths[index]}
+        if [[ $path == /dev/* ]]; then
+            # ch-run puts the node's /dev over ours, and these binds over that.
+            options+=("--bind=${sources[index]}:$path")
+        elif ! { make_target "${sources[index]}" "$root$path" && bind "${sources[index]}" "$root$path" "${modes[index]}"; }; then
+            refuse 125 MountFailed "A volume cannot be mounted at $path."
+        fi
+    done
+}
+
+copy_image_environment() {  # but for the variables that reach ch-run through its own environment, which it would override
+    local pair line
+    local -A set_by_pod=()
+    while IFS= read -r -d '' pair; do set_by_pod[${pair%%=*}]=1; done < "$described/env"
+    while IFS= read -r line || [[ $line ]]; do
+        [[ $line == ?*=* && -z ${set_by_pod[${line%%=*}]:-} ]] && printf '%s\n' "$line"
+    done < <(cat -- "$image/ch/environment" 2> /dev/null) > "$scratch/image_environment"
+}
+
+mkdir -p -- "$scratch/image" "$root" || refuse 125 FolderNotWritable "The folder $scratch cannot be written."
+bind "$image" "$scratch/image" ro && mount -t tmpfs -o mode=755 isthmus "$root" ||
+    refuse 125 MountFailed "This node does not let an account mount in a namespace of its own; tell the site's operator."
+read_mounts
+show_image ''
+mkdir -p -- "$root"/{dev,proc,sys,tmp} && bind "$scratch/tmp" "$root/tmp" rw || refuse 125 MountFailed "There is no /tmp."
+mount_volumes
+resolve "$root" "$workdir"
+[[ -d $root$resolved ]] || refuse 128 WorkingDirMissing "The working directory $workdir is not in the container."
+copy_image_environment
+mapfile -d '' -t argv < "$described/argv"
+exec "$@" ${options[@]+"${options[@]}"} "$root" -- "${argv[@]}"
