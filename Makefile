@@ -1,0 +1,74 @@
+# Each target sets up what it needs: a fresh Debian or Ubuntu with Python 3.11, 3.12 or newer and make is enough.
+#   make demo        the whole of Isthmus on this machine, with pods going through it (README.md)
+#   make test        the tests; ARGS="-k polling" passes options to pytest
+#   make lint        what CI checks beside the tests; make format repairs what can be repaired
+#   make backends    install (as root) and start the real systems that tests talk to
+#   make bench soak  figures beside their yardsticks; kill tests at as many random points as POINTS says
+#   make lock        resolve dependencies anew into the two lock files
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+POINTS ?= 200
+RESOLVE := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+ARGS ?=
+
+SERVICE := $(VENV)/.installed-requirements.lock
+DEVELOPMENT := $(VENV)/.installed-requirements-dev.lock
+
+.PHONY: demo test lint format backends bench soak lock
+.DEFAULT_GOAL := test
+
+demo: $(SERVICE)
+	@exec $(BIN)/python -m deploy.demo
+
+test: $(DEVELOPMENT)
+	@$(BIN)/python -m pytest $(ARGS)
+
+# mypy's Django plugin loads the settings, which refuse to start without these. Nothing is connected to.
+lint: export ISTHMUS_SECRET_KEY := lint
+lint: export ISTHMUS_ENCRYPTION_KEYS := lint:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+lint: export DATABASE_URL := postgresql:///lint
+lint: export REDIS_URL := redis://lint
+lint: $(DEVELOPMENT)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+
+format: $(DEVELOPMENT)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+backends:
+	@tests/backends/install.sh
+	@tests/backends/up.sh
+
+bench: $(DEVELOPMENT)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(DEVELOPMENT)
+	@KILL_POINTS=$(POINTS) $(BIN)/python -m pytest tests/test_kills.py --timeout=0 $(ARGS)
+
+lock: $(DEVELOPMENT)
+	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet pyproject.toml $(RESOLVE) --extra embedded --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml $(RESOLVE) --extra embedded --group dev --output-file requirements-dev.lock
+
+# Done again only when the lock has changed.
+$(VENV)/.installed-%: % | $(BIN)/pip
+	@echo "Installing $*"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement $*
+	@touch $@
+
+# Debian keeps venv's other half, ensurepip, in a package of its own.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Isthmus needs Python 3.11 or newer: install it and name it, for example make PYTHON=python3.11." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { \
+	    echo "$(PYTHON) cannot make virtual environments: install its venv package (Debian: apt-get install python3-venv)." >&2; \
+	    exit 1; }; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv; }
+	@$(PYTHON) -m venv $(VENV)
