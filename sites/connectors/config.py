@@ -1,0 +1,115 @@
+"""Reading what an operator has set for a site: every mistake is one sentence that names the setting."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING, cast
+
+from sites.connectors.base import Unreachable
+from sites.script import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_BASE = ".isthmus/jobs"
+
+
+class BadConfig(Unreachable, ValueError):
+    """The site's settings cannot be used. Jobs wait, as for a silent site, until the operator has corrected them."""
+
+    code = "site_misconfigured"
+
+
+def is_plain_path(path: str) -> bool:
+    """Whether shells and schedulers take this path as it is."""
+    return bool(re.fullmatch(r"[A-Za-z0-9./_@+,:=-]+", path)) and path[0] != "-" and posixpath.normpath(path) == path
+
+
+class Config:
+    """A mapping of settings whose values are taken by name and type; `finish` refuses those nobody has taken."""
+
+    def __init__(self, values: object, place: str = "") -> None:
+        self._place = place
+        if not isinstance(values, dict):
+            raise BadConfig(f"{self._named('')} must be an object of settings.")
+        self._values = cast("Mapping[str, object]", values)
+        self._taken: set[str] = set()
+
+    def text(self, name: str, default: str = "") -> str:
+        value = self._take(name, default)
+        if not isinstance(value, str) or "\0" in value or "\n" in value.strip():
+            raise BadConfig(f"{self._named(name)} must be one line of text.")
+        return value.strip()
+
+    def folder(self, name: str, default: str) -> str:
+        """A folder at the site, absolute or relative to the account's home, that needs no quoting anywhere."""
+        value = self.text(name, default)
+        if not is_plain_path(value):
+            raise BadConfig(f"{self._named(name)} must be a plain path: letters, digits and ./_@+,:=- without `..`.")
+        return value
+
+    def required(self, name: str) -> str:
+        if value := self.text(name):
+            return value
+        raise BadConfig(f"{self._named(name)} is missing.")
+
+    def lines(self, name: str) -> str:
+        value = self._take(name, "")
+        if not isinstance(value, str):
+            raise BadConfig(f"{self._named(name)} must be text.")
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        value = self._take(name, [])
+        if isinstance(value, list) and all(isinstance(item, str) and "\n" not in item for item in value):
+            return tuple(value)
+        raise BadConfig(f"{self._named(name)} must be a list of texts.")
+
+    def variables(self, name: str) -> tuple[tuple[str, str], ...]:
+        value = self._take(name, {})
+        if isinstance(value, dict) and all(key.isidentifier() and isinstance(value[key], str) for key in value):
+            return tuple(value.items())
+        raise BadConfig(f"{self._named(name)} must be an object of variables, each with a text.")
+
+    def number(self, name: str, default: int, *, least: int = 1, most: int = 10**6) -> int:
+        value = self._take(name, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise BadConfig(f"{self._named(name)} must be a whole number from {least} to {most}.")
+        return value
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        value = self._take(name, default)
+        if not isinstance(value, bool):
+            raise BadConfig(f"{self._named(name)} must be true or false.")
+        return value
+
+    def part(self, name: str) -> Config | None:
+        value = self._take(name, None)
+        return None if value is None else Config(value, self._path(name))
+
+    def runtime(self, default_kind: str = "") -> Runtime:
+        """`runtime`: {"kind", "path", "images", "grace"}."""
+        part = self.part("runtime") or Config({"kind": default_kind}, self._path("runtime"))
+        kind, path, images = part.required("kind"), part.text("path"), part.text("images")
+        grace = part.number("grace", Runtime.grace, most=3600)
+        part.finish()
+        try:
+            return Runtime(kind, path, images, grace)  # type: ignore[arg-type]  # it checks and converts the kind
+        except ValueError as wrong:
+            raise BadConfig(f"{self._named('runtime')}: {wrong}") from wrong
+
+    def finish(self) -> None:
+        if unknown := sorted(set(self._values) - self._taken):
+            known = ", ".join(sorted(self._taken))
+            raise BadConfig(f"{self._named(unknown[0])} is not a setting here: known are {known}.")
+
+    def _take(self, name: str, default: object) -> object:
+        self._taken.add(name)
+        return self._values.get(name, default)
+
+    def _path(self, name: str) -> str:
+        return ".".join(filter(None, (self._place, name)))
+
+    def _named(self, name: str) -> str:
+        return f"The site's setting {self._path(name)!r}" if self._path(name) else "The site's configuration"

@@ -1,0 +1,99 @@
+#!/bin/bash
+# One job of the local connector, from its wait for a slot to its end. Started in its own session, in its attempt folder:
+# local_job.sh <slots>. Beside it lies `request`: <cpus> <gpus> <time limit in seconds, or 0>.
+# Writes native_id, batch.started `<epoch>` and batch.ended `<epoch> <exit code> <word>`; docs/attempt-folder.md.
+set -u
+umask 077
+export LC_ALL=C
+slots=$1 parent=${PWD%/*} stopped='' child=''
+read -r _ _ limit < request
+
+write_whole() { printf '%s\n' "$2" > "$1.part" && mv -f -- "$1.part" "$1"; }
+
+finish() { # <exit code> <word>
+    printf -v now '%(%s)T' -1
+    write_whole batch.ended "$now $1 $2"
+    exit 0
+}
+
+name_ourselves() { # pid, its start time and the boot: no later process can be taken for this one
+    local stat boot
+    read -r stat < "/proc/$$/stat"
+    read -r boot < /proc/sys/kernel/random/boot_id
+    set -f
+    # shellcheck disable=SC2086  # split on purpose; the command's name before `)` may hold blanks
+    set -- ${stat##*) }
+    set +f
+    native=$$.${20}.$boot
+    write_whole native_id "$native"
+}
+
+take_slot() { # those who wait stand in line for `queue`; only the first of them looks for a slot
+    local number
+    exec 8> "$parent/slots/queue"
+    flock 8 &
+    wait "$!"
+    until [[ $stopped ]]; do
+        for ((number = 1; number <= slots; number++)); do
+            exec 9> "$parent/slots/$number"
+            flock -n 9 && break 2
+        done
+        sleep 0.1 &
+        wait "$!"
+    done
+    exec 8>&-
+}
+
+stop() { # <word>: TERM lets the script end its containers and write down how
+    [[ $stopped ]] && return
+    stopped=$1
+    [[ $child ]] || return
+    kill_at=$((SECONDS + 30))
+    kill -s TERM "$child"
+}
+
+kill_the_rest() { # every process of every session that descends from the script
+    cat /proc/[0-9]*/stat 2> /dev/null | awk -v root="$child" '
+        { pid = $1; sub(/^.*\) /, ""); parent[pid] = $2; session[pid] = $4 }
+        END {
+            ours[root] = 1
+            do {
+                more = 0
+                for (pid in parent) if (!(pid in ours) && ((parent[pid] in ours) || (session[pid] in ours))) more = ours[pid] = 1
+            } while (more)
+            for (pid in ours) print pid
+        }' | xargs -r kill -s KILL 2> /dev/null
+}
+
+watch() { # until the script has ended
+    local tick=
+    while kill -0 "$child" 2> /dev/null; do
+        kill -0 "${tick:-$$}" 2> /dev/null && [[ $tick ]] || { sleep 1 & tick=$!; }
+        wait -n "$child" "$tick"
+        ((limit == 0 || SECONDS < limit)) || stop DeadlineExceeded
+        [[ -z $stopped ]] || ((SECONDS < kill_at)) || kill_the_rest
+    done
+    wait "$child"
+    code=$?
+    [[ -z $tick ]] || kill "$tick" 2> /dev/null
+}
+
+trap 'stop Cancelled' TERM INT
+trap '' HUP
+mkdir -p -- "$parent/slots"
+name_ourselves
+take_slot
+[[ -z $stopped ]] || finish 143 "$stopped"
+# Fenced while it waited, or cleaned away: it is not to run any more.
+[[ -e submitting ]] || exit 0
+SECONDS=0
+printf -v now '%(%s)T' -1
+write_whole batch.started "$now"
+ISTHMUS_NATIVE_ID=$native ./script 8>&- 9>&- &
+child=$!
+watch
+case $stopped in
+    Cancelled) finish 143 Cancelled ;;
+    DeadlineExceeded) finish 124 DeadlineExceeded ;;
+    *) finish "$code" Ended ;;
+esac

@@ -1,0 +1,12 @@
+# Given: slots. Starts local_job.sh in a session of its own, so that it outlives us and every worker; prints its name.
+launch() {
+    setsid ./local_job.sh "$slots" < /dev/null >> batch.out 2>&1 &
+    pid=$!
+    IFS= read -r boot < /proc/sys/kernel/random/boot_id
+    IFS= read -r line < "/proc/$pid/stat" || exit 1
+    IFS=' '
+    set -f
+    # shellcheck disable=SC2086  # split on purpose; the command's name before `)` may hold blanks
+    set -- ${line##*) }
+    echo "$pid.${20}.$boot"
+}

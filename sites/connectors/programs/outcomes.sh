@@ -1,0 +1,31 @@
+# Parts of a poll that all schedulers share. Given: token, which starts the header line of each section.
+
+section() { printf '\n%s %s %s\n' "$token" "$1" "$2"; } # <name> <exit code of what it shows>
+
+forget_events() { # <bytes>: that much of stdin names events, NUL after each
+    head -c "$1" | xargs -0 -r rm -f --
+}
+
+list_events() { # parents, one a line
+    section events 0
+    set -f
+    for parent in $parents; do
+        printf '%s/\n' "$parent"
+        ls -U -- "$parent/events" 2> /dev/null | head -n "$most_events"
+    done
+    set +f
+}
+
+show_outcome() { # <key> <folder>: every outcome file, without starting a process for any
+    for file in "$2"/containers/*/argv; do
+        [ -e "$file" ] || continue
+        file=${file%/argv}
+        printf '%s\t0\t%s\tstaged\t\n' "$1" "${file##*/}"
+    done
+    for file in "$2"/run/*/*.started "$2"/run/*/*.ended "$2"/run/*/*.reason; do
+        { IFS= read -r line < "$file"; } 2> /dev/null || continue
+        run=${file%/*}
+        name=${file##*/}
+        printf '%s\t%s\t%s\t%s\t%s\n' "$1" "${run##*/}" "${name%.*}" "${name##*.}" "$line"
+    done
+}

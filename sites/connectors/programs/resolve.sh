@@ -1,0 +1,23 @@
+# Write down what the queue or the accounting has told of attempts long in doubt.
+# Given: resolved (lines <folder> TAB <native id, or nothing for a fence>). Answers as find.sh does.
+
+IFS='
+'
+home=$PWD
+set -f
+for line in $resolved; do
+    cd -- "$home" || exit 1
+    folder=${line%%	*}
+    native=${line#*	}
+    cd -- "$folder" || exit 1
+    if [ -n "$native" ]; then
+        printf '%s\n' "$native" > native_id
+        printf '%s\tfound\t%s\n' "$folder" "$native"
+    elif mv submitting fenced 2> /dev/null; then
+        rm -rf script containers volumes scratch
+        printf '%s\tabsent\t\n' "$folder"
+    else
+        printf '%s\tdoubt\t0\n' "$folder"
+    fi
+done
+printf 'end\t\t\n'

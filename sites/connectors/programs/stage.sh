@@ -1,0 +1,85 @@
+# Unpack the tar stream on stdin and launch each job once. docs/attempt-folder.md says why in this order.
+# Given: parent (the folder of attempts), random, keys (one a line), launch() (prints the batch job's native id).
+# Answers, each ended by NUL: <key> TAB <word> TAB <exit code> TAB <what was said>. The key `all` is about every job.
+
+answer() { printf '%s\t%s\t%s\t%s\000' "$1" "$2" "$3" "$4"; }
+
+answer_all() {
+    answer all "$1" 1 "$2"
+    exit 0
+}
+
+native_id_in() { # <output>: its last line that looks like one; warnings around it are only read
+    native=
+    set -f
+    for line in $1; do
+        case $line in
+            *[!0-9A-Za-z.\;_-]*) ;;
+            [0-9]*) native=${line%%;*} ;;
+        esac
+    done
+    set +f
+}
+
+fence() { # <open|submitting>: this attempt will never run, so nothing of the pod stays here
+    mv "$1" fenced && rm -rf script containers volumes scratch
+}
+
+settle() { # <key> <exit code> <output>: tell a launch, a refusal and a doubt apart
+    native_id_in "$3"
+    if [ "$2" -eq 0 ] && [ -n "$native" ]; then
+        printf '%s\n' "$native" > native_id
+        answer "$1" started 0 "$native"
+        return
+    fi
+    case $2:$3 in
+        0:* | 124:* | 12[89]:* | 1[3-9]?:* | *'timed out'* | *'Zero Bytes'* | *'end/recv'* | *'onnection reset'*)
+            # It may have been done: what is asked next is the queue, by `find`.
+            answer "$1" doubt "$2" "$3"
+            ;;
+        *)
+            fence submitting
+            answer "$1" refused "$2" "$3"
+            case $3 in *'nable to contact slurm controller'*) silent=$3 ;; esac
+            ;;
+    esac
+}
+
+IFS='
+'
+silent=
+complaint=$(mkdir -p -- "$parent/staging" "$parent/events" 2>&1) || answer_all unwritable "$complaint"
+cd -- "$parent" && parent=$PWD
+staging=$parent/staging/$random
+trap 'rm -rf -- "$staging"' EXIT
+trap 'exit 129' HUP INT TERM PIPE
+complaint=$(mkdir -- "$staging" 2>&1) || answer_all unwritable "$complaint"
+complaint=$(tar -xpf - -C "$staging" 2>&1) || case $complaint in
+    *'o space left'* | *'uota exceeded'* | *'ead-only file'* | *'nput/output error'* | *'nexpected EOF'* | *'oo large'*)
+        answer_all unwritable "$complaint"
+        ;;
+esac
+for key in $keys; do
+    case $complaint in
+        *"$key/"*)
+            answer "$key" unstaged 1 "$complaint"
+            rm -rf -- "${staging:?}/$key"
+            ;;
+    esac
+done
+[ -z "$(ls "$staging")" ] || mv -t "$parent" -- "$staging"/* 2> /dev/null
+for key in $keys; do
+    if [ -e "$staging/$key" ]; then
+        answer "$key" known 0 ''
+    elif cd -- "$parent/$key" 2> /dev/null; then
+        if [ -n "$silent" ]; then
+            fence open 2> /dev/null && answer "$key" unlaunched 1 "$silent"
+        elif mv open submitting 2> /dev/null; then
+            output=$(launch 2>&1)
+            settle "$key" "$?" "$output"
+        else
+            answer "$key" known 0 ''
+        fi
+    fi
+done
+answer end '' 0 ''

@@ -1,0 +1,96 @@
+"""Many staged jobs -> tar streams for programs/stage.sh, built in memory and cut to a size. Pure."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import tarfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sites.connectors.attempt_folder import MOST_AT_ONCE, safe_folder
+from sites.connectors.base import Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sites.connectors.base import Submitted
+    from sites.script import Staged
+    from sites.workload import Workload
+
+MOST_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Jobs of one account below one folder, as one stream."""
+
+    account: str
+    parent: str
+    keys: tuple[str, ...]
+    tar: bytes
+
+
+def pack(jobs: Iterable[tuple[Workload, Staged]], refused: dict[str, Submitted]) -> Iterator[Batch]:
+    """Cut jobs into batches of at most MOST_AT_ONCE and MOST_BYTES. Those that fit into none land in `refused`."""
+    groups: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
+    for workload, staged in jobs:
+        try:
+            parent = posixpath.dirname(safe_folder(workload))
+            members = members_of(workload.key, staged)
+        except Rejected as refusal:
+            refused[workload.key] = refusal
+        else:
+            groups.setdefault((workload.account, parent), []).append((workload.key, members))
+    for (account, parent), packed in groups.items():
+        for part in _cut(packed):
+            tar = b"".join(members for _, members in part) + bytes(2 * tarfile.BLOCKSIZE)
+            yield Batch(account, parent, tuple(key for key, _ in part), tar)
+
+
+def members_of(key: str, staged: Staged) -> bytes:
+    """One job's folder as tar members. `open` comes last: a folder that has it has arrived whole."""
+    folders = [key, *(f"{key}/{path}" for path in _folders(staged))]
+    stream = io.BytesIO()
+    for path in folders:
+        stream.write(_header(path, tarfile.DIRTYPE, 0, 0o700))
+    for file in staged.files:
+        stream.write(_header(f"{key}/{file.path}", tarfile.REGTYPE, len(file.content), file.mode & 0o777))
+        stream.write(file.content)
+        stream.write(bytes(-len(file.content) % tarfile.BLOCKSIZE))
+    stream.write(_header(f"{key}/open", tarfile.REGTYPE, 0, 0o600))
+    if stream.tell() > MOST_BYTES:
+        message = f"The pod's files take {stream.tell()} bytes at the site, and at most {MOST_BYTES} can be sent."
+        raise Rejected(message, reason="TooLarge")
+    return stream.getvalue()
+
+
+def _folders(staged: Staged) -> list[str]:
+    """Every folder that something lies in, each after its parent."""
+    paths = (*staged.directories, *(posixpath.dirname(file.path) for file in staged.files))
+    found: set[str] = set()
+    for path in filter(None, paths):
+        names = path.split("/")
+        if ".." in names or "" in names:
+            raise Rejected(f"The path {path!r} leaves the job's folder.", reason="BadPath")
+        found.update("/".join(names[:depth]) for depth in range(1, len(names) + 1))
+    return sorted(found)
+
+
+def _header(path: str, kind: bytes, size: int, mode: int) -> bytes:
+    member = tarfile.TarInfo(path)
+    member.type, member.size, member.mode = kind, size, mode
+    return member.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+
+
+def _cut(packed: list[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    part: list[tuple[str, bytes]] = []
+    size = 0
+    for key, members in packed:
+        if part and (size + len(members) > MOST_BYTES or len(part) == MOST_AT_ONCE):
+            yield part
+            part, size = [], 0
+        part.append((key, members))
+        size += len(members)
+    if part:
+        yield part
