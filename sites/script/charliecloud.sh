@@ -9,7 +9,7 @@ run_container() {  # <folder that describes it>
     local program
     program=$(type -P "$runtime") || refuse 125 RuntimeMissing "The program $runtime is not on the node $HOSTNAME; tell the site's operator."
     # First a namespace in which mounting is allowed, then ch-run in that, as the account itself again.
-    exec setsid unshare --user --map-root-user --mount /bin/bash -p "$folder/charliecloud_root.sh" \
+    exec setsid unshare --user --map-root-user --mount /bin/bash -p "$folder/root.sh" \
         "$run/$name.reason" "$directory" "$1" "$scratch" "$folder/volumes" "${workdir:-/}" \
         env -i PATH="$standard_path" USER="$(id -un)" TMPDIR="$scratch/root/tmp" \
         "${launcher[@]}" "$run/$name.reason" / "$1/env" '' \

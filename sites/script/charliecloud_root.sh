@@ -18,28 +18,6 @@ refuse() {  # <exit code> <word> <sentence>
     exit "$1"
 }
 
-resolve() {  # <root> <path>: sets $resolved to the path that symlinks lead to, as seen by a process that has this root
-    local rest=$2 part target hops=0
-    resolved=
-    while [[ $rest ]]; do
-        part=${rest%%/*}
-        [[ $rest == */* ]] && rest=${rest#*/} || rest=
-        case $part in
-            '' | .) continue ;;
-            ..) resolved=${resolved%/*} ;;
-            *)
-                if [[ -L $1$resolved/$part ]] && ((hops++ < 40)); then
-                    target=$(readlink -n -- "$1$resolved/$part"; printf .)
-                    [[ $target == /* ]] && resolved=
-                    rest=${target%.}/$rest
-                else
-                    resolved+=/$part
-                fi
-                ;;
-        esac
-    done
-}
-
 bind() {  # <source> <target> ro|rw
     mount --rbind -- "$1" "$2" || return
     [[ $3 == ro ]] || return 0
@@ -59,18 +37,6 @@ read_mounts() {
         paths+=("$resolved")
         modes+=("${fields[index + 3]}")
     done
-}
-
-find_source() {  # <volume> <sub path>: sets $found
-    found=$volumes/$1
-    [[ $2 ]] || return 0
-    # As in Kubernetes, a sub path that is not there yet is an empty directory.
-    [[ -e $found/$2 ]] || mkdir -p -- "$found/$2" 2> /dev/null
-    local inside=
-    IFS= read -r -d '' inside < <(realpath -z -e -- "$found")
-    IFS= read -r -d '' found < <(realpath -z -e -- "$found/$2")
-    # A symlink that a container left there must not lead out of the volume.
-    [[ $inside && $found == "$inside"/* ]] || refuse 125 MountFailed "The sub path $2 of volume $1 does not lie in that volume."
 }
 
 leads_to_mount() {  # <path>
@@ -111,9 +77,12 @@ mount_volumes() {
         if [[ $path == /dev/* ]]; then
             # ch-run puts the node's /dev over ours, and these binds over that.
             options+=("--bind=${sources[index]}:$path")
-        elif ! { make_target "${sources[index]}" "$root$path" && bind "${sources[index]}" "$root$path" "${modes[index]}"; }; then
-            refuse 125 MountFailed "A volume cannot be mounted at $path."
+            continue
         fi
+        # Once more: an outer volume may have brought symlinks, which must not lead out of this root.
+        resolve "$root" "$path"
+        make_target "${sources[index]}" "$root$resolved" && bind "${sources[index]}" "$root$resolved" "${modes[index]}" ||
+            refuse 125 MountFailed "A volume cannot be mounted at $path."
     done
 }
 

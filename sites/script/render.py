@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 
 STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-RUNTIME_PARTS = {RuntimeKind.HOST: "host.sh", RuntimeKind.CHARLIECLOUD: "charliecloud.sh"}
-EXTRA_FILES = {RuntimeKind.CHARLIECLOUD: ("charliecloud_root.sh",)}
+# Which templates make up the script, and the files beside it that start containers.
+SCRIPT_PARTS = {
+    RuntimeKind.HOST: ("host.sh",),
+    RuntimeKind.APPTAINER: ("volumes.sh", "apptainer.sh"),
+    RuntimeKind.SINGULARITY: ("volumes.sh", "apptainer.sh"),
+    RuntimeKind.CHARLIECLOUD: ("charliecloud.sh",),
+}
+COMPANIONS = {RuntimeKind.CHARLIECLOUD: {"root.sh": ("volumes.sh", "charliecloud_root.sh")}}
+LAUNCHERS = {"launch.pl": ("launch.pl",), "launch.py": ("launch.py",)}
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,8 @@ def render(workload: Workload, runtime: Runtime, header: Sequence[str] = ()) -> 
     if any("\n" in line or "\r" in line for line in header):
         raise ValueError("A header line of a batch script holds a line break.")
     staged = [File("script", _script(workload, runtime, header), 0o700)]
-    staged += [
-        File(name, _template(name), 0o600) for name in ("launch.pl", "launch.py", *EXTRA_FILES.get(runtime.kind, ()))
-    ]
+    companions = {**LAUNCHERS, **COMPANIONS.get(runtime.kind, {})}
+    staged += [File(name, _templates(parts), 0o600) for name, parts in companions.items()]
     for container in (*workload.init_containers, *workload.containers):
         staged += _container_files(container, runtime)
     for volume in workload.volumes:
@@ -59,8 +65,7 @@ def render(workload: Workload, runtime: Runtime, header: Sequence[str] = ()) -> 
 def _script(workload: Workload, runtime: Runtime, header: Sequence[str]) -> bytes:
     # -p: a site's BASH_ENV and functions exported by somebody's profile stay out of our script.
     lines = ["#!/bin/bash -p", *header, "", *_data(workload, runtime), ""]
-    parts = (_template(RUNTIME_PARTS[runtime.kind]), b"\n", _template("batch.sh"))
-    return "\n".join(lines).encode() + b"\n" + b"".join(parts)
+    return "\n".join(lines).encode() + b"\n" + _templates((*SCRIPT_PARTS[runtime.kind], "batch.sh"))
 
 
 def _data(workload: Workload, runtime: Runtime) -> list[str]:
@@ -77,6 +82,7 @@ def _data(workload: Workload, runtime: Runtime) -> list[str]:
         f"containers=({_words(container.name for container in workload.containers)})",
         f"gpus={workload.resources.gpus:d}",
         f"grace={runtime.grace:d}",
+        f"runtime_kind={runtime.kind}",
         f"runtime={quote(runtime.program)}",
         f"images={_at_site(runtime.images) if runtime.images else ''}",
         f"standard_path={STANDARD_PATH}",
@@ -115,5 +121,6 @@ def _volume_files(volume: Volume) -> list[File]:
     return [File(f"volumes/{volume.name}/{file.path}", file.content, file.mode | 0o400) for file in volume.files]
 
 
-def _template(name: str) -> bytes:
-    return files("sites.script").joinpath(name).read_bytes()
+def _templates(names: Sequence[str]) -> bytes:
+    folder = files("sites.script")
+    return b"\n".join(folder.joinpath(name).read_bytes() for name in names)

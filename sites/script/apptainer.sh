@@ -1,0 +1,54 @@
+# Runtimes "apptainer" and "singularity": the same program under two names.
+
+run_container() {  # <folder that describes it>
+    local program place verb=exec volumes=$folder/volumes options=() found resolved
+    local prefix=${runtime_kind^^}
+    program=$(type -P "$runtime") || refuse 125 RuntimeMissing "The program $runtime is not on the node $HOSTNAME; tell the site's operator."
+    find_image
+    add_mounts "$1"
+    # "run" is what knows the image's own entrypoint.
+    [[ $entrypoint == kept ]] && verb=run
+    ((gpus)) && [[ -e /dev/nvidiactl ]] && options+=(--nv)
+    ((gpus)) && [[ -e /dev/kfd ]] && options+=(--rocm)
+    mkdir -p -- "$scratch/work" || refuse 125 FolderNotWritable "The folder $scratch cannot be written: is the disk full?"
+    keep_settings "$prefix"
+    # --containall: neither home nor the node's /tmp; --workdir puts those it makes instead on disk.
+    exec setsid env -i PATH="$PATH" HOME=~ USER="$(id -un)" "${settings[@]}" "${device_variables[@]/#/${prefix}ENV_}" \
+        "${launcher[@]}" "$run/$name.reason" / "$1/env" "${prefix}ENV_" \
+        "$program" --silent "$verb" --containall --cleanenv --workdir "$scratch/work" --pwd "${workdir:-/}" \
+        "${options[@]}" "$place" "${argv[@]}"
+}
+
+find_image() {  # sets $place: a file or folder at the site, or what the program can fetch
+    place=$image
+    [[ $image == *://* ]] && return
+    if [[ $image != /* ]]; then
+        place=${image//\//%}
+        place=$images/${place//:/+}
+        [[ $image == *.sif ]] || place+=.sif
+        # Without a local copy it is fetched; a .sif is a file and nothing else.
+        [[ $image == *.sif || -f $place ]] || place=docker://$image
+    fi
+    [[ $place == docker://* || -e $place ]] || refuse 125 ImageMissing "The image $image is not at this site; its operator can put it at $place."
+    # A folder can be an image, but / or one that holds the home would show the container what it must not see.
+    [[ $(realpath -- ~)/ != "$(realpath -- "$place")"/* && $(realpath -- "$place") != / ]] ||
+        refuse 125 ImageNotAllowed "The folder $image cannot be used as an image."
+}
+
+add_mounts() {  # <folder that describes it>
+    local fields index mode
+    mapfile -d '' -t fields < "$1/mounts"
+    for ((index = 0; index < ${#fields[@]}; index += 4)); do
+        find_source "${fields[index]}" "${fields[index + 2]}"
+        mode=
+        [[ ${fields[index + 3]} == ro ]] && mode=,ro
+        # Comma-separated values: a field in quotes may hold commas, and quotes twice.
+        options+=(--mount "type=bind,\"source=${found//\"/\"\"}\",\"destination=${fields[index + 1]//\"/\"\"}\"$mode")
+    done
+}
+
+keep_settings() {  # <prefix>: what the site sets for the program itself, such as APPTAINER_CACHEDIR, but no container variables
+    local variable
+    settings=()
+    for variable in $(compgen -e | grep -E "^$1_"); do settings+=("$variable=${!variable}"); done
+}
