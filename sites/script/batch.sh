@@ -70,7 +70,8 @@ start() {  # <container>
     # Appended to, so that a container that truncates its own output leaves no hole in it.
     prepare "$1" >> "$run/$1.log" 2>&1 < /dev/null &
     pids[$1]=$!
-    write_whole "$run/$1.started" "$now" && announce "$1" started -
+    write_whole "$run/$1.started" "$now"
+    announce "$1" started -
 }
 
 record_end() {  # <container> <exit code>
@@ -78,7 +79,9 @@ record_end() {  # <container> <exit code>
     # What it left behind in its session ends with it, as in Kubernetes.
     kill -s KILL -- "-${pids[$1]}" 2> /dev/null
     sample "$1"
-    write_whole "$run/$1.ended" "$now $2" && announce "$1" ended "$2"
+    write_whole "$run/$1.ended" "$now $2"
+    # Even on a full disk, where the file is not there: an empty file with the code in its name may still fit.
+    announce "$1" ended "$2"
 }
 
 announce() {  # <container> started|ended <exit code, or ->
