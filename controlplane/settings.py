@@ -40,7 +40,7 @@ STORAGES = {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {"location": LOG_ARCHIVE, "file_permissions_mode": 0o600, "directory_permissions_mode": 0o700},
     },
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
 # --- Django
@@ -50,7 +50,6 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
     "controlplane.tenants",
@@ -93,7 +92,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
-STATIC_ROOT = text("ISTHMUS_STATIC_ROOT", default=str(BASE_DIR / "static"))
+WHITENOISE_USE_FINDERS = True  # straight from the installed packages: nothing to collect before a start
 APPEND_SLASH = False  # the wire's paths have none, and a redirect would lose a kubelet's pod
 # The wire limits its own bodies after authentication (INTERLINK_MAX_BODY); this one guards the admin's forms.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
@@ -119,6 +118,7 @@ INTERLINK_RETRY_FOR = seconds("ISTHMUS_INTERLINK_RETRY_FOR", default=100)
 INTERLINK_PING_MEMORY = seconds("ISTHMUS_INTERLINK_PING_MEMORY", default=300)
 TOKEN_MEMORY = seconds("ISTHMUS_TOKEN_MEMORY", default=5)
 WEB_THREADS = number("ISTHMUS_WEB_THREADS", default=32)
+WEB_PROCESSES = number("ISTHMUS_WEB_PROCESSES", default=2)
 STATUS_POOL = number("ISTHMUS_STATUS_POOL", default=4)
 NODE_PODS = number("ISTHMUS_NODE_PODS", default=1000)
 

@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
 
 from controlplane.auth import tokens
 from controlplane.tenants.models import ApiToken, Person, Tenant, VirtualNode
@@ -88,5 +89,5 @@ class VirtualNodeAdmin(admin.ModelAdmin):
             self.log_change(request, node, "Issued a token.")
         context: dict[str, Any] = {**self.admin_site.each_context(request), "title": "Tokens issued", "issued": issued}
         response = TemplateResponse(request, "admin/isthmus_auth/tokens_issued.html", context)
-        response["Cache-Control"] = "no-store"
+        add_never_cache_headers(response)
         return response

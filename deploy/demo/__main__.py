@@ -82,7 +82,6 @@ def _settings(chosen: options.Options) -> dict[str, str]:
         "ISTHMUS_ENCRYPTION_KEYS": keys["ring"],
         "ISTHMUS_SECURE_COOKIES": "false",  # plain http on loopback
         "ISTHMUS_LOG_ARCHIVE": str(chosen.home / "logs"),
-        "ISTHMUS_STATIC_ROOT": str(chosen.home / "static"),
         "ISTHMUS_DATABASE_ROLE": "owner",
     }
 
@@ -98,7 +97,6 @@ def _prepare(chosen: options.Options, running: services.Services, url: str) -> l
 
     say("Preparing the database.")
     call_command("prepare_database", verbosity=0)
-    call_command("collectstatic", interactive=False, verbosity=0)
     place = chosen.home / "demo.json"
     before = seed.read(place)
     known = {node["name"]: node["token"] for node in before["nodes"]}

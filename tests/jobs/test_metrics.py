@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from prometheus_client.parser import text_string_to_metric_families
+
+from jobs.models import Heartbeat
+from jobs.states import State
+from tests.factories import make_job, make_site
+
+if TYPE_CHECKING:
+    from pytest_django.fixtures import SettingsWrapper
+
+pytestmark = pytest.mark.django_db
+
+
+def scraped() -> dict[tuple[str, str], float]:
+    """(name, value of its one label) -> figure."""
+    page = Client().get("/metrics").content.decode()
+    return {
+        (sample.name, next(iter(sample.labels.values()), "")): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
+
+
+def test_jobs_are_counted_by_state_while_they_live() -> None:
+    make_job(state=State.RUNNING)
+    make_job(state=State.RUNNING)
+    make_job(state=State.FAILED)
+    figures = scraped()
+    assert figures["isthmus_jobs", "running"] == 2
+    assert figures["isthmus_jobs", "held"] == 0
+    assert ("isthmus_jobs", "failed") not in figures
+
+
+def test_the_oldest_due_row_tells_how_far_behind_the_workers_are() -> None:
+    make_job(next_submit_at=timezone.now() - timedelta(minutes=5))
+    make_job(next_submit_at=timezone.now() + timedelta(minutes=5))
+    assert scraped()["isthmus_oldest_due_seconds", "submit"] == pytest.approx(300, abs=30)
+
+
+def test_a_sites_silence_and_the_age_of_its_poll_are_told() -> None:
+    then = timezone.now() - timedelta(minutes=1)
+    make_site(slug="vega", polled_at=then, silent_since=then, next_probe_at=then)
+    figures = scraped()
+    assert figures["isthmus_site_poll_age_seconds", "vega"] == pytest.approx(60, abs=30)
+    assert figures["isthmus_site_silent_seconds", "vega"] == pytest.approx(60, abs=30)
+
+
+def test_the_beats_age_is_told() -> None:
+    Heartbeat.beat("tick")
+    assert scraped()["isthmus_beat_age_seconds", "tick"] < 30
+
+
+def test_requests_are_counted_by_route_never_by_path() -> None:
+    Client().get("/healthz")
+    Client().get("/some/tenants/secret/path")
+    page = Client().get("/metrics").content.decode()
+    assert 'route="healthz"' in page
+    assert "secret" not in page
+
+
+def test_a_scrape_costs_the_same_with_many_jobs() -> None:
+    with CaptureQueriesContext(
+        connection,
+    ) as few:
+        scraped()
+    for _ in range(20):
+        make_job(state=State.PENDING)
+    with CaptureQueriesContext(connection) as many:
+        scraped()
+    assert len(many) == len(few)
+
+
+def test_a_metrics_token_closes_the_page(settings: SettingsWrapper) -> None:
+    settings.METRICS_TOKEN = "only for the scraper"
+    assert Client().get("/metrics").status_code == 401
+    assert Client().get("/metrics", headers={"Authorization": "Bearer only for the scraper"}).status_code == 200
