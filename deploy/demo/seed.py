@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from django.utils import timezone
 
 from controlplane.auth import tokens
-from controlplane.secrets import seal
 from controlplane.tenants.models import ApiToken, Person, Tenant, VirtualNode
+from sites import connecting
 from sites.models import Route, Site
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def slurm_site(chosen: SlurmSite) -> Site:
     if chosen.slurm_conf:
         config["env"] = {"SLURM_CONF": chosen.slurm_conf}
     site = _site("slurm", f"Slurm at {chosen.host}", Site.Kind.SLURM, config, interval=5)
-    site.credential = seal(chosen.key.encode(), bound_to=f"hpc_sites_site.credential:{site.slug}")
+    connecting.seal_credential(site, chosen.key)
     site.save(update_fields=["credential", "changed_at"])
     return site
 

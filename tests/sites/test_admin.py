@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from controlplane.tenants.models import Person
+from sites import connecting
+from sites.models import Site
+from tests.factories import make_site
+
+pytestmark = pytest.mark.django_db
+
+NO_PARTITIONS = {"partitions-TOTAL_FORMS": "0", "partitions-INITIAL_FORMS": "0"}
+
+
+@pytest.fixture
+def operator() -> Client:
+    client = Client()
+    client.force_login(Person.objects.create_superuser("operator"))
+    return client
+
+
+def fields(**changed: Any) -> dict[str, Any]:
+    config = {"name": "here"}
+    page = {"name": "Here", "slug": "here", "kind": "memory", "config": json.dumps(config), "secret": ""}
+    return {**page, "enabled": "on", "poll_interval": "5", **NO_PARTITIONS, **changed}
+
+
+def test_a_site_is_added_with_its_secret_sealed(operator: Client) -> None:
+    operator.post("/admin/hpc_sites/site/add/", fields(secret="a private key\n"))
+    site = Site.objects.get(slug="here")
+    assert connecting.credential(site) == "a private key\n"
+    assert b"private" not in bytes(site.credential or b"")
+
+
+def test_a_configuration_that_no_connector_takes_is_refused_in_words(operator: Client) -> None:
+    page = operator.post("/admin/hpc_sites/site/add/", fields(config='{"slotz": 4, "name": "here"}'))
+    assert "slotz" in page.content.decode()
+    assert not Site.objects.exists()
+
+
+def test_a_secret_is_kept_when_the_field_is_left_empty_and_never_shown(operator: Client) -> None:
+    operator.post("/admin/hpc_sites/site/add/", fields(secret="a private key"))
+    site = Site.objects.get(slug="here")
+    change = f"/admin/hpc_sites/site/{site.pk}/change/"
+    operator.post(change, fields(name="Still here"))
+    site.refresh_from_db()
+    assert (site.name, connecting.credential(site)) == ("Still here", "a private key")
+    assert "a private key" not in operator.get(change).content.decode()
+
+
+def test_sites_are_listed_with_their_silence(operator: Client) -> None:
+    make_site(name="Vega")
+    assert "Vega" in operator.get("/admin/hpc_sites/site/").content.decode()
