@@ -50,7 +50,8 @@ class Shell(ABC):
         when the account can never be used. A program that fails is an answer: look at its exit code.
         """
         marker = f"isthmus-{secrets.token_hex(12)}"
-        text = f"printf '\\n%s\\n' {marker}; printf '\\n%s\\n' {marker} >&2\n{program}\n".encode()
+        # In braces, so that a program whose end did not arrive is a syntax error and nothing of it runs.
+        text = f"{{\nprintf '\\n%s\\n' {marker}; printf '\\n%s\\n' {marker} >&2\n{program}\n}}\n".encode()
         # head, since sh reading its program from stdin may take more than the program.
         loader = f'eval "$(head -c {len(text)})"'
         raw = self._exchange(loader, text + stdin, timeout, account)
