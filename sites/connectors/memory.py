@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sites.connectors.base import ABSENT, Connector, Rejected
+from sites.connectors.base import ABSENT, Connector
+from sites.connectors.config import Config
 from sites.connectors.memory_site import memory_site
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ class MemoryConnector(Connector):
 
     @classmethod
     def from_config(cls, config: Mapping[str, object], secret: str = "") -> Self:
-        """config: {"name": the imagined site's name}."""
-        name = config.get("name")
-        if not isinstance(name, str) or not name:
-            raise Rejected('Give the in-memory site a name: {"name": "..."}.', reason="BadConfig")
+        """config: {"name": the imagined site's name}. Raises `BadConfig`."""
+        settings = Config(config)
+        name = settings.required("name")
+        settings.finish()
         return cls(memory_site(name))
 
     def submit(self, workloads: Sequence[Workload]) -> Mapping[str, Submitted]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sites.connectors.memory import MemoryConnector
-from tests.backends.fixtures import slurm_backend, ssh_backend
-from tests.sites.site_kinds import MemoryKind
+from tests.backends.control import find_backends
+from tests.backends.fixtures import START, slurm_backend, ssh_backend, unavailable
+from tests.sites.site_kinds import BASE, LocalKind, MemoryKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,10 +20,22 @@ __all__ = ["slurm_backend", "ssh_backend"]
 
 
 def _memory(_: pytest.FixtureRequest) -> SiteKind:
-    return MemoryKind("contract", MemoryConnector.from_config({"name": "contract"}))
+    return MemoryKind("memory", {"name": "contract"})
 
 
-KINDS = {"memory": _memory}
+def _local(_: pytest.FixtureRequest) -> SiteKind:
+    return LocalKind("local", {"base": BASE, "slots": 4, "user": _unprivileged_user()})
+
+
+def _unprivileged_user() -> str:
+    """Ourselves, or, for root, the account that the backends have made."""
+    if os.geteuid() != 0:
+        return os.environ.get("USER", "")
+    backends = find_backends() or unavailable(f"As root there is no user to run jobs as: {START}.")
+    return backends.user
+
+
+KINDS = {"memory": _memory, "local": _local}
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -30,7 +43,8 @@ def site(request: pytest.FixtureRequest) -> Iterator[SiteKind]:
     """Each kind of site in turn."""
     kind = KINDS[request.param](request)
     yield kind
-    kind.clear()
+    kind.tidy()
+    kind.connector.close()
 
 
 @pytest.fixture

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import pwd
 import secrets
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import psutil
+
+from sites.connectors import open_connector
 from sites.connectors.base import Rejected
 from sites.connectors.memory_job import Behaviour
 from sites.connectors.memory_site import memory_site
-from sites.workload import Container, JobRef, NativeFlags, Workload
+from sites.workload import Container, JobRef, Phase, Workload
+from tests.sites.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from sites.connectors.base import Connector
     from sites.connectors.memory_site import MemorySite
@@ -40,13 +46,17 @@ RUNS_LONG = Task("echo working; sleep 600", b"working\n", lasts=600.0)
 
 @dataclass
 class SiteKind:
-    """A site under test. `workload` makes what it will run; `refs` are all that it was ever asked about."""
+    """A site under test, as its operator has set it up. `workload` makes what it will run, `tidy` takes it away."""
 
-    name: str
-    connector: Connector
-    refs: list[JobRef] = field(default_factory=list)
+    kind: str
+    config: dict[str, Any]
+    secret: str = field(default="", repr=False)
+    untidy: list[JobRef] = field(default_factory=list)
     real = True  # it runs what it is given
-    mounts = True  # in containers
+    mounts = True  # and in containers
+
+    def __post_init__(self) -> None:
+        self.connector = self.reopened()
 
     def workload(self, init: Mapping[str, Task] | None = None, **containers: Task) -> Workload:
         """One pod with these containers, `main=SAYS_HELLO` when none is given, under a key of its own."""
@@ -59,7 +69,7 @@ class SiteKind:
             containers=tuple(task.container(name) for name, task in tasks.items()),
             init_containers=tuple(task.container(name) for name, task in (init or {}).items()),
         )
-        self.refs.append(self.ref(workload))
+        self.untidy.append(self.ref(workload))
         self.prepare(workload, {**(init or {}), **tasks})
         return workload
 
@@ -91,29 +101,31 @@ class SiteKind:
 
     def reopened(self) -> Connector:
         """Another connector to the same site, as a new worker would open it."""
-        raise NotImplementedError
+        return open_connector(self.kind, self.config, self.secret)
 
     def batch_jobs(self, key: str) -> int:
         """How many batch jobs the site has ever started for this key, told by something other than the connector."""
         raise NotImplementedError
 
-    def clear(self) -> None:
-        """Leave nothing behind."""
-        found = self.connector.find(self.refs)
-        refs = [replace(ref, native_id=str(found[ref.key])) for ref in self.refs if isinstance(found.get(ref.key), str)]
-        self.connector.cancel(refs)
-        self.connector.clean(self.refs)
-        self.connector.close()
+    def tidy(self, *keep: str) -> None:
+        """End and remove all jobs but these keys, so that none takes the room of the next test's."""
+        refs = [ref for ref in self.untidy if ref.key not in keep]
+        self.untidy = [ref for ref in self.untidy if ref.key in keep]
+        found = self.connector.find(refs)
+        ours = [replace(ref, native_id=str(found[ref.key])) for ref in refs if isinstance(found.get(ref.key), str)]
+        self.connector.cancel(ours)
+        Watch(self.connector, ours).until_ended()
+        self.connector.clean(refs)
 
 
 class MemoryKind(SiteKind):
     """The imagined site, told what each pod's batch job does."""
 
-    real = False
+    real = mounts = False
 
     @property
     def site(self) -> MemorySite:
-        return memory_site(self.name)
+        return memory_site(self.config["name"])
 
     def prepare(self, workload: Workload, tasks: Mapping[str, Task]) -> None:
         behaviour = Behaviour(
@@ -135,20 +147,36 @@ class MemoryKind(SiteKind):
         return workload
 
     def unreachable(self) -> Connector:
-        silent = memory_site(f"{self.name}-silent")
+        silent = memory_site(f"{self.site.name}-silent")
         silent.go_silent()
-        return type(self.connector).from_config({"name": silent.name})  # type: ignore[attr-defined, no-any-return]
-
-    def reopened(self) -> Connector:
-        return type(self.connector).from_config({"name": self.name})  # type: ignore[attr-defined, no-any-return]
+        return open_connector("memory", {"name": silent.name})
 
     def batch_jobs(self, key: str) -> int:
         return self.site.submissions.get(key, 0)
 
 
-def on_partition(workload: Workload, partition: str) -> Workload:
-    return replace(workload, flags=NativeFlags(partition=partition))
+class LocalKind(SiteKind):
+    """Processes of this host, without containers, under a bound of four."""
+
+    mounts = False
+
+    def waiting(self) -> Workload:
+        """The first that finds no slot free."""
+        slots = self.start(*(self.workload(main=RUNS_LONG) for _ in range(self.config["slots"])))
+        Watch(self.connector, slots).until_phase(Phase.RUNNING)
+        return self.workload(main=RUNS_LONG)
+
+    def batch_jobs(self, key: str) -> int:
+        """Distinct processes: those at work in the attempt's folder, and the one that it says has been there."""
+        folder = Path(pwd.getpwnam(self.config["user"]).pw_dir, BASE, key)
+        pids = {process.pid for process in psutil.process_iter() if _works_in(process, folder)}
+        if (folder / "batch.started").exists():
+            pids.add(int((folder / "native_id").read_text().partition(".")[0]))
+        return len(pids)
 
 
-def keys(workloads: Sequence[Workload]) -> list[str]:
-    return [workload.key for workload in workloads]
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.cwd() == str(folder) and any("local_job.sh" in word for word in process.cmdline()[:2])
+    except psutil.Error:
+        return False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sites.connectors.base import ABSENT, InDoubt, Rejected, Unreachable
+from sites.connectors.config import BadConfig
 from sites.connectors.memory import MemoryConnector
 from sites.connectors.memory_job import Behaviour
 from sites.connectors.memory_site import forget_memory_sites, memory_site
@@ -51,7 +52,7 @@ def test_two_connectors_of_one_name_speak_to_one_site(connector: MemoryConnector
 
 
 def test_a_site_without_a_name_is_refused() -> None:
-    with pytest.raises(Rejected, match="Give the in-memory site a name"):
+    with pytest.raises(BadConfig, match="'name' is missing"):
         MemoryConnector.from_config({})
 
 
