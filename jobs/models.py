@@ -163,7 +163,7 @@ class Transition(models.Model):
 class AbandonedAttempt(models.Model):
     """An attempt that its site has fenced: it never ran and never will, but its folder is still there.
 
-    The fence must outlive every late answer to the submission that it fences out, so the folder goes only at `clean_at`.
+    The fence must outlive every late end of the submission that it keeps out, so the folder goes only at `clean_at`.
     """
 
     site = models.ForeignKey(Site, on_delete=models.CASCADE)

@@ -1,0 +1,91 @@
+"""Which pods a site gets next, and taking them: fair turns between tenants, one statement for the choice."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from jobs import lifecycle
+from jobs.models import Job, new_key
+from jobs.states import State
+from sites.connectors.config import DEFAULT_BASE
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sites.models import Site
+
+#: A pod whose submission went unanswered this often goes alone, so that it cannot take others down with it.
+ALONE_AFTER = 3
+
+# Each tenant's first, then each tenant's second, and so on; among equals the oldest.
+_CHOOSE = """
+WITH turns AS (
+    SELECT id, row_number() OVER (PARTITION BY tenant_id ORDER BY id) AS turn
+    FROM jobs_job
+    WHERE site_id = %(site)s AND state = 'queued' AND next_submit_at <= %(now)s
+    ORDER BY turn, id
+    LIMIT %(limit)s
+)
+SELECT job.id, job.attempt, job.tries, octet_length(job.request)
+FROM jobs_job AS job JOIN turns USING (id)
+WHERE job.state = 'queued'
+ORDER BY turns.turn, job.id
+FOR UPDATE OF job SKIP LOCKED
+"""
+
+
+def claim(site: Site, *, now: datetime) -> list[Job]:
+    """Take a batch of due jobs, each with a new attempt on record, committed before anything is said to the site.
+
+    Empty where nothing is due or the site takes no new work.
+    """
+    if not site.enabled:
+        return []
+    with transaction.atomic():
+        chosen = _within_limits(_choose(site, now=now))
+        return lifecycle.move([_attempt(site, pk, attempt + 1, now=now) for pk, attempt in chosen], now=now)
+
+
+def _choose(site: Site, *, now: datetime) -> list[tuple[int, int, int, int]]:
+    """(id, attempt, tries, sealed bytes) of the next jobs, their rows locked; those another worker has are left out."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CHOOSE, {"site": site.pk, "now": now, "limit": settings.BATCH_JOBS})
+        rows: list[tuple[int, int, int, int]] = cursor.fetchall()
+    return rows
+
+
+def _within_limits(rows: list[tuple[int, int, int, int]]) -> list[tuple[int, int]]:
+    """The first of these that make one batch: never none, while there is one."""
+    chosen: list[tuple[int, int]] = []
+    room = settings.BATCH_BYTES
+    for pk, attempt, tries, size in rows:
+        room -= size
+        if chosen and (room < 0 or tries >= ALONE_AFTER):
+            break
+        chosen.append((pk, attempt))
+        if tries >= ALONE_AFTER:
+            break
+    return chosen
+
+
+def _attempt(site: Site, job_id: int, attempt: int, *, now: datetime) -> lifecycle.Move:
+    key = new_key()
+    return lifecycle.Move(
+        job_id,
+        attempt - 1,
+        State.SUBMITTING,
+        {
+            "attempt": attempt,
+            "attempt_key": key,
+            "folder": f"{str(site.config.get('base') or DEFAULT_BASE).rstrip('/')}/{key}",
+            "native_id": "",
+            "reason": "",
+            "message": "",
+            "next_submit_at": None,
+            "next_find_at": now + timedelta(seconds=settings.SUBMIT_RECOVER_AFTER),
+        },
+    )

@@ -1,0 +1,190 @@
+"""What a site's report means for its job: the move to make, or none. Pure.
+
+How a job ends: the containers' own exit codes decide where they all told them, whatever the batch job's state; the
+site's word decides for those that left none.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.conf import settings
+
+from jobs.lifecycle import Move
+from jobs.states import State
+from sites.workload import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sites.workload import ContainerReport, Report
+
+#: Characters of a site's words that are kept: `reason` is a column's width, a message is for a person to read.
+_REASON, _MESSAGE = 100, 2000
+#: A job that its site ended without an exit code reads as Kubernetes users know it: 128 + SIGTERM.
+_TERMINATED = 143
+
+LOST = "Lost"
+#: A lost job that its site knew again, ended and accounted for.
+REAPPEARED = "LostReappeared"
+
+Seen = dict[str, Any]
+
+
+class Watched(NamedTuple):
+    """What is read of a job to judge a report, by the names of its columns. Ten thousand of them a poll: no models."""
+
+    pk: int
+    state: str
+    attempt: int
+    attempt_key: str
+    native_id: str
+    folder: str
+    account: str
+    pod_namespace: str
+    pod_name: str
+    containers: list[dict[str, Any]]
+    observed: dict[str, Seen]
+    reason: str
+    message: str
+    exit_code: int | None
+    created_at: datetime
+    started_at: datetime | None
+    missing_since: datetime | None
+    cancel_requested_at: datetime | None
+
+
+class Outcome(NamedTuple):
+    state: State
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+
+
+def decide(job: Watched, report: Report, *, now: datetime) -> Move | None:
+    """The move that makes a live job's row say what the site says, or None where it does already."""
+    changes = _progress(job, report)
+    if report.phase.is_end:
+        end = outcome(job, changes.get("observed", job.observed), report)
+        changes |= _told(end.reason, end.message) | {"exit_code": end.exit_code}
+        changes["ended_at"] = _plausible(report.ended_at, job, now=now)
+        return Move(job.pk, job.attempt, end.state, changes, report)
+    changes |= _waiting(job, report)
+    to = State(report.phase.value)
+    if to == job.state:
+        return Move(job.pk, job.attempt, changes=changes) if changes else None
+    return Move(job.pk, job.attempt, to, changes, report)
+
+
+def decide_missing(job: Watched, *, now: datetime, afresh: bool) -> Move | None:
+    """The move for a job that an answering site does not know; Lost once that has lasted JOB_LOST_AFTER.
+
+    afresh: nobody had asked the site for a while, so that the time until now says nothing about the job.
+    """
+    if job.missing_since is None or afresh:
+        return Move(job.pk, job.attempt, changes={"missing_since": now})
+    if now - job.missing_since < timedelta(seconds=settings.JOB_LOST_AFTER):
+        return None
+    message = (
+        f"The site has not known this job since {job.missing_since:%Y-%m-%d %H:%M} UTC, neither in its queue nor in "
+        "its accounting nor in its folder."
+    )
+    # It ended, as far as anybody knows, when it was last heard of: that is what its usage is estimated from.
+    return Move(job.pk, job.attempt, State.FAILED, {"reason": LOST, "message": message, "ended_at": job.missing_since})
+
+
+def decide_lost(job: Watched, report: Report | None, *, now: datetime) -> Move | None:
+    """The move for a lost job: should it reappear it is cancelled, and accounted for once it has ended."""
+    if report is None:
+        return None
+    if report.phase.is_end:
+        message = f"{job.message} It reappeared there after it had been given up."
+        return Move(
+            job.pk,
+            job.attempt,
+            changes={"reason": REAPPEARED, "message": message, "next_cancel_at": None},
+            report=report,
+        )
+    if job.cancel_requested_at is not None:
+        return None
+    wish = {"cancel_requested_at": now, "cancel_reason": LOST, "next_cancel_at": now}
+    return Move(job.pk, job.attempt, changes=wish)
+
+
+def observe(observed: Mapping[str, Seen], report: Report) -> dict[str, Seen]:
+    """What is known of each container, with this report's news. A later run of the batch job starts from nothing."""
+    run = max([report.restart, *(news.restart for news in report.containers)])
+    known = {name: seen for name, seen in observed.items() if seen.get("restart", 0) >= run}
+    for news in report.containers:
+        seen = known.get(news.name, {})
+        if news.restart >= seen.get("restart", run):
+            known[news.name] = {**seen, **_news(news)}
+    return known
+
+
+def outcome(job: Watched, observed: Mapping[str, Seen], report: Report) -> Outcome:
+    """How a job ended whose batch job has."""
+    codes = {each["name"]: observed.get(each["name"], {}).get("code") for each in job.containers}
+    mains = [codes[each["name"]] for each in job.containers if not each["init"]]
+    failed = next(((name, code) for name, code in codes.items() if code), None)
+    if failed is None and mains and all(code == 0 for code in mains):
+        return Outcome(State.SUCCEEDED)
+    if failed is None and report.phase is Phase.SUCCEEDED:
+        return Outcome(State.SUCCEEDED)
+    if job.cancel_requested_at is not None:
+        return Outcome(State.CANCELLED, report.reason or "Cancelled", report.message, report.exit_code or _TERMINATED)
+    return _failure(failed, report)
+
+
+def _failure(failed: tuple[str, int] | None, report: Report) -> Outcome:
+    if failed and not report.reason:
+        name, code = failed
+        return Outcome(State.FAILED, "Error", f"The container {name} ended with exit code {code}.", code)
+    own = failed[1] if failed else None
+    if report.phase is Phase.CANCELLED:
+        message = report.message or "Somebody at the site cancelled the batch job."
+        return Outcome(State.FAILED, report.reason or "CancelledAtSite", message, report.exit_code or _TERMINATED)
+    message = report.message or "The site says that the batch job failed, and no container told how it ended."
+    return Outcome(State.FAILED, report.reason or "BatchJobFailed", message, report.exit_code or own or 1)
+
+
+def _progress(job: Watched, report: Report) -> dict[str, Any]:
+    """What a report changes whatever its phase."""
+    changes: dict[str, Any] = {}
+    if report.containers or report.restart:
+        observed = observe(job.observed, report)
+        if observed != job.observed:
+            changes["observed"] = observed
+    if job.missing_since is not None:
+        changes["missing_since"] = None
+    started = None if report.phase is Phase.PENDING else report.started_at or job.started_at
+    if started != job.started_at:
+        changes["started_at"] = started
+    return changes
+
+
+def _waiting(job: Watched, report: Report) -> dict[str, Any]:
+    told = _told(report.reason, report.message)
+    return told if (job.reason, job.message) != (told["reason"], told["message"]) else {}
+
+
+def _told(reason: str, message: str) -> dict[str, str]:
+    """As it fits the columns; PostgreSQL's text holds anything but NUL."""
+    return {"reason": reason[:_REASON].replace("\0", ""), "message": message[:_MESSAGE].replace("\0", "")}
+
+
+def _news(news: ContainerReport) -> Seen:
+    told = {
+        "started": int(news.started_at.timestamp()) if news.started_at else None,
+        "ended": int(news.ended_at.timestamp()) if news.ended_at else None,
+        "code": news.exit_code,
+        "restart": news.restart,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _plausible(ended: datetime | None, job: Watched, *, now: datetime) -> datetime:
+    """The site's time of the end, as far as it can be true: retention counts from it. Usage has the site's own."""
+    return now if ended is None else max(job.created_at, min(now, ended))

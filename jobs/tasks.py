@@ -1,0 +1,93 @@
+"""What workers do, by name. Thin: each task serves one site in one lane, or sweeps the rows, and may be lost.
+
+A message is only a hint. `jobs.tick` finds every due row each second, so nothing here need be retried.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import structlog
+from celery import shared_task
+from django.utils import timezone
+
+from controlplane.draining import draining
+from jobs import due, nudge
+from jobs.cancellation import cancel_due
+from jobs.cleaning import clean_abandoned, clean_due
+from jobs.lanes import lane
+from jobs.models import Heartbeat
+from jobs.polling import poll_due
+from jobs.probing import probe_due
+from jobs.recovery import recover_due
+from jobs.submission import submit_due
+from sites import health
+from sites.connectors.base import Unreachable
+from sites.models import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.models import QuerySet
+
+    from jobs.lanes import Lane
+
+logger = logging.getLogger(__name__)
+
+#: Batches in a row for one hint. The next tick goes on; meanwhile others get the thread.
+_ROUNDS = 20
+
+
+@shared_task(name="jobs.tick")
+def tick() -> None:
+    """Send a hint for all that is due."""
+    for kind, site_id in due.work(now=timezone.now()):
+        nudge.send(kind, site_id)
+    Heartbeat.beat("tick")
+
+
+@shared_task(name="jobs.submit")
+def submit(site_id: int) -> None:
+    """Submit what is due, and settle what is in doubt."""
+    _serve(site_id, "in", submit_due, recover_due)
+
+
+@shared_task(name="jobs.poll")
+def poll(site_id: int) -> None:
+    _serve(site_id, "watch", poll_due)
+
+
+@shared_task(name="jobs.cancel")
+def cancel(site_id: int) -> None:
+    _serve(site_id, "watch", cancel_due)
+
+
+@shared_task(name="jobs.clean")
+def clean(site_id: int) -> None:
+    _serve(site_id, "in", clean_due, clean_abandoned)
+
+
+@shared_task(name="jobs.probe")
+def probe(site_id: int) -> None:
+    """Ask for capacity: the only task that speaks to a silent site."""
+    _serve(site_id, "watch", probe_due, sites=Site.objects.all())
+
+
+def _serve(site_id: int, name: Lane, *steps: Callable[[Site], bool], sites: QuerySet[Site] | None = None) -> None:
+    """Take the steps, each again while there is more for it, unless the lane is another's or the site falls silent."""
+    with lane(name, site_id) as mine, structlog.contextvars.bound_contextvars(site=site_id):
+        if not mine:
+            return
+        try:
+            for step in steps:
+                _repeat(step, health.answering() if sites is None else sites, site_id)
+        except Unreachable as silence:
+            logger.info("unanswered", extra={"why": silence.message})
+
+
+def _repeat(step: Callable[[Site], bool], sites: QuerySet[Site], site_id: int) -> None:
+    for _ in range(_ROUNDS):
+        site = sites.filter(pk=site_id).first()  # anew: it may have been drained, or have fallen silent
+        if site is None or draining() or not step(site):
+            return

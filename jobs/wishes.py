@@ -1,0 +1,38 @@
+"""The wish to cancel: durable, whatever the site does. What no site has yet is cancelled at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from jobs import lifecycle, nudge
+from jobs.models import Job
+from jobs.states import AT_SITE, ENDS, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+
+def cancel(job_ids: Iterable[int], *, reason: str, message: str = "", now: datetime) -> list[Job]:
+    """Cancel these jobs, or note the wish; those that it changed. Ended and already unwanted ones are left alone.
+
+    reason: one CamelCase word; message: a sentence for the pod's owner.
+    """
+    with transaction.atomic():
+        # Locked before the decision: a job being claimed this moment must get the wish, not the end.
+        locked = Job.objects.select_for_update().filter(pk__in=job_ids, cancel_requested_at__isnull=True)
+        jobs = locked.exclude(state__in=ENDS).only("pk", "state", "attempt").order_by("pk")
+        moved = lifecycle.move([_move(job, reason, message, now=now) for job in jobs], now=now)
+        for site_id in {job.site_id for job in moved if job.state in AT_SITE and job.site_id}:
+            nudge.nudge("cancel", site_id)
+    return moved
+
+
+def _move(job: Job, reason: str, message: str, *, now: datetime) -> lifecycle.Move:
+    wish = {"cancel_requested_at": now, "cancel_reason": reason}
+    if job.state in AT_SITE:
+        return lifecycle.Move(job.pk, job.attempt, changes={**wish, "next_cancel_at": now})
+    said = {"reason": reason, "message": message}
+    return lifecycle.Move(job.pk, job.attempt, State.CANCELLED, {**wish, **said})
