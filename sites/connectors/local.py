@@ -128,10 +128,8 @@ class LocalConnector(Connector):
 
     def cancel(self, refs: Sequence[JobRef]) -> None:
         for account, batch in batches(refs):
-            natives = "\n".join(ref.native_id for ref in batch if ref.native_id)
-            require_success(
-                self._folders.run(account, ["local_cancel"], {"natives": natives}), self._folders.shell.name
-            )
+            jobs = "\n".join(f"{ref.native_id} {ref.key}" for ref in batch if ref.native_id)
+            require_success(self._folders.run(account, ["local_cancel"], {"jobs": jobs}), self._folders.shell.name)
 
     def read_logs(self, requests: Sequence[LogRequest]) -> list[bytes | None]:
         return self._folders.read_logs(requests)

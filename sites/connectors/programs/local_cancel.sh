@@ -1,12 +1,15 @@
-# End local jobs. Given: natives (one a line). Only a process that started when ours did, in this boot, is ours.
+# End local jobs. Given: jobs (lines `<native id> <key>`). Only a process that started when ours did, in this boot, and
+# works in the folder of that key is ours.
 
 IFS='
 '
 IFS= read -r boot < /proc/sys/kernel/random/boot_id
-for native in $natives; do
+for job in $jobs; do
+    native=${job% *}
     pid=${native%%.*}
     started=${native#*.}
     [ "${started#*.}" = "$boot" ] || continue
+    case $(readlink "/proc/$pid/cwd") in */"${job#* }" | */"${job#* } (deleted)") ;; *) continue ;; esac
     { IFS= read -r line < "/proc/$pid/stat"; } 2> /dev/null || continue
     IFS=' '
     set -f
