@@ -1,25 +1,164 @@
-"""What each database role may do, seen from a connection of its own."""
+"""What each database role may do, seen from a connection of its own, and what stands in the command's way."""
 
 from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from controlplane import services
+from controlplane.database_roles import ROLES, with_database
 from jobs.models import Job, Transition, UsageRecord
 
-pytestmark = pytest.mark.django_db
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROJECT = Path(__file__).parent.parent.parent
+JOBS = Job._meta.db_table
+DML = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("role", ["web", "worker"])
 def test_a_role_reads_and_writes_rows(database_urls: dict[str, str], role: str) -> None:
-    assert rights(database_urls[role], Job._meta.db_table) == {"SELECT", "INSERT", "UPDATE", "DELETE"}
+    assert rights(database_urls[role], JOBS) == DML
 
 
+@pytest.mark.django_db
 def test_history_and_usage_are_append_only(database_urls: dict[str, str]) -> None:
     for table in (Transition._meta.db_table, UsageRecord._meta.db_table):
         assert rights(database_urls["web"], table) == {"SELECT", "INSERT"}
         assert rights(database_urls["worker"], table) == {"SELECT", "INSERT", "DELETE"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", ["web", "worker"])
+def test_what_was_migrated_is_the_owners_to_write(database_urls: dict[str, str], role: str) -> None:
+    assert rights(database_urls[role], "django_migrations") == {"SELECT"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[services.Services]:
+    """A PostgreSQL of this module's own, since these tests change roles, which all databases of a server share."""
+    folder = Path(tempfile.mkdtemp(prefix="isthmus-prepare-"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("DATABASE_URL", *(f"DATABASE_{role.upper()}_URL" for role in ROLES)):
+            patch.delenv(name, raising=False)
+        running = services.start(folder, durable=False)
+    with running:
+        yield running
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def urls(server: services.Services) -> dict[str, str]:
+    return dict(server.database_urls)
+
+
+def test_it_may_run_many_times_and_at_the_same_time(urls: dict[str, str]) -> None:
+    started = [start_preparing(urls) for _ in range(2)]
+    assert [outcome(process) for process in [*started, start_preparing(urls)]] == [(0, "")] * 3
+    assert rights(urls["web"], JOBS) == DML
+
+
+def test_a_table_that_a_later_migration_adds_can_be_used_at_once(urls: dict[str, str]) -> None:
+    assert outcome(start_preparing(urls)) == (0, "")
+    with psycopg.connect(urls["owner"]) as owner:
+        owner.execute("CREATE TABLE later (id bigint)")
+    assert rights(urls["worker"], "later") == DML
+
+
+def test_the_owner_that_docker_compose_makes_can_prepare_everything(server: services.Services) -> None:
+    assert server.postgres
+    passwords = json.loads((server.folder / "postgres-passwords.json").read_text(encoding="ascii"))
+    with psycopg.connect(administrator(server), autocommit=True) as connection:
+        connection.execute("DROP DATABASE isthmus")
+        for role in ROLES:
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(f"isthmus_{role}")))
+    environment = {
+        "PATH": f"{Path(server.postgres.argv[0]).parent}:{os.environ['PATH']}",
+        "PGHOST": str(server.folder / "run"),
+        "PGPASSWORD": passwords["isthmus_administrator"],
+        "POSTGRES_USER": "isthmus_administrator",
+        "ISTHMUS_OWNER_PASSWORD": passwords["isthmus_owner"],
+    }
+    subprocess.run([PROJECT / "deploy" / "postgres" / "create-owner.sh"], env=environment, check=True)
+    assert outcome(start_preparing(dict(server.database_urls))) == (0, "")
+    assert rights(server.database_urls["worker"], JOBS) == DML
+
+
+def test_an_owner_that_may_not_create_roles_says_what_to_run_and_keeps_the_password(urls: dict[str, str]) -> None:
+    with_other = {**urls, "web": urls["web"].replace("isthmus_web:", "isthmus_other:hush")}
+    with psycopg.connect(urls["owner"]) as owner, owner.cursor() as cursor:
+        cursor.execute("SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user")
+        if cursor.fetchone() == (True,):
+            cursor.execute("ALTER ROLE CURRENT_USER NOCREATEROLE")
+    code, said = outcome(start_preparing(with_other))
+    assert code == 1
+    assert "CREATE ROLE isthmus_other LOGIN with its password as a superuser" in said
+    assert "hush" not in said
+
+
+def test_a_role_above_row_security_is_refused(server: services.Services, urls: dict[str, str]) -> None:
+    code, said = outcome(start_preparing({**urls, "web": with_database(administrator(server), "isthmus")}))
+    assert code == 1
+    assert "isthmus_administrator is a superuser or has BYPASSRLS: give the web a role that is neither" in said
+
+
+def test_a_role_that_may_create_tables_is_refused(server: services.Services, urls: dict[str, str]) -> None:
+    with psycopg.connect(with_database(administrator(server), "isthmus"), autocommit=True) as connection:
+        connection.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+        code, said = outcome(start_preparing(urls))
+        connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    assert code == 1
+    assert "run REVOKE CREATE ON SCHEMA public FROM PUBLIC in this database as a superuser" in said
+
+
+def test_one_role_for_all_works_and_is_not_passed_over_in_silence(urls: dict[str, str]) -> None:
+    code, said = outcome(start_preparing(dict.fromkeys(ROLES, urls["owner"])))
+    assert code == 0
+    assert "The web connects as the owner: row security does not bind it." in said
+
+
+def test_only_the_owner_prepares(urls: dict[str, str]) -> None:
+    code, said = outcome(start_preparing(urls, ISTHMUS_DATABASE_ROLE="web"))
+    assert code == 1
+    assert "Run this with ISTHMUS_DATABASE_ROLE=owner" in said
+
+
+def start_preparing(urls: dict[str, str], **more: str) -> subprocess.Popen[str]:
+    named = {f"DATABASE_{role.upper()}_URL": url for role, url in urls.items()}
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "prepare_database", "--verbosity", "0"],
+        cwd=PROJECT,
+        env=os.environ | named | more,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def outcome(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Its exit code and what it said on standard error."""
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+def administrator(server: services.Services) -> str:
+    """The superuser's URL, which the services keep to themselves."""
+    passwords = json.loads((server.folder / "postgres-passwords.json").read_text(encoding="ascii"))
+    name = "isthmus_administrator"
+    url = server.database_urls["owner"].replace(passwords["isthmus_owner"], passwords[name])
+    return with_database(url.replace("isthmus_owner", name), "postgres")
 
 
 def rights(url: str, table: str) -> set[str]:
