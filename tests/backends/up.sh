@@ -26,6 +26,7 @@ require_a_folder_others_can_reach
 id "$HPC_USER" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash --password '*' "$HPC_USER"
 
 source "$HERE/parts/image.sh"
+source "$HERE/parts/munge.sh"
 [ "$DBD" = 0 ] || source "$HERE/parts/slurmdbd.sh"
 source "$HERE/parts/slurm.sh"
 source "$HERE/parts/sshd.sh"

@@ -1,26 +1,10 @@
-# Slurm with four slurmd on this host, munge with a key and a socket of its own. No systemd, no cgroups. Sourced by up.sh.
-# A SLURM_JWT or another SLURM_* left in the environment changes how every client and daemon behaves.
-unset ${!SLURM_@}
-SLURM=$BACKENDS/slurm MUNGE=$BACKENDS/munge
+# Slurm with four slurmd on this host. No systemd, no cgroups. Sourced by up.sh, after munge.sh and perhaps slurmdbd.sh.
 NODES=4 CPUS=64 MEMORY=256000 GPUS=4
 CTLD_PORT=$BACKENDS_PORT NODE_PORT=$((BACKENDS_PORT + 4))
-export SLURM_CONF=$SLURM/etc/slurm.conf
-
-start_munge() {
-  mkdir -p "$MUNGE"
-  [ -s "$MUNGE/key" ] || (umask 077; head -c 1024 /dev/urandom > "$MUNGE/key")
-  chown -R munge:munge "$MUNGE"
-  chmod 755 "$MUNGE"
-  chmod 400 "$MUNGE/key"
-  is_running "$MUNGE/pid" munged && return
-  setpriv --reuid munge --regid munge --clear-groups /usr/sbin/munged --key-file="$MUNGE/key" --socket="$MUNGE/sock" \
-    --pid-file="$MUNGE/pid" --log-file="$MUNGE/log" --seed-file="$MUNGE/seed" --num-threads=2
-}
 
 make_folders() {
-  mkdir -p "$SLURM"/{etc,log,state,pid,dev} "$SLURM"/spool/n{1..4}
-  chmod 755 "$SLURM" "$SLURM/etc"
-  chown slurm "$SLURM"/{log,state,pid}
+  mkdir -p "$SLURM"/{state,dev} "$SLURM"/spool/n{1..4}
+  chown slurm "$SLURM/state"
   touch "$SLURM/log/jobcomp.txt"
   chown slurm "$SLURM/log/jobcomp.txt"
   chmod 644 "$SLURM/log/jobcomp.txt"
@@ -38,7 +22,7 @@ AccountingStoragePort=$DBD_PORT
 AccountingStoragePass=$MUNGE/sock
 AccountingStorageTRES=gres/gpu
 JobAcctGatherType=jobacct_gather/linux"
-  cat > "$SLURM_CONF" <<CONF
+  cat > "$SLURM_CONF.new" <<CONF
 ClusterName=isthmus
 SlurmctldHost=$(hostname -s)(127.0.0.1)
 SlurmUser=slurm
@@ -85,15 +69,30 @@ CONF
   case $(slurmctld -V) in *" 22."*) ;; *) echo "CgroupPlugin=disabled" > "$SLURM/etc/cgroup.conf" ;; esac
 }
 
+install_configuration() { # what runs with another one is stopped first
+  if [ -f "$SLURM_CONF" ] && ! cmp -s "$SLURM_CONF" "$SLURM_CONF.new"; then
+    for node in $(seq "$NODES"); do stop "$SLURM/pid/slurmd-n$node.pid" slurmd; done
+    stop "$SLURM/pid/slurmctld.pid" slurmctld
+  fi
+  mv "$SLURM_CONF.new" "$SLURM_CONF"
+}
+
 all_nodes_answer() {
   [ "$(timeout 3 sinfo -h -N -p debug -t idle,mixed,allocated -o %N 2>/dev/null | sort -u | wc -l)" = "$NODES" ]
 }
 
-start_munge
 make_folders
 write_configuration
+install_configuration
 is_running "$SLURM/pid/slurmctld.pid" slurmctld || slurmctld </dev/null >/dev/null 2>&1
 for node in $(seq "$NODES"); do
   is_running "$SLURM/pid/slurmd-n$node.pid" slurmd || slurmd -N "n$node" </dev/null >/dev/null 2>&1
 done
 wait_until 30 "Slurm's nodes do not answer: see $SLURM/log" all_nodes_answer
+
+# Accounts are kept by slurmdbd; without them it takes no job of anybody.
+if [ "$DBD" != 0 ]; then
+  timeout 20 sacctmgr -i add account default > /dev/null 2>&1 || true # it may be there already
+  timeout 20 sacctmgr -i add user "$HPC_USER" account=default > /dev/null 2>&1 || true
+  timeout 20 sacctmgr -n show user "$HPC_USER" | grep -q default
+fi
