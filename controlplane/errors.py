@@ -45,6 +45,13 @@ class NotFound(IsthmusError):
     status = 404
 
 
+class NotAllowed(IsthmusError):
+    """This address does not take this method."""
+
+    code = "not_allowed"
+    status = 405
+
+
 class TooLarge(IsthmusError):
     """The body is larger than the configured limit."""
 
@@ -57,6 +64,13 @@ class Refused(IsthmusError):
 
     code = "refused"
     status = 422
+
+
+class TooMany(IsthmusError):
+    """More of something at once than its limit; nothing was begun."""
+
+    code = "too_many"
+    status = 429
 
 
 class Unavailable(IsthmusError):

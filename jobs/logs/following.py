@@ -1,0 +1,153 @@
+"""Following a container's output: from wherever its job is now until it has ended and everything is told.
+
+A follower holds a thread and nothing else: the row is looked up anew each second, so that any process sees the end, and
+the connection is given back at once. An empty chunk now and then lets the server notice that the client has gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, close_old_connections
+
+from controlplane.errors import TooMany
+from jobs.logs.feeds import Run, SharedOutput, feeds
+from jobs.logs.output import NOT_NEEDED, at_site, ended_at, is_at_site, output_of
+from jobs.logs.text import LogText
+from jobs.models import Job
+from sites.connectors.base import Rejected, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from jobs.logs.feeds import Feed
+    from jobs.logs.options import LogOptions
+
+logger = logging.getLogger(__name__)
+
+_LOOK_EVERY = 1.0
+_AWAY = (Unreachable, OperationalError, InterfaceError)
+
+
+class Seats:
+    """How many may follow at once in this process: each tenant a few, all together a quarter of the threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: Counter[int] = Counter()
+
+    def take(self, tenant_id: int) -> None:
+        """Raises TooMany. Whoever takes a seat leaves it."""
+        with self._lock:
+            if self._taken[tenant_id] >= settings.LOG_FOLLOWS_PER_TENANT:
+                most = settings.LOG_FOLLOWS_PER_TENANT
+                raise TooMany(f"Your tenant follows {most} logs already: end one, or ask for this one without follow.")
+            if self._taken.total() >= max(1, settings.WEB_THREADS // 4):
+                raise TooMany("Too many logs are being followed at the moment; try again later, or ask without follow.")
+            self._taken[tenant_id] += 1
+
+    def leave(self, tenant_id: int) -> None:
+        with self._lock:
+            self._taken[tenant_id] -= 1
+
+
+#: The ones of this process.
+seats = Seats()
+
+
+def follow(job: Job, container: str, options: LogOptions) -> Generator[bytes]:
+    """The log as it is written. Ends with the container, after LOG_FOLLOW_IDLE seconds of nothing, or with its row."""
+    return _Follower(job, container, options).chunks()
+
+
+class _Follower:
+    def __init__(self, job: Job, container: str, options: LogOptions) -> None:
+        self._job = job
+        self._container = container
+        self._options = options
+        self._text: LogText | None = None
+        self._restart = 0
+        self._looked_at = self._told_at = time.monotonic()
+        self._is_done = False
+
+    def chunks(self) -> Generator[bytes]:
+        while not self._is_done:
+            if is_at_site(self._job):
+                yield from self._one_run()
+            elif self._job.is_over:
+                yield from self._rest()
+            else:
+                yield b""
+                time.sleep(_LOOK_EVERY)
+                self._look()
+
+    def _one_run(self) -> Iterator[bytes]:
+        """Follow the present run of the container. A requeued job begins another, whose whole log is told."""
+        run, version = self._run(), 0
+        with feeds.following(self._job.site_id, run, at_site(self._job, self._container)) as feed:
+            while self._run() == run:
+                try:
+                    # The end is found before the reading, so that what was written before it is read after it.
+                    yield from self._rest() if self._has_ended() else self._news(feed)
+                except _AWAY:
+                    yield b""  # go on at the same place when it answers
+                except Rejected as error:
+                    logger.warning("log refused", extra={"job": self._job.pk, "why": error.message})
+                    self._is_done = True
+                if self._is_done:
+                    return
+                version = feed.wait(version, timeout=_LOOK_EVERY)
+                self._look()
+                feed.source = at_site(self._job, self._container)
+        if self._text is not None:
+            self._text, self._options = None, replace(self._options, tail=None, since=None)
+
+    def _news(self, feed: Feed) -> Iterator[bytes]:
+        self._text = self._text or LogText(SharedOutput(feed), self._options)
+        for chunk in self._text.available(otherwise=None):
+            self._told_at = time.monotonic()
+            yield chunk
+        yield b""
+
+    def _rest(self) -> Iterator[bytes]:
+        """All that is left of an ended container's log, from wherever it lies by now."""
+        with closing(output_of(self._job, self._container)) as output:
+            if self._text is None:
+                self._text = LogText(output, self._options)
+            self._text.output = output
+            yield from self._text.available(otherwise=ended_at(self._job, self._container) or int(time.time()))
+        self._is_done = True
+
+    def _run(self) -> Run:
+        # A requeue is told by one report and the container's start by a later one: the number never goes back.
+        told = (seen.get("restart", 0) for seen in self._job.observed.values())
+        self._restart = max(self._restart, *told, 0)
+        return Run(self._job.attempt_key, self._restart, self._container)
+
+    def _has_ended(self) -> bool:
+        return self._job.is_over or self._job.observed.get(self._container, {}).get("code") is not None
+
+    def _look(self) -> None:
+        """Look the row up again, once a second; PostgreSQL away changes nothing."""
+        now = time.monotonic()
+        if now - self._told_at > settings.LOG_FOLLOW_IDLE:
+            self._is_done = True
+        if now - self._looked_at < _LOOK_EVERY:
+            return
+        self._looked_at = now
+        try:
+            job = Job.objects.select_related("site").defer(*NOT_NEEDED).filter(pk=self._job.pk).first()
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("row not looked up", extra={"job": self._job.pk, "why": type(error).__name__})
+        else:
+            self._is_done = self._is_done or job is None
+            self._job = job or self._job
+        finally:
+            close_old_connections()
