@@ -158,13 +158,16 @@ def _stay(children: Children) -> int:
 
 def _cancel_local_jobs() -> None:
     """Wish every local job away and wait until the worker has seen to it: they would outlive us."""
-    from jobs import cancellation
+    from django.utils import timezone
+
+    from jobs import wishes
     from jobs.models import Job
-    from jobs.states import ENDS
+    from jobs.states import ALIVE
     from sites.models import Site
 
-    local = Job.objects.filter(site__kind=Site.Kind.LOCAL).exclude(state__in=ENDS)
-    cancellation.wish(local, reason="The demo was stopped.")
+    local = Job.objects.filter(site__kind=Site.Kind.LOCAL, state__in=ALIVE)
+    chosen = list(local.values_list("pk", flat=True))
+    wishes.cancel(chosen, reason="DemoStopped", message="The demo was stopped.", now=timezone.now())
     for _ in _seconds(CANCEL_WITHIN):
         if not local.exists():
             return
