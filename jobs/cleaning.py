@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.utils import timezone
 
+from jobs import logs
 from jobs.models import AbandonedAttempt, Job
 from jobs.silence import speaking_to
 
@@ -15,6 +16,17 @@ if TYPE_CHECKING:
     from sites.models import Site
 
 logger = logging.getLogger(__name__)
+
+
+def archive_due(site: Site) -> bool:
+    """Keep one batch of ended jobs' logs; their folders are then due to be cleaned. False when none was due."""
+    due = Job.objects.filter(site=site, next_archive_at__lte=timezone.now()).defer("request")
+    jobs = list(due.order_by("next_archive_at")[: settings.BATCH_JOBS])
+    if not jobs:
+        return False
+    with speaking_to(site) as connector:
+        logs.archive(connector, jobs, timezone.now())
+    return True
 
 
 def clean_due(site: Site) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from django.conf import settings
 from django.db import connection, transaction
 
 from jobs import accounting, rendering
@@ -20,6 +21,8 @@ from jobs.states import ENDS, State, may_move
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from sites.workload import Report
 
@@ -94,6 +97,17 @@ def move(moves: Iterable[Move], *, now: datetime) -> list[Job]:
         _store(moved)
         Transition.objects.bulk_create(history)
         UsageRecord.objects.bulk_create(usage, ignore_conflicts=True)
+    return moved
+
+
+def move_all(jobs: QuerySet[Job], *, to: State | None = None, changes: Mapping[str, Any], now: datetime) -> list[int]:
+    """The same move for each of these jobs, a bounded batch at a time and each job once; the ids of those moved."""
+    moved: list[int] = []
+    last = 0
+    while rows := list(jobs.filter(pk__gt=last).order_by("pk").values_list("pk", "attempt")[: settings.BATCH_JOBS]):
+        last = rows[-1][0]
+        moves = [Move(pk, attempt, to, changes) for pk, attempt in rows]
+        moved += [job.pk for job in move(moves, now=now)]
     return moved
 
 

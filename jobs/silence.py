@@ -9,7 +9,6 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.utils import timezone
 
 from jobs import lanes, lifecycle, nudge
@@ -21,8 +20,6 @@ from sites.connectors.base import Connector, Rejected, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from django.db.models import QuerySet
 
     from sites.models import Site
 
@@ -55,21 +52,14 @@ def fell_silent(site: Site, why: str) -> None:
         logger.warning("site silent", extra={"site": site.slug, "why": why})
     since = f"{site.silent_since:%H:%M} UTC" if site.silent_since else "now"
     message = f"{site.name} has not answered since {since} ({site.silence.rstrip('.')}). The pod starts when it does."
-    _tell(Job.objects.filter(site=site, state__in=_WAITING).exclude(reason=REASON), REASON, message)
+    uninformed = Job.objects.filter(site=site, state__in=_WAITING).exclude(reason=REASON)
+    lifecycle.move_all(uninformed, changes={"reason": REASON, "message": message}, now=timezone.now())
 
 
 def answers_again(site: Site) -> None:
     """Take the sentence back, and have the work that waited looked at."""
     logger.warning("site answers again", extra={"site": site.slug})
-    _tell(Job.objects.filter(site=site, state__in=_WAITING, reason=REASON), "", "")
+    informed = Job.objects.filter(site=site, state__in=_WAITING, reason=REASON)
+    lifecycle.move_all(informed, changes={"reason": "", "message": ""}, now=timezone.now())
     for work in ("submit", "poll", "cancel", "clean"):
         nudge.nudge(work, site.pk)
-
-
-def _tell(jobs: QuerySet[Job], reason: str, message: str) -> None:
-    """Rewrite what these jobs say, a bounded batch at a time, each job once."""
-    last = 0
-    while batch := list(jobs.filter(pk__gt=last).order_by("pk").values_list("pk", "attempt")[: settings.BATCH_JOBS]):
-        last = batch[-1][0]
-        said = {"reason": reason, "message": message}
-        lifecycle.move([lifecycle.Move(pk, attempt, changes=said) for pk, attempt in batch], now=timezone.now())

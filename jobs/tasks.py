@@ -13,9 +13,9 @@ from celery import shared_task
 from django.utils import timezone
 
 from controlplane.draining import draining
-from jobs import due, nudge
+from jobs import due, holding, nudge, orphans, retention
 from jobs.cancellation import cancel_due
-from jobs.cleaning import clean_abandoned, clean_due
+from jobs.cleaning import archive_due, clean_abandoned, clean_due
 from jobs.lanes import lane
 from jobs.models import Heartbeat
 from jobs.polling import poll_due
@@ -65,29 +65,56 @@ def cancel(site_id: int) -> None:
 
 @shared_task(name="jobs.clean")
 def clean(site_id: int) -> None:
-    _serve(site_id, "in", clean_due, clean_abandoned)
+    """One batch of each, so that submissions, which share the lane, wait no longer than that."""
+    _serve(site_id, "in", archive_due, clean_due, clean_abandoned, rounds=1)
 
 
 @shared_task(name="jobs.probe")
 def probe(site_id: int) -> None:
     """Ask for capacity: the only task that speaks to a silent site."""
-    _serve(site_id, "watch", probe_due, sites=Site.objects.all())
+    _serve(site_id, "watch", probe_due, sites=Site.objects.all)
 
 
-def _serve(site_id: int, name: Lane, *steps: Callable[[Site], bool], sites: QuerySet[Site] | None = None) -> None:
+@shared_task(name="jobs.place_held")
+def place_held() -> None:
+    now = timezone.now()
+    holding.hold_drained(now=now)
+    holding.place_held(now=now)
+    Heartbeat.beat("place_held")
+
+
+@shared_task(name="jobs.reclaim_orphans")
+def reclaim_orphans() -> None:
+    orphans.reclaim(now=timezone.now())
+    Heartbeat.beat("reclaim_orphans")
+
+
+@shared_task(name="jobs.forget_the_old")
+def forget_the_old() -> None:
+    retention.forget_the_old(now=timezone.now())
+    Heartbeat.beat("forget_the_old")
+
+
+def _serve(
+    site_id: int,
+    name: Lane,
+    *steps: Callable[[Site], bool],
+    rounds: int = _ROUNDS,
+    sites: Callable[[], QuerySet[Site]] = health.answering,
+) -> None:
     """Take the steps, each again while there is more for it, unless the lane is another's or the site falls silent."""
     with lane(name, site_id) as mine, structlog.contextvars.bound_contextvars(site=site_id):
         if not mine:
             return
         try:
             for step in steps:
-                _repeat(step, health.answering() if sites is None else sites, site_id)
+                _repeat(step, sites, site_id, rounds)
         except Unreachable as silence:
             logger.info("unanswered", extra={"why": silence.message})
 
 
-def _repeat(step: Callable[[Site], bool], sites: QuerySet[Site], site_id: int) -> None:
-    for _ in range(_ROUNDS):
-        site = sites.filter(pk=site_id).first()  # anew: it may have been drained, or have fallen silent
+def _repeat(step: Callable[[Site], bool], sites: Callable[[], QuerySet[Site]], site_id: int, rounds: int) -> None:
+    for _ in range(rounds):
+        site = sites().filter(pk=site_id).first()  # anew: it may have been drained, or have fallen silent
         if site is None or draining() or not step(site):
             return

@@ -17,7 +17,7 @@ from sites.models import Site
 from tests.factories import make_job, make_node, make_pod, make_request
 
 if TYPE_CHECKING:
-    from pytest_django.fixtures import SettingsWrapper
+    from pytest_django import Settings
 
     from controlplane.tenants.models import VirtualNode
     from sites.connectors.memory_site import MemorySite
@@ -49,7 +49,7 @@ def test_a_pod_whose_time_has_not_come_is_left_alone(vega: Site, memory: MemoryS
     assert memory.keys() == []
 
 
-def test_tenants_take_turns_however_many_pods_one_has_queued(vega: Site, settings: SettingsWrapper) -> None:
+def test_tenants_take_turns_however_many_pods_one_has_queued(vega: Site, settings: Settings) -> None:
     settings.BATCH_JOBS = 4
     greedy, modest = make_node(site=vega)[0], make_node(site=vega)[0]
     flood = [make_job(node=greedy) for _ in range(6)]
@@ -58,21 +58,21 @@ def test_tenants_take_turns_however_many_pods_one_has_queued(vega: Site, setting
     assert {job.pk for job in taken} == {flood[0].pk, flood[1].pk, few[0].pk, few[1].pk}
 
 
-def test_a_batch_carries_no_more_bytes_than_it_may(vega: Site, node: VirtualNode, settings: SettingsWrapper) -> None:
+def test_a_batch_carries_no_more_bytes_than_it_may(vega: Site, node: VirtualNode, settings: Settings) -> None:
     settings.BATCH_BYTES = 3000
     big = make_request(configmaps=[{"metadata": {"name": "data"}, "data": {"noise": "x" * 1500}}])
     jobs = [make_job(node=node, request={**big, "pod": make_pod()}) for _ in range(3)]
     assert [job.pk for job in claim(vega, now=timezone.now())] == [jobs[0].pk]
 
 
-def test_a_pod_larger_than_any_batch_goes_alone(vega: Site, node: VirtualNode, settings: SettingsWrapper) -> None:
+def test_a_pod_larger_than_any_batch_goes_alone(vega: Site, node: VirtualNode, settings: Settings) -> None:
     settings.BATCH_BYTES = 10
     job = make_job(node=node)
     assert [taken.pk for taken in claim(vega, now=timezone.now())] == [job.pk]
 
 
 def test_what_unpacks_to_more_than_a_batch_waits_for_the_next(
-    vega: Site, memory: MemorySite, node: VirtualNode, settings: SettingsWrapper
+    vega: Site, memory: MemorySite, node: VirtualNode, settings: Settings
 ) -> None:
     settings.BATCH_BYTES = 150_000
     for _ in range(3):
