@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +18,10 @@ import redis
 
 from controlplane import services
 from controlplane.database_roles import ROLES
-from controlplane.services.postgres_binaries import choose_binaries
-from controlplane.services.unprivileged import command, published, reachable, system_user
+from controlplane.services.unprivileged import command, system_user
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 VARIABLES = ["DATABASE_URL", "REDIS_URL", *(f"DATABASE_{role.upper()}_URL" for role in ROLES)]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can step down")
@@ -34,15 +32,6 @@ def _nothing_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole run has services; these tests start their own."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Not pytest's tmp_path, whose parents are closed to the system user."""
-    place = Path(tempfile.mkdtemp(prefix="isthmus-services-"))
-    place.chmod(0o711)
-    yield place
-    shutil.rmtree(place)
 
 
 @pytest.fixture(params=["installed", "embedded"])
@@ -231,25 +220,6 @@ def test_a_server_that_will_not_start_says_why_and_takes_the_other_with_it(folde
     assert not [pid for pid in children if str(kept) in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")]
 
 
-def test_an_old_postgresql_is_refused_by_its_number(folder: Path) -> None:
-    for name in ("postgres", "initdb"):
-        (folder / name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 13.4'\n", encoding="ascii")
-        (folder / name).chmod(0o755)
-    with pytest.raises(services.CannotStart, match=r"PostgreSQL 13 is too old: .* install PostgreSQL 14 or newer"):
-        choose_binaries(folder / "data", system_user(), [folder / "nowhere", folder])
-
-
-def test_data_of_another_major_version_is_left_alone(folder: Path) -> None:
-    data = folder / "data"
-    data.mkdir()
-    (data / "PG_VERSION").write_text("17\n", encoding="ascii")
-    for name in ("postgres", "initdb"):
-        (folder / name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 16.1'\n", encoding="ascii")
-        (folder / name).chmod(0o755)
-    with pytest.raises(services.CannotStart, match="written by PostgreSQL 17, and only 16 is here"):
-        choose_binaries(data, system_user(), [folder])
-
-
 @as_root
 def test_started_as_root_no_server_is_root(folder: Path, start: Callable[[Path], services.Services]) -> None:
     with start(folder) as running:
@@ -274,30 +244,6 @@ def test_data_move_to_where_the_system_user_can_reach_them(folder: Path) -> None
         assert not running.folder.is_relative_to(folder)
     assert closed.stat().st_mode & 0o777 == 0o700
     shutil.rmtree(running.folder)
-
-
-@as_root
-def test_unreachable_binaries_are_copied_once_and_stay_roots(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controlplane.services.unprivileged.LIBRARY", folder / "library")
-    wheel = folder / "closed" / "wheel"
-    (wheel / "bin").mkdir(parents=True, mode=0o700)
-    (folder / "closed").chmod(0o700)
-    shutil.copy("/bin/true", wheel / "bin" / "server")
-    (wheel / "bin" / "server").chmod(0o700)
-    user = system_user()
-    copies = {published(wheel, "bin/server", parts=("bin",), name="server-1", user=user) for _ in range(2)}
-    assert copies == {folder / "library" / "bin" / "server-1" / "bin" / "server"}
-    (copy,) = copies
-    assert reachable(copy, user)
-    assert (copy.stat().st_uid, copy.stat().st_mode & 0o777) == (0, 0o755)
-    assert [path.name for path in (folder / "library" / "bin").iterdir()] == ["server-1"]
-
-
-@as_root
-def test_root_is_not_an_unprivileged_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ISTHMUS_SYSTEM_USER", "root")
-    with pytest.raises(services.CannotStart, match="name an unprivileged user"):
-        system_user()
 
 
 def alive(pid: int) -> bool:
