@@ -68,7 +68,7 @@ class AttemptFolders:
     ) -> Completed:
         """Run programs/<name>.sh one after the other as one program, `given` set as shell variables before them."""
         values = "".join(f"{name}={quote(str(value))}\n" for name, value in given.items())
-        text = "".join((_program("prelude"), self._prelude, "\n", values, *map(_program, programs)))
+        text = "".join((program("prelude"), self._prelude, "\n", values, *map(program, programs)))
         return self.shell.run(text, stdin, timeout=timeout or self._timeout, account=account)
 
     def stage_and_launch(self, batch: Batch, launcher: str, given: Given) -> dict[str, Launch]:
@@ -229,5 +229,5 @@ def program_bytes(name: str) -> bytes:
     return files("sites.connectors").joinpath("programs", f"{name}.sh").read_bytes()
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     return program_bytes(name).decode()

@@ -21,11 +21,13 @@ def moment(epoch: str) -> datetime | None:
 
 @dataclass
 class Story:
-    """What one attempt's files tell so far. staged: its containers; reasons: container -> word, sentence."""
+    """What one attempt's files tell so far. staged: its containers; reasons: container -> word, sentence; said: by
+    the scheduler or the batch script itself."""
 
     containers: dict[str, ContainerReport] = field(default_factory=dict)
     staged: set[str] = field(default_factory=set)
     reasons: dict[str, tuple[str, str]] = field(default_factory=dict)
+    said: str = ""
     restart: int = 0
     events: tuple[str, ...] = ()
 
@@ -98,6 +100,8 @@ def stories(events: Section, outcomes: Section, account: str) -> dict[str, Story
         story = told[key]
         if kind == "staged":
             story.staged.add(container)
+        elif kind == "said":
+            story.said = text
         elif kind == "reason":
             word, _, sentence = text.partition(" ")
             story.reasons[container] = (word, sentence)

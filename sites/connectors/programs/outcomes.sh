@@ -16,6 +16,14 @@ list_events() { # parents, one a line
     set +f
 }
 
+last_words() { # <file>: the last line of its first twenty, as nobody's output is copied whole
+    said= count=0
+    while [ "$count" -lt 20 ] && IFS= read -r line; do
+        count=$((count + 1))
+        [ -z "$line" ] || said=$line
+    done 2> /dev/null < "$1"
+}
+
 show_outcome() { # <key> <folder>: every outcome file, without starting a process for any
     for file in "$2"/containers/*/argv; do
         [ -e "$file" ] || continue
@@ -28,4 +36,5 @@ show_outcome() { # <key> <folder>: every outcome file, without starting a proces
         name=${file##*/}
         printf '%s\t%s\t%s\t%s\t%s\n' "$1" "${run##*/}" "${name%.*}" "${name##*.}" "$line"
     done
+    [ ! -s "$2/batch.out" ] || { last_words "$2/batch.out"; printf '%s\t0\t-\tsaid\t%s\n' "$1" "$said"; }
 }

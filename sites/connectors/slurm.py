@@ -1,0 +1,212 @@
+"""Slurm through its own commands, over SSH or on this host. One round trip submits a batch, one polls all jobs."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import secrets
+from dataclasses import dataclass
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from sites.connectors.attempt_folder import (
+    AttemptFolders,
+    Doubt,
+    batches,
+    launch_batch,
+    program,
+    require_success,
+    safe_folder,
+)
+from sites.connectors.base import Connector, InDoubt, Rejected, Unreachable
+from sites.connectors.config import DEFAULT_BASE, BadConfig, Config
+from sites.connectors.outcomes import recorded_of, sections
+from sites.connectors.shell import LocalShell, Shell
+from sites.connectors.slurm_header import header
+from sites.connectors.slurm_output import partitions
+from sites.connectors.slurm_refusals import is_silence, refusal
+from sites.connectors.slurm_reports import read_answer, reports
+from sites.connectors.ssh import SshShell
+from sites.connectors.ssh_settings import SshSettings
+from sites.connectors.staging import pack
+from sites.script import Runtime, render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sites.connectors.attempt_folder import Launch
+    from sites.connectors.base import Found, LogRequest, Submitted
+    from sites.workload import JobRef, PartitionReport, Report, Workload
+
+MOST_EVENTS = 20_000
+MOST_OUTCOMES = 500
+MOST_DETAILS = 100
+
+
+@dataclass(frozen=True)
+class SlurmSettings:
+    """base: folder of attempts; ssh: how to get there, None for this host, where a service started as root runs things
+    as `user`; bin: folder of Slurm's commands; env: variables for them (SLURM_CONF); extra_options: the operator's own
+    `#SBATCH` options; requeue: whether Slurm may run a job again after a node failed."""
+
+    runtime: Runtime
+    base: str = DEFAULT_BASE
+    ssh: SshSettings | None = None
+    user: str = ""
+    bin: str = ""
+    env: tuple[tuple[str, str], ...] = ()
+    requeue: bool = False
+    default_partition: str = ""
+    extra_options: tuple[str, ...] = ()
+
+    @classmethod
+    def from_config(cls, values: Mapping[str, object]) -> SlurmSettings:
+        """Read an operator's settings; `BadConfig` says in a sentence what is wrong with them."""
+        config = Config(values)
+        ssh = config.part("ssh")
+        settings = cls(
+            runtime=config.runtime(),
+            base=config.folder("base", DEFAULT_BASE),
+            ssh=SshSettings.from_config(ssh) if ssh else None,
+            user=config.text("user"),
+            bin=config.text("bin"),
+            env=config.variables("env"),
+            requeue=config.flag("requeue", default=False),
+            default_partition=config.text("default_partition"),
+            extra_options=config.texts("extra_options"),
+        )
+        config.finish()
+        if bad := [option for option in settings.extra_options if not re.match(r"--[a-z]", option)]:
+            raise BadConfig(f"{bad[0]!r} in `extra_options` is not a long option of sbatch (--name=value).")
+        return settings
+
+
+class SlurmConnector(Connector):
+    """One Slurm cluster."""
+
+    def __init__(self, settings: SlurmSettings, shell: Shell) -> None:
+        self._settings = settings
+        variables = "".join(f"export {name}={quote(value)}\n" for name, value in settings.env)
+        path = f'export PATH={quote(settings.bin)}:"$PATH"\n' if settings.bin else ""
+        self._folders = AttemptFolders(shell, prelude=f"{program('slurm_env')}{variables}{path}")
+        self._name = shell.name
+        self._has_accounting = True
+
+    @classmethod
+    def from_config(cls, values: Mapping[str, object], secret: str = "") -> SlurmConnector:
+        settings = SlurmSettings.from_config(values)
+        return cls(settings, SshShell(settings.ssh, secret) if settings.ssh else LocalShell(settings.user))
+
+    def submit(self, workloads: Sequence[Workload]) -> dict[str, Submitted]:
+        answers: dict[str, Submitted] = {}
+        silences: list[str] = []
+        own = self._settings
+        lines = {"partition": own.default_partition}
+        staged = (
+            (job, render(job, own.runtime, header(job, **lines, requeue=own.requeue, extra=own.extra_options)))
+            for job in workloads
+        )
+        for batch in pack(staged, answers):
+            launches = launch_batch(self._folders, batch, "slurm_launch", {}, answers)
+            silences += [launch.text for launch in launches.values() if is_silence(launch.text)]
+            answers.update((key, _submitted(launch)) for key, launch in launches.items())
+        if silences and len(silences) == len(answers):
+            raise Unreachable(f"Slurm at {self._name} does not answer: {silences[0]}")
+        return answers
+
+    def find(self, refs: Sequence[JobRef]) -> dict[str, Found]:
+        answers: dict[str, Found] = {}
+        for account, batch in batches(refs):
+            found = self._folders.find(account, batch)
+            old = [ref for ref in batch if isinstance(doubt := found.get(ref.key), Doubt) and doubt.is_old]
+            if old:
+                found |= self._folders.resolve(account, self._search(account, old))
+            for key, answer in found.items():
+                answers[key] = (
+                    InDoubt("It is not yet sure whether Slurm took it.") if isinstance(answer, Doubt) else answer
+                )
+        return answers
+
+    def _search(self, account: str, refs: Sequence[JobRef]) -> dict[JobRef, str]:
+        """Native ids by name in queue and accounting; "" where both are sure to know of none."""
+        given = {"names": ",".join(f"isthmus-{ref.key}" for ref in refs), "accounting": self._accounting}
+        done = self._folders.run(account, ["slurm_search"], given)
+        if done.exit != 0:
+            raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint}")
+        natives = {
+            name: native for native, _, name in (line.partition("|") for line in done.stdout.decode().split("\n"))
+        }
+        found = {ref: natives.get(f"isthmus-{ref.key}", "") for ref in refs}
+        sure = "end|yes" in done.stdout.decode().split("\n")
+        return {ref: native for ref, native in found.items() if native or sure}
+
+    def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> dict[str, Report]:
+        found: dict[str, Report] = {}
+        accounts = dict.fromkeys([ref.account for ref in refs] + [token.partition(":")[0] for token in recorded])
+        for account in accounts:
+            own = [ref for ref in refs if ref.account == account and ref.native_id]
+            found |= self._poll_account(account, own, recorded_of(account, recorded))
+        return found
+
+    def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> dict[str, Report]:
+        token = secrets.token_hex(8)
+        given = {
+            "token": token,
+            "recorded": len(recorded),
+            "parents": "\n".join(sorted({posixpath.dirname(ref.folder) for ref in refs})),
+            "most_events": MOST_EVENTS,
+            "most_outcomes": MOST_OUTCOMES,
+            "most_details": MOST_DETAILS,
+            "accounting": self._accounting,
+        }
+        lines = "".join(f"{ref.native_id}\t{ref.key}\t{safe_folder(ref)}\n" for ref in refs)
+        done = self._folders.run(account, ["outcomes", "slurm_poll"], given, recorded + lines.encode())
+        require_success(done, self._name)
+        parts = sections(done.stdout, token, self._name)
+        if parts["queue"].code != 0:
+            raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint or 'squeue took too long'}")
+        answer = read_answer(parts, account, has_accounting=self._has_accounting)
+        self._has_accounting = answer.has_accounting
+        return reports(answer, refs)
+
+    def cancel(self, refs: Sequence[JobRef]) -> None:
+        for account, batch in batches(refs):
+            lines = "".join(f"{ref.native_id}\t{ref.key}\n" for ref in batch if ref.native_id)
+            done = self._folders.run(account, ["slurm_cancel"], {}, lines.encode())
+            if "ermission denied" in done.complaint:
+                raise Rejected(f"Slurm does not let us cancel: {done.complaint}", reason="NotPermitted")
+            if done.exit != 0:
+                raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint}")
+
+    def read_logs(self, requests: Sequence[LogRequest]) -> list[bytes | None]:
+        return self._folders.read_logs(requests)
+
+    def capacity(self) -> list[PartitionReport]:
+        done = self._folders.run("", ["slurm_capacity"], {})
+        if done.exit != 0:
+            raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint or 'sinfo took too long'}")
+        return partitions(done.stdout.decode(errors="replace").split("\n"))
+
+    def clean(self, refs: Sequence[JobRef]) -> None:
+        self._folders.clean(refs)
+
+    def close(self) -> None:
+        self._folders.shell.close()
+
+    @property
+    def _accounting(self) -> str:
+        return "yes" if self._has_accounting else "no"
+
+
+def _submitted(launch: Launch) -> Submitted:
+    match launch.word:
+        case "started":
+            return launch.text
+        case "refused":
+            return refusal(launch.text)
+        case "unstaged":
+            return Rejected(f"The pod's files cannot be stored at the site: {launch.text}", reason="StagingFailed")
+        case "known":
+            return InDoubt("The site knows this attempt already.")
+        case _:
+            return InDoubt(f"It is not sure whether Slurm took the job: {launch.text}")

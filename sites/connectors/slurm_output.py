@@ -1,0 +1,152 @@
+"""What Slurm's commands print -> plain records. Pure; every format is one that slurm.py asks for by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sites.workload import PartitionReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+@dataclass(frozen=True)
+class Row:
+    """One batch job as the queue or the accounting has it. Times are epoch seconds, or words for none.
+
+    exit_code: 128 + n where signal n ended it; None where the command does not tell. by: who cancelled it (a uid).
+    """
+
+    native_id: str
+    name: str
+    state: str
+    start: str
+    end: str
+    nodes: int
+    cpus: int
+    gpus: int
+    reason: str = ""
+    exit_code: int | None = None
+    by: str = ""
+
+
+def queue_rows(lines: Iterable[str]) -> Iterator[Row]:
+    """squeue -o '%A|%T|%S|%e|%D|%C|%b|%r|%j'."""
+    for line in lines:
+        fields = line.split("|", 8)
+        if len(fields) == 9:
+            native, state, start, end, nodes, cpus, gres, reason, name = fields
+            count = _whole(nodes)
+            yield Row(native, name, state, start, end, count, _whole(cpus), _gpus_a_node(gres) * count, reason)
+
+
+def accounting_rows(lines: Iterable[str]) -> Iterator[Row]:
+    """sacct -X -n -P -o JobIDRaw,State,ExitCode,Start,End,NNodes,NCPUS,AllocTRES,JobName."""
+    for line in lines:
+        fields = line.split("|", 8)
+        if len(fields) == 9 and fields[0].isdigit():
+            native, told, code, start, end, nodes, cpus, tres, name = fields
+            state, _, by = told.partition(" by ")
+            yield Row(
+                native,
+                name,
+                state,
+                start,
+                end,
+                _whole(nodes),
+                _whole(cpus),
+                _gpus_of(tres),
+                exit_code=exit_of(code),
+                by=by,
+            )
+
+
+def exit_codes(lines: Iterable[str]) -> dict[str, int]:
+    """`scontrol -o show job` -> exit code by native id."""
+    codes: dict[str, int] = {}
+    for line in lines:
+        fields = dict(field.partition("=")[::2] for field in line.split(" "))
+        code = exit_of(fields.get("ExitCode", ""))
+        if code is not None:
+            codes[fields.get("JobId", "")] = code
+    return codes
+
+
+def exit_of(text: str) -> int | None:
+    """Slurm's `<code>:<signal>` as a shell would tell it."""
+    code, _, signal = text.partition(":")
+    if not (code.isdigit() and signal.isdigit()):
+        return None
+    return 128 + int(signal) if signal != "0" else int(code)
+
+
+def partitions(lines: Iterable[str]) -> list[PartitionReport]:
+    """sinfo -e -o '%R|%P|%a|%l|%D|%c|%m|%G': a line for each kind of node, added up by partition."""
+    found: dict[str, PartitionReport] = {}
+    for line in lines:
+        fields = line.split("|")
+        if len(fields) != 8:
+            continue
+        name, starred, available, limit, nodes, cpus, memory, gres = fields
+        count = _whole(nodes)
+        known = found.get(name) or PartitionReport(name, 0, 0, 0)
+        found[name] = PartitionReport(
+            name,
+            nodes=known.nodes + count,
+            cpus=known.cpus + count * _whole(cpus),
+            memory=known.memory + count * _whole(memory) * 1024 * 1024,
+            gpus=_added(known.gpus, gres, count),
+            time_limit=seconds(limit),
+            default=starred.endswith("*"),
+            up=available == "up",
+        )
+    return list(found.values())
+
+
+def seconds(limit: str) -> int | None:
+    """`days-hours:minutes:seconds` in any of Slurm's short forms; None without a limit."""
+    days, dash, clock = limit.rpartition("-")
+    parts = clock.split(":")
+    if not all(part.isdigit() for part in (*parts, days or "0")):
+        return None
+    if dash:
+        parts += ["0"] * (3 - len(parts))
+    elif len(parts) == 1:
+        parts += ["0"]
+    hours, minutes, rest = [0] * (3 - len(parts)) + [int(part) for part in parts]
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + rest
+
+
+def _gpus_a_node(gres: str) -> int:
+    """`gres:gpu:a100:2`, `gres/gpu=2`, `gpu:1,license:3`, `N/A`."""
+    return sum(number for _, number in _gpu_kinds(gres)) if "gpu" in gres else 0
+
+
+def _gpu_kinds(gres: str) -> Iterator[tuple[str, int]]:
+    for item in gres.split(","):
+        words = item.partition("(")[0].replace("/", ":").replace("=", ":").removeprefix("gres:").split(":")
+        if words[0] != "gpu":
+            continue
+        number = int(words.pop()) if words[-1].isdigit() else 1
+        yield ":".join(words[1:]), number
+
+
+def _gpus_of(tres: str) -> int:
+    """AllocTRES names all GPUs (`gres/gpu=4`) and, at some sites, each kind again (`gres/gpu:a100=4`)."""
+    counts = {name: _whole(number) for name, _, number in (item.partition("=") for item in tres.split(","))}
+    typed = sum(number for name, number in counts.items() if name.startswith("gres/gpu:"))
+    return counts.get("gres/gpu", typed)
+
+
+def _added(gpus: tuple[tuple[str, int], ...], gres: str, nodes: int) -> tuple[tuple[str, int], ...]:
+    total = dict(gpus)
+    for kind, number in _gpu_kinds(gres):
+        total[kind] = total.get(kind, 0) + number * nodes
+    return tuple(total.items())
+
+
+def _whole(text: str) -> int:
+    """Slurm marks what is a lower bound with + (`64+`)."""
+    digits = text.rstrip("+")
+    return int(digits) if digits.isdigit() else 0
