@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.backends.control import find_backends
 from tests.backends.fixtures import START, slurm_backend, ssh_backend, unavailable
-from tests.sites.site_kinds import BASE, LocalKind, MemoryKind
+from tests.sites.site_kinds import BASE, LocalKind, MemoryKind, SlurmKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.backends.control import Backends
     from tests.sites.site_kinds import SiteKind
 
 __all__ = ["slurm_backend", "ssh_backend"]
@@ -27,6 +28,30 @@ def _local(_: pytest.FixtureRequest) -> SiteKind:
     return LocalKind("local", {"base": BASE, "slots": 4, "user": _unprivileged_user()})
 
 
+def _slurm_local(request: pytest.FixtureRequest) -> SiteKind:
+    backends = request.getfixturevalue("slurm_backend")
+    return SlurmKind("slurm", {**_slurm(backends), "user": backends.user}, backends=backends)
+
+
+def _slurm_ssh(request: pytest.FixtureRequest) -> SiteKind:
+    backends = request.getfixturevalue("ssh_backend")
+    ssh = {
+        "host": backends.ssh_host,
+        "port": backends.ssh_port,
+        "user": backends.user,
+        "host_key": backends.known_hosts.read_text(),
+    }
+    return SlurmKind("slurm", {**_slurm(backends), "ssh": ssh}, backends.key.read_text(), backends=backends)
+
+
+def _slurm(backends: Backends) -> dict[str, Any]:
+    return {
+        "base": BASE,
+        "runtime": {"kind": "charliecloud", "images": backends.images},
+        "env": {"SLURM_CONF": backends.slurm_conf},
+    }
+
+
 def _unprivileged_user() -> str:
     """Ourselves, or, for root, the account that the backends have made."""
     if os.geteuid() != 0:
@@ -35,7 +60,7 @@ def _unprivileged_user() -> str:
     return backends.user
 
 
-KINDS = {"memory": _memory, "local": _local}
+KINDS = {"memory": _memory, "local": _local, "slurm-local": _slurm_local, "slurm-ssh": _slurm_ssh}
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -14,7 +14,8 @@ from sites.connectors import open_connector
 from sites.connectors.base import Rejected
 from sites.connectors.memory_job import Behaviour
 from sites.connectors.memory_site import memory_site
-from sites.workload import Container, JobRef, Phase, Workload
+from sites.workload import Container, JobRef, NativeFlags, Phase, Workload
+from tests.backends import control
 from tests.sites.watch import Watch
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from sites.connectors.base import Connector
     from sites.connectors.memory_site import MemorySite
+    from tests.backends.control import Backends
 
 BASE = ".isthmus-contract/jobs"
 
@@ -180,3 +182,28 @@ def _works_in(process: psutil.Process, folder: Path) -> bool:
         return process.cwd() == str(folder) and any("local_job.sh" in word for word in process.cmdline()[:2])
     except psutil.Error:
         return False
+
+
+@dataclass
+class SlurmKind(SiteKind):
+    """A real Slurm, its containers run by charliecloud; over SSH or as commands on this host."""
+
+    backends: Backends | None = None
+
+    def waiting(self) -> Workload:
+        return replace(self.workload(), flags=NativeFlags(partition="closed"))
+
+    def impossible(self) -> Workload:
+        return replace(self.workload(), flags=NativeFlags(partition="nowhere"))
+
+    def unreachable(self) -> Connector | None:
+        """The same over SSH to a port where nobody listens."""
+        if "ssh" not in self.config:
+            return None
+        nobody = {**self.config["ssh"], "port": 9}
+        nobody["host_key"] = nobody["host_key"].partition(" ")[2]  # without the name, which has the other port
+        return open_connector(self.kind, {**self.config, "ssh": nobody}, self.secret)
+
+    def batch_jobs(self, key: str) -> int:
+        assert self.backends is not None
+        return sum(number for name, number in control.batch_jobs(self.backends).items() if key in name)
