@@ -22,6 +22,7 @@ from controlplane import services
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Before pytest-django's hook of the same name, which reads the settings."""
     folder = Path(tempfile.mkdtemp(prefix="isthmus-tests-"))
+    folder.chmod(0o711)  # as root, the servers' user must get through to their own folder in it
     early_config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     try:
         running = services.start(folder / "services", durable=False)
