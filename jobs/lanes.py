@@ -25,7 +25,7 @@ _Function = Literal["pg_try_advisory_lock", "pg_advisory_unlock"]
 _CLASSES: dict[Lane, int] = {"in": 0x15740001, "watch": 0x15740002}
 
 
-class _Session:
+class Session:
     """This process's connection for locks. One session may take a lock twice, so what it holds is listed here."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class _Session:
             self._connection = None
 
 
-_session = _Session()
+_session = Session()
 
 
 @contextmanager

@@ -1,0 +1,54 @@
+"""Letting time pass: what waits for its time is due now, and the task that looks for it runs here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+
+from jobs import tasks
+from jobs.models import Job
+from sites.models import Site
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+
+def submit_now(site: Site) -> None:
+    now = timezone.now()
+    Job.objects.filter(site=site, next_submit_at__isnull=False).update(next_submit_at=now)
+    tasks.submit(site.pk)
+
+
+def recover_now(site: Site) -> None:
+    """Without submitting anew what recovery puts back: its back-off lies ahead."""
+    Job.objects.filter(site=site, next_find_at__isnull=False).update(next_find_at=timezone.now())
+    tasks.submit(site.pk)
+
+
+def poll_now(site: Site) -> None:
+    Site.objects.filter(pk=site.pk).update(next_poll_at=timezone.now())
+    tasks.poll(site.pk)
+
+
+def cancel_now(site: Site) -> None:
+    Job.objects.filter(site=site, next_cancel_at__isnull=False).update(next_cancel_at=timezone.now())
+    tasks.cancel(site.pk)
+
+
+def clean_now(site: Site) -> None:
+    now = timezone.now()
+    Job.objects.filter(site=site, next_archive_at__isnull=False).update(next_archive_at=now)
+    tasks.clean(site.pk)
+    Job.objects.filter(site=site, next_clean_at__isnull=False).update(next_clean_at=now)
+    tasks.clean(site.pk)
+
+
+def probe_now(site: Site) -> None:
+    Site.objects.filter(pk=site.pk).update(next_capacity_at=timezone.now())
+    Site.objects.filter(pk=site.pk, next_probe_at__isnull=False).update(next_probe_at=timezone.now())
+    tasks.probe(site.pk)
+
+
+def has_been_missing_for(job: Job, duration: timedelta) -> None:
+    Job.objects.filter(pk=job.pk).update(missing_since=timezone.now() - duration)

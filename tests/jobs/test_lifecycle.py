@@ -1,0 +1,125 @@
+"""The one writer: what goes with a move, what is left alone, and how many statements it takes."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from jobs import lifecycle
+from jobs.lifecycle import Move
+from jobs.models import Job, Transition, UsageRecord
+from jobs.states import ENDS, MOVES, State
+from tests.factories import make_job
+
+pytestmark = pytest.mark.django_db
+
+
+def move(job: Job, to: State | None, **changes: object) -> list[Job]:
+    return lifecycle.move([Move(job.pk, job.attempt, to, changes)], now=timezone.now())
+
+
+def _needs(to: State) -> dict[str, object]:
+    """The columns without which a state may not be."""
+    now = timezone.now()
+    demands: dict[State, dict[str, object]] = {
+        State.QUEUED: {"next_submit_at": now},
+        State.SUBMITTING: {"attempt_key": "a" * 40, "next_find_at": now},
+        State.PENDING: {"native_id": "7"},
+        State.RUNNING: {"native_id": "7"},
+    }
+    return demands.get(to, {})
+
+
+@pytest.mark.parametrize(("old", "new"), [(old, new) for old in State for new in sorted(MOVES[old])])
+def test_every_move_of_the_table_is_made_with_a_line_of_history(old: State, new: State) -> None:
+    job = make_job(state=old)
+    assert [moved.pk for moved in move(job, new, **_needs(new))] == [job.pk]
+    last = Transition.objects.filter(job=job).last()
+    assert last is not None
+    assert (last.old, last.new) == (old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(old, new) for old in State for new in State if new not in MOVES[old] and new != old]
+)
+def test_no_other_move_is_made(old: State, new: State) -> None:
+    job = make_job(state=old)
+    assert move(job, new, **_needs(new)) == []
+    job.refresh_from_db()
+    assert job.state == old
+
+
+def test_an_illegal_move_stops_no_other() -> None:
+    held, queued = make_job(state=State.HELD), make_job(state=State.QUEUED)
+    moves = [Move(held.pk, 0, State.RUNNING), Move(queued.pk, 0, State.CANCELLED)]
+    assert [job.pk for job in lifecycle.move(moves, now=timezone.now())] == [queued.pk]
+
+
+def test_news_of_another_attempt_is_left_alone() -> None:
+    job = make_job(state=State.PENDING)
+    assert lifecycle.move([Move(job.pk, job.attempt + 1, State.RUNNING)], now=timezone.now()) == []
+
+
+def test_a_move_renders_the_status_that_is_served() -> None:
+    job = make_job(state=State.QUEUED)
+    move(job, None, reason="SiteSilent", message="Vega has not answered.")
+    job.refresh_from_db()
+    assert "Vega has not answered." in job.status_exact
+    assert "SiteSilent" in job.status_first
+
+
+@pytest.mark.parametrize("end", sorted(ENDS))
+def test_at_its_end_a_job_forgets_its_secrets_and_what_was_due(end: State) -> None:
+    job = make_job(state=State.RUNNING, next_cancel_at=timezone.now())
+    move(job, end)
+    job.refresh_from_db()
+    assert (job.request, job.next_cancel_at, job.next_submit_at, job.next_find_at) == (None, None, None, None)
+    assert job.ended_at is not None
+    assert job.next_archive_at is not None
+
+
+def test_the_request_survives_every_move_but_the_last() -> None:
+    job = make_job(state=State.QUEUED)
+    sealed = bytes(job.request or b"")
+    move(job, State.SUBMITTING, attempt_key="a" * 40, next_find_at=timezone.now(), next_submit_at=None)
+    assert bytes(Job.objects.values_list("request", flat=True).get(pk=job.pk) or b"") == sealed
+
+
+def test_the_final_move_brings_one_usage_record_however_often_it_is_tried() -> None:
+    job = make_job(state=State.RUNNING)
+    move(job, State.SUCCEEDED)
+    move(job, State.FAILED)
+    assert UsageRecord.objects.filter(job=job).count() == 1
+
+
+def test_a_move_that_cannot_be_written_writes_nothing_at_all() -> None:
+    job = make_job(state=State.QUEUED)
+    lines = Transition.objects.count()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        move(job, State.SUBMITTING)  # without an attempt on record
+    job.refresh_from_db()
+    assert (job.state, Transition.objects.count()) == (State.QUEUED, lines)
+
+
+def test_a_column_with_another_writer_is_refused() -> None:
+    with pytest.raises(ValueError, match="polled_minute"):
+        Move(1, 0, changes={"polled_minute": 3})
+
+
+def test_many_moves_take_as_many_statements_as_one() -> None:
+    def statements(jobs: int) -> int:
+        rows = [make_job(state=State.RUNNING) for _ in range(jobs)]
+        moves = [Move(job.pk, job.attempt, State.SUCCEEDED) for job in rows]
+        with CaptureQueriesContext(connection) as queries:
+            lifecycle.move(moves, now=timezone.now())
+        return len(queries)
+
+    assert statements(30) == statements(1)
+
+
+def test_a_sweep_moves_each_job_once() -> None:
+    jobs = [make_job(state=State.HELD) for _ in range(5)]
+    moved = lifecycle.move_all(Job.objects.all(), changes={"reason": "NoRoute"}, now=timezone.now())
+    assert moved == sorted(job.pk for job in jobs)

@@ -1,0 +1,154 @@
+"""Two at once: each test has two connections, and says who wins."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+from django.db import connections, transaction
+from django.utils import timezone
+
+from jobs import lanes, tasks, wishes
+from jobs.claiming import claim
+from jobs.models import Job
+from jobs.states import State
+from tests.factories import make_job
+from tests.jobs.clock import poll_now, submit_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from controlplane.tenants.models import VirtualNode
+    from sites.connectors.memory_site import MemorySite
+    from sites.models import Site
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Answer = TypeVar("Answer")
+
+
+def elsewhere(work: Callable[[], Answer]) -> Answer:
+    """Do it on another thread, and so on another connection; wait for it."""
+
+    def run() -> Answer:
+        try:
+            return work()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(run).result(timeout=30)
+
+
+def test_two_workers_that_claim_at_once_share_the_pods(vega: Site, node: VirtualNode) -> None:
+    jobs = {make_job(node=node).pk for _ in range(20)}
+    together = threading.Barrier(4)
+
+    def claimed() -> list[int]:
+        try:
+            together.wait()
+            return [job.pk for job in claim(vega, now=timezone.now())]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as workers:
+        taken = [pk for future in [workers.submit(claimed) for _ in range(4)] for pk in future.result()]
+    taken += [job.pk for job in claim(vega, now=timezone.now())]
+    assert sorted(taken) == sorted(jobs)
+
+
+def test_a_pod_that_another_worker_is_claiming_is_passed_over(vega: Site, node: VirtualNode) -> None:
+    first, second = make_job(node=node), make_job(node=node)
+    with transaction.atomic():
+        Job.objects.select_for_update().get(pk=first.pk)
+        assert elsewhere(lambda: [job.pk for job in claim(vega, now=timezone.now())]) == [second.pk]
+
+
+def test_a_delete_that_waits_for_a_claim_becomes_a_wish(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+    job = make_job(node=node)
+    outcome: list[list[Job]] = []
+
+    def delete() -> None:
+        try:
+            outcome.append(wishes.cancel([job.pk], reason="Deleted", now=timezone.now()))
+        finally:
+            connections.close_all()
+
+    waiting = threading.Thread(target=delete)
+    with transaction.atomic():
+        claim(vega, now=timezone.now())
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive()  # it waits for the claim to commit
+    waiting.join(10)
+    job.refresh_from_db()
+    assert (job.state, job.cancel_reason) == (State.SUBMITTING, "Deleted")
+    assert [each.pk for each in outcome[0]] == [job.pk]
+
+
+def test_a_claim_that_meets_a_delete_passes_the_pod_over(vega: Site, node: VirtualNode) -> None:
+    job = make_job(node=node)
+    with transaction.atomic():
+        wishes.cancel([job.pk], reason="Deleted", now=timezone.now())
+        assert elsewhere(lambda: claim(vega, now=timezone.now())) == []
+    job.refresh_from_db()
+    assert job.state == State.CANCELLED
+
+
+def test_two_workers_that_poll_at_once_write_one_end(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+    job = make_job(node=node)
+    submit_now(vega)
+    job.refresh_from_db()
+    memory.finish(job.attempt_key)
+    elsewhere(lambda: poll_now(vega))
+    poll_now(vega)
+    assert list(job.history.filter(new="succeeded").values_list("old", flat=True)) == ["pending"]
+
+
+def test_a_lane_is_held_by_one_thread_at_a_time(vega: Site) -> None:
+    def try_lane(name: lanes.Lane) -> bool:
+        with lanes.lane(name, vega.pk) as mine:
+            return mine
+
+    with lanes.lane("in", vega.pk) as mine:
+        assert mine
+        assert not elsewhere(lambda: try_lane("in"))
+        assert elsewhere(lambda: try_lane("watch"))
+    assert elsewhere(lambda: try_lane("in"))
+
+
+def test_a_lane_is_given_back_when_its_work_fails(vega: Site) -> None:
+    with pytest.raises(RuntimeError), lanes.lane("in", vega.pk):
+        raise RuntimeError
+    with lanes.lane("in", vega.pk) as mine:
+        assert mine
+
+
+def test_another_process_cannot_enter_a_lane(vega: Site) -> None:
+    other = lanes.Session()
+    with lanes.lane("in", vega.pk):
+        assert not other.take("in", vega.pk)
+    assert other.take("in", vega.pk)
+    other.give_back("in", vega.pk)
+
+
+def test_a_lane_whose_session_died_is_left_in_peace_and_entered_again(vega: Site) -> None:
+    with lanes.lane("in", vega.pk) as mine:
+        assert mine
+        with connections["default"].cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s", [vega.pk]
+            )
+        with lanes.lane("watch", vega.pk) as also:
+            assert also
+    with lanes.lane("in", vega.pk) as mine:
+        assert mine
+
+
+def test_a_worker_whose_lane_is_taken_does_nothing(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+    make_job(node=node)
+    with lanes.lane("in", vega.pk):
+        elsewhere(lambda: tasks.submit(vega.pk))
+    assert list(memory.calls) == []
