@@ -6,23 +6,20 @@ has its own session, is known by pid, start time and boot id, and its outcome is
 
 from __future__ import annotations
 
-import posixpath
-import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sites.connectors.attempt_folder import (
     AttemptFolders,
-    Doubt,
     batches,
     launch_batch,
     program_bytes,
     require_success,
-    safe_folder,
 )
-from sites.connectors.base import Connector, InDoubt, Rejected
+from sites.connectors.base import InDoubt, Rejected
 from sites.connectors.config import DEFAULT_BASE, Config
-from sites.connectors.outcomes import Story, moment, recorded_of, sections, stories
+from sites.connectors.folder_connector import FolderConnector
+from sites.connectors.outcomes import Story, moment, stories
 from sites.connectors.shell import LocalShell, Shell
 from sites.connectors.staging import pack
 from sites.script import Runtime, render
@@ -32,12 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sites.connectors.attempt_folder import Launch
-    from sites.connectors.base import Found, LogRequest, Submitted
+    from sites.connectors.base import Submitted
     from sites.script import Staged
     from sites.workload import Workload
-
-MOST_EVENTS = 20_000
-MOST_OUTCOMES = 1_000
 
 
 @dataclass(frozen=True)
@@ -63,12 +57,12 @@ class LocalSettings:
         return settings
 
 
-class LocalConnector(Connector):
+class LocalConnector(FolderConnector):
     """This host, without a scheduler."""
 
     def __init__(self, settings: LocalSettings, shell: Shell | None = None) -> None:
+        super().__init__(AttemptFolders(shell or LocalShell(settings.user)))
         self._settings = settings
-        self._folders = AttemptFolders(shell or LocalShell(settings.user))
 
     @classmethod
     def from_config(cls, values: Mapping[str, object], secret: str) -> LocalConnector:
@@ -76,9 +70,10 @@ class LocalConnector(Connector):
 
     def submit(self, workloads: Sequence[Workload]) -> dict[str, Submitted]:
         answers: dict[str, Submitted] = {}
+        given = {"slots": self._settings.slots, "lanes": 1}
         staged = ((workload, self._stage(workload)) for workload in workloads)
         for batch in pack(staged, answers):
-            launches = launch_batch(self._folders, batch, "local_launch", {"slots": self._settings.slots}, answers)
+            launches = launch_batch(self._folders, batch, "local_launch", given, answers)
             answers.update((key, _submitted(launch)) for key, launch in launches.items())
         return answers
 
@@ -89,62 +84,25 @@ class LocalConnector(Connector):
         ours = (File("local_job.sh", program_bytes("local_job"), 0o700), File("request", request, 0o600))
         return replace(staged, files=(*staged.files, *ours))
 
-    def find(self, refs: Sequence[JobRef]) -> dict[str, Found]:
-        answers: dict[str, Found] = {}
-        for account, batch in batches(refs):
-            found = self._folders.find(account, batch)
-            answers.update((key, answer) for key, answer in found.items() if not isinstance(answer, Doubt))
-            # local_job.sh names itself before anything else: without a name after so long, it never started.
-            lost = {ref: "" for ref in batch if _is_old(found.get(ref.key))}
-            if lost:
-                found |= self._folders.resolve(account, lost)
-            for key, answer in found.items():
-                answers[key] = InDoubt("The job was about to be started.") if isinstance(answer, Doubt) else answer
-        return answers
-
-    def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> dict[str, Report]:
-        reports: dict[str, Report] = {}
-        accounts = dict.fromkeys([ref.account for ref in refs] + [token.partition(":")[0] for token in recorded])
-        for account in accounts:
-            own = [ref for ref in refs if ref.account == account]
-            reports |= self._poll_account(account, own, recorded_of(account, recorded))
-        return reports
+    def _search(self, account: str, refs: Sequence[JobRef]) -> dict[JobRef, str]:
+        # local_job.sh names itself before anything else: without a name after so long, it never started.
+        return dict.fromkeys(refs, "")
 
     def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> dict[str, Report]:
-        token = secrets.token_hex(8)
-        given = {
-            "token": token,
-            "recorded": len(recorded),
-            "parents": "\n".join(sorted({posixpath.dirname(ref.folder) for ref in refs})),
-            "most_events": MOST_EVENTS,
-            "most_outcomes": MOST_OUTCOMES,
-        }
-        lines = "".join(f"{ref.native_id}\t{ref.key}\t{safe_folder(ref)}\n" for ref in refs if ref.native_id)
-        done = self._folders.run(account, ["outcomes", "local_poll"], given, recorded + lines.encode())
-        require_success(done, self._folders.shell.name)
-        parts = sections(done.stdout, token, self._folders.shell.name)
+        parts, _ = self._ask(account, "local_poll", refs, recorded, {})
         told = stories(parts["events"], parts["outcomes"], account)
         return dict(read_jobs(parts["jobs"].lines, {ref.key: ref for ref in refs}, told))
 
     def cancel(self, refs: Sequence[JobRef]) -> None:
         for account, batch in batches(refs):
             jobs = "\n".join(f"{ref.native_id} {ref.key}" for ref in batch if ref.native_id)
-            require_success(self._folders.run(account, ["local_cancel"], {"jobs": jobs}), self._folders.shell.name)
-
-    def read_logs(self, requests: Sequence[LogRequest]) -> list[bytes | None]:
-        return self._folders.read_logs(requests)
+            require_success(self._folders.run(account, ["local_cancel"], {"jobs": jobs}), self._name)
 
     def capacity(self) -> list[PartitionReport]:
         done = self._folders.run("", ["local_capacity"], {})
-        require_success(done, self._folders.shell.name)
+        require_success(done, self._name)
         cpus, kilobytes = done.stdout.split()
         return [PartitionReport("local", nodes=1, cpus=int(cpus), memory=int(kilobytes) * 1024, default=True)]
-
-    def clean(self, refs: Sequence[JobRef]) -> None:
-        self._folders.clean(refs)
-
-    def close(self) -> None:
-        self._folders.shell.close()
 
 
 def time_limit(workload: Workload) -> int | None:
@@ -204,10 +162,6 @@ def _told_end(report: Report, code: int, word: str, story: Story) -> Report:
     reason, message = next(iter(story.reasons.values()), ("", ""))
     own = None if story.has_failed else code
     return replace(report, phase=Phase.FAILED, reason=reason, message=message, exit_code=own)
-
-
-def _is_old(answer: object) -> bool:
-    return isinstance(answer, Doubt) and answer.is_old
 
 
 def _submitted(launch: Launch) -> Submitted:

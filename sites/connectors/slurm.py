@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
-import secrets
 from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from sites.connectors.attempt_folder import (
     AttemptFolders,
-    Doubt,
     batches,
     launch_batch,
     program,
-    require_success,
-    safe_folder,
 )
-from sites.connectors.base import Connector, InDoubt, Rejected, Unreachable
+from sites.connectors.base import InDoubt, Rejected, Unreachable
 from sites.connectors.config import DEFAULT_BASE, BadConfig, Config
-from sites.connectors.outcomes import recorded_of, sections
+from sites.connectors.folder_connector import FolderConnector
 from sites.connectors.shell import LocalShell, Shell
 from sites.connectors.slurm_header import header
 from sites.connectors.slurm_output import partitions
@@ -35,19 +30,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sites.connectors.attempt_folder import Launch
-    from sites.connectors.base import Found, LogRequest, Submitted
+    from sites.connectors.base import Submitted
     from sites.workload import JobRef, PartitionReport, Report, Workload
 
-MOST_EVENTS = 20_000
-MOST_OUTCOMES = 500
 MOST_DETAILS = 100
 
 
 @dataclass(frozen=True)
 class SlurmSettings:
     """base: folder of attempts; ssh: how to get there, None for this host, where a service started as root runs things
-    as `user`; bin: folder of Slurm's commands; env: variables for them (SLURM_CONF); extra_options: the operator's own
-    `#SBATCH` options; requeue: whether Slurm may run a job again after a node failed."""
+    as `user`; bin: folder of Slurm's commands; env: variables for them (SLURM_CONF); requeue: whether Slurm may run a
+    job again after a node failed; extra_options: the operator's own `#SBATCH` options; lanes: sbatch at a time.
+    """
 
     runtime: Runtime
     base: str = DEFAULT_BASE
@@ -58,6 +52,7 @@ class SlurmSettings:
     requeue: bool = False
     default_partition: str = ""
     extra_options: tuple[str, ...] = ()
+    lanes: int = 4
 
     @classmethod
     def from_config(cls, values: Mapping[str, object]) -> SlurmSettings:
@@ -74,6 +69,7 @@ class SlurmSettings:
             requeue=config.flag("requeue", default=False),
             default_partition=config.text("default_partition"),
             extra_options=config.texts("extra_options"),
+            lanes=config.number("lanes", 4, most=32),
         )
         config.finish()
         if bad := [option for option in settings.extra_options if not re.match(r"--[a-z]", option)]:
@@ -81,15 +77,14 @@ class SlurmSettings:
         return settings
 
 
-class SlurmConnector(Connector):
+class SlurmConnector(FolderConnector):
     """One Slurm cluster."""
 
     def __init__(self, settings: SlurmSettings, shell: Shell) -> None:
         self._settings = settings
         variables = "".join(f"export {name}={quote(value)}\n" for name, value in settings.env)
         path = f'export PATH={quote(settings.bin)}:"$PATH"\n' if settings.bin else ""
-        self._folders = AttemptFolders(shell, prelude=f"{program('slurm_env')}{variables}{path}")
-        self._name = shell.name
+        super().__init__(AttemptFolders(shell, prelude=f"{program('slurm_env')}{variables}{path}"))
         self._has_accounting = True
 
     @classmethod
@@ -107,24 +102,11 @@ class SlurmConnector(Connector):
             for job in workloads
         )
         for batch in pack(staged, answers):
-            launches = launch_batch(self._folders, batch, "slurm_launch", {}, answers)
+            launches = launch_batch(self._folders, batch, "slurm_launch", {"lanes": own.lanes}, answers)
             silences += [launch.text for launch in launches.values() if is_silence(launch.text)]
             answers.update((key, _submitted(launch)) for key, launch in launches.items())
         if silences and len(silences) == len(answers):
             raise Unreachable(f"Slurm at {self._name} does not answer: {silences[0]}")
-        return answers
-
-    def find(self, refs: Sequence[JobRef]) -> dict[str, Found]:
-        answers: dict[str, Found] = {}
-        for account, batch in batches(refs):
-            found = self._folders.find(account, batch)
-            old = [ref for ref in batch if isinstance(doubt := found.get(ref.key), Doubt) and doubt.is_old]
-            if old:
-                found |= self._folders.resolve(account, self._search(account, old))
-            for key, answer in found.items():
-                answers[key] = (
-                    InDoubt("It is not yet sure whether Slurm took it.") if isinstance(answer, Doubt) else answer
-                )
         return answers
 
     def _search(self, account: str, refs: Sequence[JobRef]) -> dict[JobRef, str]:
@@ -140,31 +122,11 @@ class SlurmConnector(Connector):
         sure = "end|yes" in done.stdout.decode().split("\n")
         return {ref: native for ref, native in found.items() if native or sure}
 
-    def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> dict[str, Report]:
-        found: dict[str, Report] = {}
-        accounts = dict.fromkeys([ref.account for ref in refs] + [token.partition(":")[0] for token in recorded])
-        for account in accounts:
-            own = [ref for ref in refs if ref.account == account and ref.native_id]
-            found |= self._poll_account(account, own, recorded_of(account, recorded))
-        return found
-
     def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> dict[str, Report]:
-        token = secrets.token_hex(8)
-        given = {
-            "token": token,
-            "recorded": len(recorded),
-            "parents": "\n".join(sorted({posixpath.dirname(ref.folder) for ref in refs})),
-            "most_events": MOST_EVENTS,
-            "most_outcomes": MOST_OUTCOMES,
-            "most_details": MOST_DETAILS,
-            "accounting": self._accounting,
-        }
-        lines = "".join(f"{ref.native_id}\t{ref.key}\t{safe_folder(ref)}\n" for ref in refs)
-        done = self._folders.run(account, ["outcomes", "slurm_poll"], given, recorded + lines.encode())
-        require_success(done, self._name)
-        parts = sections(done.stdout, token, self._name)
+        given = {"most_details": MOST_DETAILS, "accounting": self._accounting}
+        parts, complaint = self._ask(account, "slurm_poll", refs, recorded, given)
         if parts["queue"].code != 0:
-            raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint or 'squeue took too long'}")
+            raise Unreachable(f"Slurm at {self._name} does not answer: {complaint or 'squeue took too long'}")
         answer = read_answer(parts, account, has_accounting=self._has_accounting)
         self._has_accounting = answer.has_accounting
         return reports(answer, refs)
@@ -178,20 +140,11 @@ class SlurmConnector(Connector):
             if done.exit != 0:
                 raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint}")
 
-    def read_logs(self, requests: Sequence[LogRequest]) -> list[bytes | None]:
-        return self._folders.read_logs(requests)
-
     def capacity(self) -> list[PartitionReport]:
         done = self._folders.run("", ["slurm_capacity"], {})
         if done.exit != 0:
             raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint or 'sinfo took too long'}")
         return partitions(done.stdout.decode(errors="replace").split("\n"))
-
-    def clean(self, refs: Sequence[JobRef]) -> None:
-        self._folders.clean(refs)
-
-    def close(self) -> None:
-        self._folders.shell.close()
 
     @property
     def _accounting(self) -> str:

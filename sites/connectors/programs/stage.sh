@@ -1,8 +1,10 @@
 # Unpack the tar stream on stdin and launch each job once. docs/attempt-folder.md says why in this order.
-# Given: parent (the folder of attempts), random, keys (one a line), launch() (prints the batch job's native id).
+# Given: parent (the folder of attempts), random, keys (one a line), lanes (launches at a time), launch() (prints the
+# batch job's native id).
 # Answers, each ended by NUL: <key> TAB <word> TAB <exit code> TAB <what was said>. The key `all` is about every job.
 
-answer() { printf '%s\t%s\t%s\t%s\000' "$1" "$2" "$3" "$4"; }
+# Short enough to reach a pipe in one piece, since several lanes write to it.
+answer() { printf '%s\t%s\t%s\t%.2000s\000' "$1" "$2" "$3" "$4"; }
 
 answer_all() {
     answer all "$1" 1 "$2"
@@ -68,18 +70,34 @@ for key in $keys; do
     esac
 done
 [ -z "$(ls "$staging")" ] || mv -t "$parent" -- "$staging"/* 2> /dev/null
-for key in $keys; do
-    if [ -e "$staging/$key" ]; then
-        answer "$key" known 0 ''
-    elif cd -- "$parent/$key" 2> /dev/null; then
-        if [ -n "$silent" ]; then
-            fence open 2> /dev/null && answer "$key" unlaunched 1 "$silent"
-        elif mv open submitting 2> /dev/null; then
-            output=$(launch 2>&1)
-            settle "$key" "$?" "$output"
-        else
-            answer "$key" known 0 ''
-        fi
+
+launch_lane() { # <number>: every $lanes-th job, one after the other
+    turn=0
+    for key in $keys; do
+        turn=$((turn % lanes + 1))
+        [ "$turn" -eq "$1" ] && launch_one "$key"
+    done
+}
+
+launch_one() { # <key>
+    if [ -e "$staging/$1" ]; then
+        answer "$1" known 0 ''
+    elif ! cd -- "$parent/$1" 2> /dev/null; then
+        return
+    elif [ -n "$silent" ]; then
+        fence open 2> /dev/null && answer "$1" unlaunched 1 "$silent"
+    elif mv open submitting 2> /dev/null; then
+        output=$(launch 2>&1)
+        settle "$1" "$?" "$output"
+    else
+        answer "$1" known 0 ''
     fi
+}
+
+lane=0
+while [ "$lane" -lt "$lanes" ]; do
+    lane=$((lane + 1))
+    launch_lane "$lane" &
 done
+wait
 answer end '' 0 ''

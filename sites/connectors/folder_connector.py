@@ -1,0 +1,83 @@
+"""What all connectors share that run commands at a site and keep attempts in folders there."""
+
+from __future__ import annotations
+
+import posixpath
+import secrets
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from sites.connectors.attempt_folder import Doubt, batches, require_success, safe_folder
+from sites.connectors.base import Connector, InDoubt
+from sites.connectors.outcomes import recorded_of, sections
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sites.connectors.attempt_folder import AttemptFolders, Given
+    from sites.connectors.base import Found, LogRequest
+    from sites.connectors.outcomes import Section
+    from sites.workload import JobRef, Report
+
+MOST_EVENTS = 20_000
+# Ended jobs whose folders one poll reads; the others are told by the next polls.
+MOST_OUTCOMES = 500
+
+UNSURE = InDoubt("It is not sure yet whether the batch job was started.")
+
+
+class FolderConnector(Connector):
+    """Settles, reads and removes attempt folders; its subclasses know how batch jobs are launched and watched."""
+
+    def __init__(self, folders: AttemptFolders) -> None:
+        self._folders = folders
+        self._name = folders.shell.name
+
+    @abstractmethod
+    def _search(self, account: str, refs: Sequence[JobRef]) -> Mapping[JobRef, str]:
+        """Attempts long in doubt: their native ids, "" for those that are sure to have none; others stay in doubt."""
+
+    @abstractmethod
+    def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> Mapping[str, Report]:
+        """One round trip as one local account. recorded: for `_ask`."""
+
+    def find(self, refs: Sequence[JobRef]) -> dict[str, Found]:
+        answers: dict[str, Found] = {}
+        for account, batch in batches(refs):
+            found = self._folders.find(account, batch)
+            old = [ref for ref in batch if isinstance(doubt := found.get(ref.key), Doubt) and doubt.is_old]
+            if old and (settled := self._search(account, old)):
+                found |= self._folders.resolve(account, settled)
+            answers.update((key, UNSURE if isinstance(told, Doubt) else told) for key, told in found.items())
+        return answers
+
+    def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> dict[str, Report]:
+        found: dict[str, Report] = {}
+        accounts = dict.fromkeys([ref.account for ref in refs] + [token.partition(":")[0] for token in recorded])
+        for account in accounts:
+            own = [ref for ref in refs if ref.account == account and ref.native_id]
+            found |= self._poll_account(account, own, recorded_of(account, recorded))
+        return found
+
+    def _ask(self, account: str, program: str, refs: Sequence[JobRef], recorded: bytes, given: Given) -> _Answer:
+        """Run a poll's program. Returns its sections by name, and what the program complained of."""
+        token = secrets.token_hex(8)
+        limits = {"most_events": MOST_EVENTS, "most_outcomes": MOST_OUTCOMES}
+        parents = "\n".join(sorted({posixpath.dirname(ref.folder) for ref in refs}))
+        given = {"token": token, "recorded": len(recorded), "parents": parents, **limits, **given}
+        lines = "".join(f"{ref.native_id}\t{ref.key}\t{safe_folder(ref)}\n" for ref in refs)
+        done = self._folders.run(account, ["outcomes", program], given, recorded + lines.encode())
+        require_success(done, self._name)
+        return sections(done.stdout, token, self._name), done.complaint
+
+    def read_logs(self, requests: Sequence[LogRequest]) -> list[bytes | None]:
+        return self._folders.read_logs(requests)
+
+    def clean(self, refs: Sequence[JobRef]) -> None:
+        self._folders.clean(refs)
+
+    def close(self) -> None:
+        self._folders.shell.close()
+
+
+_Answer = tuple["dict[str, Section]", str]
