@@ -85,13 +85,13 @@ def _parse_mount(entry: Mapping[str, object], place: str) -> Mount:
     path = text(entry.get("mountPath"), f"{place}.mountPath")
     if not path.startswith("/") or ".." in path.split("/") or posixpath.normpath(path).strip("/") == "":
         raise BadRequest(f"{place}.mountPath must be an absolute path below / without '..'.")
-    sub_path = text(entry.get("subPath"), f"{place}.subPath")
+    sub_path = posixpath.normpath(text(entry.get("subPath"), f"{place}.subPath"))
     if sub_path.startswith("/") or ".." in sub_path.split("/"):
         raise BadRequest(f"{place}.subPath must be a relative path without '..'.")
     return Mount(
         volume=dns_label(entry.get("name"), f"{place}.name"),
         path="/" + posixpath.normpath(path).strip("/"),
-        sub_path="" if sub_path in {"", "."} else posixpath.normpath(sub_path),
+        sub_path="" if sub_path == "." else sub_path,
         read_only=flag(entry.get("readOnly"), f"{place}.readOnly"),
     )
 

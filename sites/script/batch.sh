@@ -94,6 +94,7 @@ sample() {  # <container>: a line in its index when the log has grown
     size=$(stat -c %s -- "$run/$1.log") || return 0
     [[ $size == "${sizes[$1]:-0}" ]] && return 0
     sizes[$1]=$size
+    sampled_at[$1]=$now
     printf '%s\n' "$now $size" >> "$run/$1.index"
 }
 
@@ -104,14 +105,19 @@ run_together() {  # <container>...: start all, return when all have ended
     for name; do
         [[ $stopping ]] || start "$name"
     done
-    # One loop does all the watching; the tick bounds how late it sees anything, whatever signal it has missed.
-    sleep 1 & tick=$!
+    # One loop does all the watching. The tick bounds how late it sees anything, whatever signal it has missed; at two
+    # a second, the index is right to the second although it has one line for each.
+    sleep 0.5 & tick=$!
     while record_ended "$@"; do
-        wait -n
+        # An older bash may not report what ended before it was asked, so never wait without a tick to come.
+        kill -0 "$tick" 2> /dev/null && wait -n
         forward_stop "$@"
         kill -0 "$tick" 2> /dev/null && continue
-        for name; do is_running "$name" && sample "$name"; done
-        sleep 1 & tick=$!
+        look_at_clock
+        for name; do
+            is_running "$name" && [[ ${sampled_at[$name]:-} != "$now" ]] && sample "$name"
+        done
+        sleep 0.5 & tick=$!
     done
     kill "$tick" 2> /dev/null
 }
@@ -139,7 +145,7 @@ forward_stop() {  # <container>...: TERM once, KILL when the grace is over
     if [[ -z $kill_at ]]; then
         kill_at=$((now + grace))
         signal_all TERM "$@"
-    elif ((now >= kill_at)); then
+    elif ((now > kill_at)); then
         signal_all KILL "$@"
     fi
 }
@@ -156,12 +162,12 @@ signal_all() {  # <signal> <container>...
 
 run_pod() {  # exit code: the first container's that is not 0, in the pod's order
     local name
-    for name in ${init_containers[@]+"${init_containers[@]}"}; do
+    for name in "${init_containers[@]}"; do
         run_together "$name"
         [[ ${codes[$name]:-143} == 0 ]] || return "${codes[$name]:-143}"
     done
-    run_together ${containers[@]+"${containers[@]}"}
-    for name in ${containers[@]+"${containers[@]}"}; do
+    run_together "${containers[@]}"
+    for name in "${containers[@]}"; do
         [[ ${codes[$name]:-143} == 0 ]] || return "${codes[$name]:-143}"
     done
 }
@@ -173,7 +179,7 @@ restart=${SLURM_RESTART_COUNT:-0}
 run=$folder/run/$restart
 stopping= kill_at= now=
 launcher=() device_variables=()
-declare -A pids=() codes=() sizes=()
+declare -A pids=() codes=() sizes=() sampled_at=()
 
 [[ $native ]] || give_up 125 "Neither SLURM_JOB_ID nor ISTHMUS_NATIVE_ID says which batch job this is."
 cd -- "$folder" || give_up 125 "The folder $folder is not there."

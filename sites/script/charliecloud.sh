@@ -1,12 +1,11 @@
 # Runtime "charliecloud": ch-run on an image directory, with a root that charliecloud_root.sh puts together around it.
 
 run_container() {  # <folder that describes it>
-    local directory=${image#docker://}
-    directory=${directory//\//%}
+    local program directory reference=${image#docker://}
+    directory=${reference//\//%}
     directory=$images/${directory//:/+}
     [[ $entrypoint == replaced ]] || refuse 127 CommandMissing "Container $name has no command, and charliecloud images know none; give one in the pod."
-    [[ $images && -d $directory && $image != .* ]] || refuse 125 ImageMissing "The image $image is not at this site; its operator can put it at $directory."
-    local program
+    [[ $images && $reference && $reference != .* && -d $directory ]] || refuse 125 ImageMissing "The image $image is not at this site; its operator can put it at $directory."
     program=$(type -P "$runtime") || refuse 125 RuntimeMissing "The program $runtime is not on the node $HOSTNAME; tell the site's operator."
     # First a namespace in which mounting is allowed, then ch-run in that, as the account itself again.
     exec setsid unshare --user --map-root-user --mount /bin/bash -p "$folder/root.sh" \

@@ -10,7 +10,7 @@ shopt -s dotglob nullglob
 reason=$1 image=$2 described=$3 scratch=$4 volumes=$5 workdir=$6
 shift 6
 root=$scratch/root
-paths=() sources=() modes=() options=()
+paths=() sources=() modes=() options=() needed=()
 
 refuse() {  # <exit code> <word> <sentence>
     printf '%s\n' "$3" >&2
@@ -39,9 +39,16 @@ read_mounts() {
     done
 }
 
+find_needed() {  # what ch-run mounts onto; images made from scratch lack it
+    local path
+    for path in /etc/passwd /etc/group; do
+        [[ -e $image$path ]] || needed+=("$path")
+    done
+}
+
 leads_to_mount() {  # <path>
     local path
-    for path in ${paths[@]+"${paths[@]}"}; do
+    for path in "${paths[@]}" "${needed[@]}"; do
         [[ $path == "$1"/* ]] && return
     done
     return 1
@@ -72,7 +79,7 @@ make_target() {  # <source> <target>: something of the same kind to mount upon
 
 mount_volumes() {
     local index path
-    for index in ${!paths[@]}; do
+    for index in "${!paths[@]}"; do
         path=${paths[index]}
         if [[ $path == /dev/* ]]; then
             # ch-run puts the node's /dev over ours, and these binds over that.
@@ -99,11 +106,13 @@ mkdir -p -- "$scratch/image" "$root" || refuse 125 FolderNotWritable "The folder
 bind "$image" "$scratch/image" ro && mount -t tmpfs -o mode=755 isthmus "$root" ||
     refuse 125 MountFailed "This node does not let an account mount in a namespace of its own; tell the site's operator."
 read_mounts
+find_needed
 show_image ''
+for path in "${needed[@]}"; do make_target /dev/null "$root$path"; done
 mkdir -p -- "$root"/{dev,proc,sys,tmp} && bind "$scratch/tmp" "$root/tmp" rw || refuse 125 MountFailed "There is no /tmp."
 mount_volumes
 resolve "$root" "$workdir"
 [[ -d $root$resolved ]] || refuse 128 WorkingDirMissing "The working directory $workdir is not in the container."
 copy_image_environment
 mapfile -d '' -t argv < "$described/argv"
-exec "$@" ${options[@]+"${options[@]}"} "$root" -- "${argv[@]}"
+exec "$@" "${options[@]}" "$root" -- "${argv[@]}"

@@ -14,6 +14,10 @@ class RuntimeKind(StrEnum):
     SINGULARITY = "singularity"
     CHARLIECLOUD = "charliecloud"
 
+    @classmethod
+    def _missing_(cls, value: object) -> RuntimeKind:
+        raise ValueError(f"There is no container runtime {value!r}: choose one of {', '.join(cls)}.")
+
 
 PROGRAMS = {
     RuntimeKind.HOST: "",
@@ -25,7 +29,7 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Runtime:
-    """kind: `host`, `apptainer`, `singularity` or `charliecloud`; anything else is a ValueError that says so.
+    """kind: a name from an operator's settings is converted; one that is none is a ValueError with the choices.
 
     path: the program at the site, looked for in the batch job's PATH when it has no slash; empty: the usual name.
     images: the site's folder of images, absolute or relative to the account's home; empty: there is none.
@@ -39,9 +43,6 @@ class Runtime:
     grace: int = 25
 
     def __post_init__(self) -> None:
-        if self.kind not in set(RuntimeKind):
-            kinds = ", ".join(RuntimeKind)
-            raise ValueError(f"There is no container runtime {self.kind!r}: choose one of {kinds}.")
         object.__setattr__(self, "kind", RuntimeKind(self.kind))
 
     @property

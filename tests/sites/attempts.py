@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sites.script import Runtime, render
+from sites.script import Runtime, RuntimeKind, render
 from sites.workload import Workload
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 KEY = "0123456789abcdef"
 NOBODY = 65534
 
-HOST = Runtime("host", grace=1)
+IMAGE = "busybox:1.36"
+HOST = Runtime(RuntimeKind.HOST, grace=1)
 
 
 class Attempt:

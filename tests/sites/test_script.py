@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sites.script import Runtime, render
+from sites.script import Runtime, RuntimeKind, render
 from sites.workload import Container, File, Volume, Workload
 from tests.sites.attempts import KEY, Attempt, new_attempt
 
@@ -106,7 +106,7 @@ def test_output_arrives_byte_for_byte(attempt: Attempt) -> None:
 
 
 def test_the_index_dates_output_to_the_second(attempt: Attempt) -> None:
-    attempt.stage(shell("main", "for i in 1 2 3; do date +%s; sleep 1.1; done"))
+    attempt.stage(shell("main", "for i in 1 2 3 4 5; do date +%s; sleep 0.7; done"))
     assert attempt.run() == 0
     index, offset = attempt.index("main"), 0
     for line in attempt.read("main.log").splitlines(keepends=True):
@@ -323,7 +323,7 @@ def test_a_folder_relative_to_the_home_is_found(attempt: Attempt) -> None:
     attempt.folder = attempt.base / "it's" / KEY
     (attempt.base / "it's" / "events").mkdir(parents=True)
     attempt.stage(*workload.containers)
-    (attempt.folder / "script").write_bytes(render(workload, Runtime("host")).files[0].content)
+    (attempt.folder / "script").write_bytes(render(workload, Runtime(RuntimeKind.HOST)).files[0].content)
     assert attempt.run() == 0
     assert attempt.read("main.log").decode() == f"{attempt.folder}/scratch/0/main/home\n"
 
@@ -331,9 +331,9 @@ def test_a_folder_relative_to_the_home_is_found(attempt: Attempt) -> None:
 def test_a_header_line_with_a_line_break_is_an_error() -> None:
     workload = Workload(KEY, f"/jobs/{KEY}", "research/a-pod", ())
     with pytest.raises(ValueError, match="line break"):
-        render(workload, Runtime("host"), ("#SBATCH --comment=a\nb",))
+        render(workload, Runtime(RuntimeKind.HOST), ("#SBATCH --comment=a\nb",))
 
 
 def test_an_unknown_runtime_is_refused_with_the_choices() -> None:
     with pytest.raises(ValueError, match="choose one of host, apptainer, singularity, charliecloud"):
-        Runtime("docker")
+        RuntimeKind("docker")
