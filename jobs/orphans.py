@@ -10,9 +10,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db.models import F, OuterRef, Subquery
+from django.db.models import F
 
-from controlplane.tenants.models import VirtualNode
 from jobs import wishes
 from jobs.models import Job
 from jobs.states import ENDS
@@ -28,9 +27,6 @@ REASON = "Orphaned"
 def reclaim(*, now: datetime) -> int:
     """Wish an end to every job that its node has not asked after for ORPHAN_AFTER; how many."""
     alive = Job.objects.exclude(state__in=ENDS).filter(cancel_requested_at__isnull=True)
-    # One that was never polled is counted from its first sweep on.
-    heard = VirtualNode.objects.filter(pk=OuterRef("node_id")).values("heard_minutes")
-    alive.filter(polled_minute=0, node__heard_minutes__gt=0).update(polled_minute=Subquery(heard))
     minutes = int(settings.ORPHAN_AFTER // 60)
     orphans = alive.filter(polled_minute__lte=F("node__heard_minutes") - minutes).order_by("pk")
     reclaimed = last = 0
