@@ -8,7 +8,7 @@ from fractions import Fraction
 from controlplane.errors import BadRequest
 
 # Digits and exponent are bounded so that no quantity can cost memory or time.
-QUANTITY = re.compile(r"\+?(\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?\d{1,2}))?")
+QUANTITY = re.compile(r"\+?(\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?\d{1,2}))?", re.A)
 
 MULTIPLES = {
     "n": Fraction(1, 10**9),
