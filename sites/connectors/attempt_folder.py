@@ -144,7 +144,7 @@ def safe_folder(job: JobRef | Workload) -> str:
 
 def require_success(done: Completed, site: str) -> None:
     if done.exit != 0:
-        raise Unreachable(f"A command at {site} failed ({done.exit}): {done.complaint or 'it said nothing'}")
+        raise Unreachable(f"A command at {site} failed ({done.exit}): {done.complaint or 'it said nothing'}.")
 
 
 def whole(done: Completed, last: str, site: str) -> list[str]:
@@ -162,10 +162,10 @@ def parse_launches(done: Completed, site: str) -> dict[str, Launch]:
     for record in done.stdout.decode(errors="replace").split("\0")[:-1]:
         key, word, code, text = record.split("\t", 3)
         if key == "all":
-            raise Unreachable(f"No job folder can be written at {site}: {_one_line(text)}")
+            raise Unreachable(f"No job folder can be written at {site}: {_one_line(text)}.")
         launches[key] = Launch(word, int(code), text if word == "started" else _one_line(text))
     if launches.pop("end", None) is None and not launches:
-        raise Unreachable(f"Staging jobs at {site} failed ({done.exit}): {done.complaint or 'it said nothing'}")
+        raise Unreachable(f"Staging jobs at {site} failed ({done.exit}): {done.complaint or 'it said nothing'}.")
     return launches
 
 
@@ -183,7 +183,7 @@ def parse_pieces(done: Completed, count: int, site: str) -> list[bytes | None]:
             pieces.append(done.stdout[at : at + int(size)])
             at += int(size)
         else:
-            raise Unreachable(f"Logs at {site} cannot be read ({done.exit}): {done.complaint or 'a file was cut'}")
+            raise Unreachable(f"Logs at {site} cannot be read ({done.exit}): {done.complaint or 'a file was cut'}.")
     if done.stdout[at:] != b"end\n":
         raise Unreachable(f"Logs at {site} were cut short.")
     return pieces
@@ -221,7 +221,7 @@ def _wanted_line(request: LogRequest) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:1000]
+    return " ".join(text.split())[:1000].rstrip(".")
 
 
 @cache

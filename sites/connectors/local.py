@@ -168,5 +168,5 @@ def _submitted(launch: Launch) -> Submitted:
     if launch.word == "started":
         return launch.text
     if launch.word in {"refused", "unstaged"}:
-        return Rejected(f"The job cannot be started on this host: {launch.text}", reason="LaunchFailed")
+        return Rejected(f"The job cannot be started on this host: {launch.text}.", reason="LaunchFailed")
     return InDoubt("The job is known here already." if launch.word == "known" else launch.text)

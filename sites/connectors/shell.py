@@ -35,7 +35,7 @@ class Completed:
     @property
     def complaint(self) -> str:
         """The end of stderr as one line for people."""
-        return " ".join(self.stderr.decode(errors="replace").split())[-500:]
+        return " ".join(self.stderr.decode(errors="replace").split())[-500:].rstrip(".")
 
 
 class Shell(ABC):
@@ -59,7 +59,7 @@ class Shell(ABC):
         noise, found, answer = raw.stdout.partition(line)
         if not found:
             said = " ".join((raw.stderr or noise).decode(errors="replace").split())[-200:]
-            raise Unreachable(f"The login shell at {self.name} did not run our program; it said: {said or 'nothing'}")
+            raise Unreachable(f"The login shell at {self.name} did not run our program; it said: {said or 'nothing'}.")
         return Completed(raw.exit, answer, raw.stderr.rpartition(line)[2])
 
     @abstractmethod

@@ -106,7 +106,7 @@ class SlurmConnector(FolderConnector):
             silences += [launch.text for launch in launches.values() if is_silence(launch.text)]
             answers.update((key, _submitted(launch)) for key, launch in launches.items())
         if silences and len(silences) == len(answers):
-            raise Unreachable(f"Slurm at {self._name} does not answer: {silences[0]}")
+            raise Unreachable(f"Slurm at {self._name} does not answer: {silences[0]}.")
         return answers
 
     def _search(self, account: str, refs: Sequence[JobRef]) -> dict[JobRef, str]:
@@ -114,7 +114,7 @@ class SlurmConnector(FolderConnector):
         given = {"names": ",".join(f"isthmus-{ref.key}" for ref in refs), "accounting": self._accounting}
         done = self._folders.run(account, ["slurm_search"], given)
         if done.exit != 0:
-            raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint}")
+            raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint}.")
         natives = {
             name: native for native, _, name in (line.partition("|") for line in done.stdout.decode().split("\n"))
         }
@@ -126,7 +126,7 @@ class SlurmConnector(FolderConnector):
         given = {"most_details": MOST_DETAILS, "accounting": self._accounting}
         parts, complaint = self._ask(account, "slurm_poll", refs, recorded, given)
         if parts["queue"].code != 0:
-            raise Unreachable(f"Slurm at {self._name} does not answer: {complaint or 'squeue took too long'}")
+            raise Unreachable(f"Slurm at {self._name} does not answer: {complaint or 'squeue took too long'}.")
         answer = read_answer(parts, account, has_accounting=self._has_accounting)
         self._has_accounting = answer.has_accounting
         return reports(answer, refs)
@@ -136,14 +136,14 @@ class SlurmConnector(FolderConnector):
             lines = "".join(f"{ref.native_id}\t{ref.key}\n" for ref in batch if ref.native_id)
             done = self._folders.run(account, ["slurm_cancel"], {}, lines.encode())
             if "ermission denied" in done.complaint:
-                raise Rejected(f"Slurm does not let us cancel: {done.complaint}", reason="NotPermitted")
+                raise Rejected(f"Slurm does not let us cancel: {done.complaint}.", reason="NotPermitted")
             if done.exit != 0:
-                raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint}")
+                raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint}.")
 
     def capacity(self) -> list[PartitionReport]:
         done = self._folders.run("", ["slurm_capacity"], {})
         if done.exit != 0:
-            raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint or 'sinfo took too long'}")
+            raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint or 'sinfo took too long'}.")
         return partitions(done.stdout.decode(errors="replace").split("\n"))
 
     @property
@@ -158,8 +158,8 @@ def _submitted(launch: Launch) -> Submitted:
         case "refused":
             return refusal(launch.text)
         case "unstaged":
-            return Rejected(f"The pod's files cannot be stored at the site: {launch.text}", reason="StagingFailed")
+            return Rejected(f"The pod's files cannot be stored at the site: {launch.text}.", reason="StagingFailed")
         case "known":
             return InDoubt("The site knows this attempt already.")
         case _:
-            return InDoubt(f"It is not sure whether Slurm took the job: {launch.text}")
+            return InDoubt(f"It is not sure whether Slurm took the job: {launch.text}.")

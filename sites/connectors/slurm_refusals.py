@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sites.connectors.base import InDoubt, Rejected
 
 # Slurm itself is not there, or its commands are not where the site's settings say.
@@ -42,12 +44,12 @@ REFUSALS = (
 
 def refusal(output: str) -> Rejected | InDoubt:
     """sbatch's refusal: of this job for good, or of any job for the time being (its attempt has been fenced)."""
-    said = " ".join(part.strip() for part in output.split("sbatch: ") if part.strip())
-    said = said.replace("error: ", "").replace("Batch job submission failed: ", "") or "sbatch failed without a word"
+    parts = (re.sub(r"(error|fatal|Batch job submission failed): ", "", part) for part in output.split("sbatch: "))
+    said = "; ".join(filter(None, map(str.strip, parts))) or "sbatch failed without a word"
     if any(sign in output for sign in LATER):
-        return InDoubt(f"Slurm takes no job now: {said}")
+        return InDoubt(f"Slurm takes no job now: {said}.")
     reason = next((reason for sign, reason in REFUSALS if sign in output), "SiteRejected")
-    return Rejected(f"Slurm refused the job: {said}", reason=reason)
+    return Rejected(f"Slurm refused the job: {said}.", reason=reason)
 
 
 def is_silence(output: str) -> bool:

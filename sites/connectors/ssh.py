@@ -193,6 +193,8 @@ def sentence(wrong: Exception, host: str, user: str) -> str:
         case asyncssh.ChannelOpenError():
             return f"{host} refuses another session on our connection: lower the site's setting `ssh.sessions`."
         case asyncssh.Error():
-            return f"The connection to {host} failed: {wrong.reason}"
+            return f"The connection to {host} failed: {wrong.reason.rstrip('.')}."
+        case OSError(errno=int(number)):
+            return f"{host} cannot be reached: {os.strerror(number)}."
         case _:
-            return f"{host} cannot be reached: {wrong}"
+            return f"{host} cannot be reached: {wrong}."

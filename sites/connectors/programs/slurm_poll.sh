@@ -19,8 +19,11 @@ ended=$(printf '%s\n@\n%s\n' "$queue" "$refs" | awk -v most="$most_outcomes" '
     NF == 3 {
         here = ($1 in state) && name[$1] == "isthmus-" $2
         if (here && !(state[$1] in end)) next
-        if (shown++ < most) print $0 "\t" (here ? "queue" : "gone")
-    }')
+        # Those first whose end the queue tells: others may be lost, and shall not stand in the way every time.
+        if (!here) gone[++others] = $0
+        else if (shown++ < most) print $0 "\tqueue"
+    }
+    END { for (i = 1; i <= others && shown++ < most; i++) print gone[i] "\tgone" }')
 section ended 0
 printf '%s\n' "$ended"
 
