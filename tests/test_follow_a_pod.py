@@ -1,0 +1,142 @@
+"""One pod, from the kubelet's request to its usage: docs' "follow a pod", step by step. Read it aloud."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.utils import timezone
+
+from jobs import polling, tasks
+from jobs.interlink import reader
+from jobs.models import Job, UsageRecord
+from sites import connecting
+from sites.connectors.memory_site import forget_memory_sites, memory_site
+from sites.models import Site
+from tests.factories import make_node, make_pod, make_request, make_site
+from tests.wire import call
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sites.connectors.memory_site import MemorySite
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def vega() -> Iterator[Site]:
+    """A supercomputer in memory."""
+    yield make_site(slug="vega", name="Vega", config={"name": "vega"})
+    connecting.close_all()
+    forget_memory_sites()
+    polling.forget_recorded()
+    reader._reader.cache_clear()  # the connections of /status, or the test database could not be dropped
+
+
+@pytest.fixture
+def memory(vega: Site) -> MemorySite:
+    """What happens at Vega."""
+    return memory_site("vega")
+
+
+def test_a_pod_from_request_to_usage(vega: Site, memory: MemorySite) -> None:
+    # A community has a virtual node that sends its pods to Vega, and its kubelet has a token.
+    node, token = make_node(site=vega)
+    pod = make_pod(name="simulation", namespace="climate")
+
+    # The kubelet creates a pod. It is answered at once, and no site has been called.
+    created = call("POST", "/create", make_request(pod), token=token)
+    assert created.status == 200
+    assert list(memory.calls) == []
+    job = Job.objects.get(pod_uid=pod["metadata"]["uid"])
+    assert created.json == {"PodUID": pod["metadata"]["uid"], "PodJID": job.key}
+    assert state_of(pod, token) == {"waiting": {"reason": "Queued", "message": ""}}
+
+    # The kubelet is restarted and, unsure, creates it again: it is the same job.
+    assert call("POST", "/create", make_request(pod), token=token).json == created.json
+
+    # A worker hears that there is work at Vega, and submits what is due there.
+    tasks.submit(vega.pk)
+    job.refresh_from_db()
+    assert memory.keys() == [job.attempt_key]
+    assert memory.job(job.attempt_key).native_id == job.native_id
+
+    # Vega has other jobs before it. The next poll says so, and so does the pod.
+    memory.explain_waiting(job.attempt_key, "Priority", "Jobs of higher priority are before it.")
+    poll(vega)
+    assert state_of(pod, token) == {
+        "waiting": {"reason": "Priority", "message": "Jobs of higher priority are before it."}
+    }
+
+    # It starts at noon, and writes to its log.
+    noon = timezone.now().replace(hour=12, minute=0, second=0, microsecond=0)
+    memory.clock = lambda: noon
+    memory.start(job.attempt_key)
+    memory.write_log(job.attempt_key, "main", b"hello\n")
+    poll(vega)
+    assert state_of(pod, token) == {"running": {"startedAt": f"{noon:%Y-%m-%dT%H:%M:%SZ}"}}
+    assert logs_of(pod, token) == "hello\n"
+
+    # Vega falls silent. Nothing is known any more, and so nothing changes.
+    memory.go_silent()
+    poll(vega)
+    assert "running" in state_of(pod, token)
+    memory.answer_again()
+    Site.objects.update(next_probe_at=timezone.now())
+    tasks.probe(vega.pk)
+
+    # Two minutes later it ends, well.
+    memory.clock = lambda: noon + timedelta(minutes=2)
+    memory.finish(job.attempt_key)
+    poll(vega)
+    ended = state_of(pod, token)["terminated"]
+    assert (ended["exitCode"], ended["reason"]) == (0, "Completed")
+
+    # What it cost was written down with its end, from Vega's own clock; what it had brought along was erased.
+    usage = UsageRecord.objects.get(job=job)
+    assert (usage.tenant, usage.site, usage.cpu_seconds, usage.outcome) == (node.tenant, vega, 120, "succeeded")
+    job.refresh_from_db()
+    assert job.request is None
+
+    # Its log is kept when its folder goes.
+    tasks.clean(vega.pk)
+    Job.objects.update(next_clean_at=timezone.now())
+    tasks.clean(vega.pk)
+    assert memory.keys() == []
+    assert logs_of(pod, token) == "hello\n"
+
+    # The kubelet deletes the pod, and never hears of it again.
+    assert call("DELETE", "/delete", pod, token=token).status == 200
+    assert call("GET", "/status", [pod], token=token).json == []
+
+    # All of that is the job's history.
+    states = job.history.values_list("new", flat=True)
+    assert list(states) == ["queued", "submitting", "pending", "running", "succeeded"]
+
+
+def poll(site: Site) -> None:
+    """Vega's next poll, now."""
+    Site.objects.filter(pk=site.pk).update(next_poll_at=timezone.now())
+    tasks.poll(site.pk)
+
+
+def state_of(pod: dict[str, Any], token: str) -> dict[str, Any]:
+    """The state of the pod's container as its kubelet is told it, which from then on it knows."""
+    [told] = call("GET", "/status", [pod], token=token).json
+    pod["status"]["containerStatuses"] = told["containers"]
+    [container] = told["containers"]
+    state: dict[str, Any] = container["state"]
+    return state
+
+
+def logs_of(pod: dict[str, Any], token: str) -> str:
+    asked = {
+        "Namespace": pod["metadata"]["namespace"],
+        "PodUID": pod["metadata"]["uid"],
+        "PodName": pod["metadata"]["name"],
+        "ContainerName": "main",
+        "Opts": {},
+    }
+    return call("GET", "/getLogs", asked, token=token).text
