@@ -15,9 +15,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError
 
 from controlplane.errors import TooMany
+from jobs.lanes import lend_connection
 from jobs.logs.feeds import Run, SharedOutput, feeds
 from jobs.logs.output import NOT_NEEDED, at_site, ended_at, is_at_site, output_of
 from jobs.logs.text import LogText
@@ -150,4 +151,4 @@ class _Follower:
             self._is_done = self._is_done or job is None
             self._job = job or self._job
         finally:
-            close_old_connections()
+            lend_connection()

@@ -8,9 +8,8 @@ import time
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Self
 
-from django.db import close_old_connections
-
 from controlplane.errors import NotFound, Unavailable
+from jobs.lanes import lend_connection
 from jobs.logs.following import follow, seats
 from jobs.logs.output import NOT_NEEDED, ended_at, output_of
 from jobs.logs.text import LogText, limited
@@ -70,18 +69,19 @@ def open_log(job: Job, container: str, options: LogOptions) -> LogStream:
     """
     if options.follow and not job.is_over:
         return _followed(job, container, options)
-    output = output_of(job, container)
     otherwise = (ended_at(job, container) if job.is_over else None) or int(time.time())
-    try:
-        text = LogText(output, options)
-        begun = text.available(otherwise=otherwise)
-        first = next(begun, b"")
-    except (Unreachable, Rejected) as error:
-        raise Unavailable(f"{error.message} Ask again when the site answers.") from error
+    with ExitStack() as opened:
+        output = opened.enter_context(closing(output_of(job, container)))
+        try:
+            text = LogText(output, options)
+            begun = text.available(otherwise=otherwise)
+            first = next(begun, b"")
+        except (Unreachable, Rejected) as error:
+            raise Unavailable(f"{error.message} Ask again when the site answers.") from error
+        opened.pop_all()
     # Nothing from here on needs the database: a long answer shall not hold a connection.
-    close_old_connections()
-    chunks = limited(_insisting(first, begun, text, otherwise), options.limit)
-    return LogStream(chunks, output.close)
+    lend_connection()
+    return LogStream(limited(_insisting(first, begun, text, otherwise), options.limit), output.close)
 
 
 def _insisting(first: bytes, begun: Iterator[bytes], text: LogText, otherwise: int) -> Generator[bytes]:
@@ -101,6 +101,6 @@ def _insisting(first: bytes, begun: Iterator[bytes], text: LogText, otherwise: i
 
 def _followed(job: Job, container: str, options: LogOptions) -> LogStream:
     seats.take(job.tenant_id)
-    close_old_connections()
+    lend_connection()
     chunks = limited(follow(job, container, options), options.limit)
     return LogStream(chunks, lambda: seats.leave(job.tenant_id))

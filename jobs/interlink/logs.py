@@ -1,0 +1,60 @@
+"""GET /getLogs: one container's output as raw text. What may be asked and how it is read: `jobs/logs/`."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import TYPE_CHECKING
+
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+
+from controlplane.errors import BadRequest
+from jobs import logs
+from jobs.interlink.bodies import read_json
+from jobs.interlink.views import WireView
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+#: A container's name: a DNS label (RFC 1123), Kubernetes' own rule.
+_CONTAINER = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+class Logs(WireView):
+    """Streams the log of a container of the calling node's pod.
+
+    {"PodUID", "ContainerName", "Opts"}; the pod's name and namespace are not needed to find it. Everything that can be
+    refused is refused before the first byte, as one sentence; after it there is nothing but the container's bytes.
+    """
+
+    def get(self, request: Request, slug: str | None = None) -> StreamingHttpResponse:
+        pod_uid, container, options = _asked(read_json(request.META))
+        job = logs.find_job(node_id=self.caller.node_id, pod_uid=pod_uid, container=container)
+        stream = logs.open_log(job, container, options)
+        # No charset: these are the container's bytes, whatever they are.
+        return StreamingHttpResponse(stream, content_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})
+
+    post = get
+
+
+def _asked(body: object) -> tuple[uuid.UUID, str, logs.LogOptions]:
+    if not isinstance(body, dict):
+        raise BadRequest('The body must be an object: {"PodUID", "ContainerName", "Opts"}.')
+    return _uid(body.get("PodUID")), _name(body.get("ContainerName")), logs.parse(body.get("Opts"), now=timezone.now())
+
+
+def _uid(text: object) -> uuid.UUID:
+    try:
+        uid = uuid.UUID(text) if isinstance(text, str) else None
+    except ValueError:
+        uid = None
+    if uid is None:
+        raise BadRequest("PodUID must be the pod's UID, such as 53593d2d-d02f-4769-9cd2-101c1f14f473.")
+    return uid
+
+
+def _name(text: object) -> str:
+    if not isinstance(text, str) or not _CONTAINER.fullmatch(text):
+        raise BadRequest("ContainerName must be a container's name: small letters, digits and hyphens, at most 63.")
+    return text

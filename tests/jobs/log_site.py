@@ -1,0 +1,93 @@
+"""A running job at a site in memory, whose containers write what a test says."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
+
+from jobs.states import State
+from sites.connecting import connector_for
+from sites.connectors.memory_site import memory_site
+from sites.models import Site
+from sites.workload import Container, Workload
+from tests.factories import make_job, make_node, make_pod, make_request, make_site
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from jobs.models import Job
+    from sites.connectors.base import Connector
+    from sites.connectors.memory_site import MemorySite
+
+
+@dataclass
+class Logged:
+    """A job with what a test needs beside it. token: its virtual node's."""
+
+    job: Job
+    token: str
+    site: Site
+    memory: MemorySite
+    connector: Connector
+
+    def write(self, text: bytes, container: str = "main", *, at: datetime | None = None) -> None:
+        """at: as the site's clock says from now on."""
+        if at is not None:
+            self.memory.clock = lambda: at
+        self.memory.write_log(self.job.attempt_key, container, text)
+
+    def reads(self) -> int:
+        """Round trips so far that read logs."""
+        return sum(operation == "read_logs" for operation, _ in self.memory.calls)
+
+    def container_ended(self, container: str = "main") -> None:
+        """What a poll would record of it."""
+        self.job.observed |= {container: {"started": 1, "ended": int(timezone.now().timestamp()), "code": 0}}
+        self.job.save(update_fields=["observed"])
+
+    def ended(self) -> None:
+        """The job has ended and its logs are due to be archived."""
+        self.memory.finish(self.job.attempt_key)
+        now = timezone.now()
+        self.job.state, self.job.ended_at, self.job.next_archive_at, self.job.request = State.SUCCEEDED, now, now, None
+        self.job.save(update_fields=["state", "ended_at", "next_archive_at", "request"])
+
+
+def running(
+    *,
+    containers: Sequence[str] = ("main",),
+    inits: Sequence[str] = (),
+    at: datetime | None = None,
+    memory: MemorySite | None = None,
+    **fields: Any,
+) -> Logged:
+    """A job in state `running` (or as `fields` say) whose containers run at its site, init containers done.
+
+    at: the time that the site's clock stands at; without it that runs as ours does. memory: the site of another
+    such job.
+    """
+    memory = memory or memory_site(f"logs-{uuid.uuid4().hex}")
+    site = Site.objects.filter(config__name=memory.name).first() or make_site(config={"name": memory.name})
+    node, token = make_node(site=site)
+    pod = make_pod()
+    pod["spec"]["containers"] = [{"name": each, "image": "busybox"} for each in containers]
+    pod["spec"]["initContainers"] = [{"name": each, "image": "busybox"} for each in inits]
+    job = make_job(**{"state": State.RUNNING, "node": node, "request": make_request(pod), **fields})
+    connector = connector_for(site)
+    workload = Workload(
+        key=job.attempt_key,
+        folder=job.folder,
+        pod=str(job),
+        containers=tuple(Container(each, "busybox") for each in containers),
+        init_containers=tuple(Container(each, "busybox") for each in inits),
+    )
+    job.native_id = str(connector.submit([workload])[job.attempt_key])
+    job.save(update_fields=["native_id"])
+    if at is not None:
+        memory.clock = lambda: at
+    memory.start(job.attempt_key)
+    return Logged(job, token, site, memory, connector)
