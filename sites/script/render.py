@@ -54,8 +54,9 @@ def render(workload: Workload, runtime: Runtime, header: Sequence[str] = ()) -> 
     staged = [File("script", _script(workload, runtime, header), 0o700)]
     companions = {**LAUNCHERS, **COMPANIONS.get(runtime.kind, {})}
     staged += [File(name, _templates(parts), 0o600) for name, parts in companions.items()]
+    writable = frozenset(volume.name for volume in workload.volumes if volume.writable)
     for container in (*workload.init_containers, *workload.containers):
-        staged += _container_files(container, runtime)
+        staged += _container_files(container, runtime, writable)
     for volume in workload.volumes:
         staged += _volume_files(volume)
     empty = tuple(f"volumes/{volume.name}" for volume in workload.volumes)
@@ -98,7 +99,7 @@ def _words(names: Iterable[str]) -> str:
     return " ".join(quote(name) for name in names)
 
 
-def _container_files(container: Container, runtime: Runtime) -> list[File]:
+def _container_files(container: Container, runtime: Runtime, writable: frozenset[str]) -> list[File]:
     folder = f"containers/{container.name}"
     # Outer mounts first, so that an inner one is not covered.
     mounts = sorted(container.mounts, key=lambda mount: mount.path)
@@ -106,14 +107,16 @@ def _container_files(container: Container, runtime: Runtime) -> list[File]:
         "argv": nul_separated([*container.command, *container.args]),
         "image": nul_separated([container.image, "replaced" if container.command else "kept"]),
         "workdir": nul_separated([container.working_dir]),
-        "mounts": nul_separated(field for mount in mounts for field in _mount_fields(mount)),
+        "mounts": nul_separated(field for mount in mounts for field in _mount_fields(mount, writable)),
         **environment_files(container.env, runtime.kind),
     }
     return [File(f"{folder}/{name}", content, 0o600) for name, content in contents.items()]
 
 
-def _mount_fields(mount: Mount) -> tuple[str, ...]:
-    return (mount.volume, mount.path, mount.sub_path, "ro" if mount.read_only else "rw")
+def _mount_fields(mount: Mount, writable: frozenset[str]) -> tuple[str, ...]:
+    """Files that came with the pod are read-only whatever the mount says, as in Kubernetes."""
+    may_write = mount.volume in writable and not mount.read_only
+    return (mount.volume, mount.path, mount.sub_path, "rw" if may_write else "ro")
 
 
 def _volume_files(volume: Volume) -> list[File]:

@@ -42,7 +42,7 @@ def test_only_what_may_be_written_can_be_written(attempt: Attempt, charliecloud:
     container = shell(
         "main",
         "for place in /work /etc /config /locked /data /tmp; do touch $place/new 2> /dev/null && echo $place; done",
-        Mount("files", "/config", read_only=True),
+        Mount("files", "/config"),
         Mount("work", "/locked", read_only=True),
         Mount("work", "/data"),
     )
