@@ -1,0 +1,44 @@
+"""A kubelet deletes a pod, once and without asking again: the wish is a row before the answer."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from django.db import connection, transaction
+
+from jobs import wishes
+from jobs.models import Job, Tombstone
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from controlplane.auth.callers import NodeCaller
+
+
+def delete(caller: NodeCaller, pod_uid: UUID, *, now: datetime) -> None:
+    """End the pod's job, or wish so at its site. A pod that is not known leaves a tombstone for its late create."""
+    with transaction.atomic():
+        one_at_a_time(caller.node_id, pod_uid)
+        theirs = Job.objects.filter(node_id=caller.node_id, pod_uid=pod_uid)
+        job_id = theirs.values_list("pk", flat=True).first()
+        if job_id is None:
+            Tombstone.objects.bulk_create(
+                [Tombstone(node_id=caller.node_id, pod_uid=pod_uid, created_at=now)], ignore_conflicts=True
+            )
+            return
+        # In every state, ended ones too: what is deleted is never told of again.
+        theirs.filter(deleted_at__isnull=True).update(deleted_at=now)
+        wishes.cancel([job_id], reason="Deleted", message="The pod was deleted from its cluster.", now=now)
+
+
+def one_at_a_time(node_id: int, pod_uid: UUID) -> None:
+    """Until this transaction ends, no other one creates or deletes this pod.
+
+    Without it a delete and a late create could pass each other unseen: the one finds no job and the other no tombstone,
+    and the pod would run with nobody left to delete it.
+    """
+    digest = hashlib.blake2b(b"%d %s" % (node_id, pod_uid.bytes), digest_size=8).digest()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(digest, signed=True)])
