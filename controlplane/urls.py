@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
 from controlplane import probes
 from jobs import metrics
@@ -12,5 +12,6 @@ urlpatterns = [
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),
     path("metrics", metrics.metrics),
+    path("", include("jobs.interlink.urls")),
     path("admin/", admin.site.urls),
 ]

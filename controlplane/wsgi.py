@@ -1,11 +1,24 @@
-"""The WSGI entry point."""
+"""The WSGI entry point. /status has a door of its own before Django (jobs/interlink/status.py)."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
 
-application = get_wsgi_application()
+django = get_wsgi_application()
+
+from jobs.interlink.status import is_status, status  # noqa: E402  (needs the apps that the line above sets up)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Everything that arrives."""
+    serve = status if is_status(environ["PATH_INFO"]) else django
+    return serve(environ, start_response)

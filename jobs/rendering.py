@@ -32,9 +32,14 @@ class StatusTexts:
 
 
 def render(job: Job) -> StatusTexts:
-    """Both texts of a job as it stands."""
+    """Both texts of a job as it stands; empty, not to be sent, for a pod whose containers all stay with the kubelet.
+
+    An empty list of containers would make it read as succeeded.
+    """
     inits = _statuses(job, init=True)
     mains = _statuses(job, init=False)
+    if not mains:
+        return StatusTexts("", "")
     return StatusTexts(
         first=_text(job, [_seen_first(inits), _seen_first(mains)]),
         exact=_text(job, [inits, mains]),

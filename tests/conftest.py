@@ -10,10 +10,24 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
+from controlplane.auth import callers
 from controlplane.database_roles import ROLES, with_database
+from jobs.interlink.heard import heard
+from jobs.interlink.status import close_connections
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_django import DjangoDbBlocker
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> Iterator[None]:
+    """Each test starts as a new process does: what the wire remembers of callers belongs to rows that are gone."""
+    yield
+    callers.memory.forget()
+    heard.forget()
+    close_connections()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,33 @@
+"""The one place that says how the web process is served: Granian's settings, each with its reason."""
+
+from __future__ import annotations
+
+import sys
+
+from django.conf import settings
+
+
+def granian_command(*, host: str, port: int) -> list[str]:
+    """The argv of a web server for `controlplane.wsgi:application` in this project's folder."""
+    options = {
+        "--interface": "wsgi",
+        "--host": host,
+        "--port": port,
+        "--workers": settings.WEB_PROCESSES,
+        "--blocking-threads": settings.WEB_THREADS,
+        "--backlog": 4096,
+        # A kubelet with TLS opens a connection per request and closes none. This is Granian's time to wait for a
+        # request's head, and it runs between requests as well: idle connections end after it.
+        "--http1-header-read-timeout": 5000,
+        "--workers-kill-timeout": 30,
+        "--log-level": "warning",
+    }
+    flags = ["--no-ws", "--respawn-failed-workers"]
+    return [
+        sys.executable,
+        "-m",
+        "granian",
+        *(str(part) for option in options.items() for part in option),
+        *flags,
+        "controlplane.wsgi:application",
+    ]

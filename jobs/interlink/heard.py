@@ -1,0 +1,119 @@
+"""What the kubelets were heard to ask after, remembered in the process and written down now and then.
+
+Orphans are found by it: a pod that its kubelet no longer polls while the same node is heard. The hot read writes
+nothing; one daemon thread per process flushes every POLLED_FLUSH seconds, each table in one UPDATE, and once more at
+the process's end. What a killed process forgets is half a minute of a clock that runs for an hour.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from uuid import UUID
+
+    from controlplane.auth.callers import NodeCaller
+
+logger = logging.getLogger(__name__)
+
+# Rows are locked in the order of their ids, as everywhere; a busy one is left out, since the next flush is near.
+_NODES = """
+    UPDATE tenants_virtualnode AS node SET heard_at = now(), heard_minutes = heard_minutes + 1
+    FROM (SELECT id FROM tenants_virtualnode WHERE id = ANY(%s)
+          AND (heard_at IS NULL OR date_trunc('minute', heard_at) < date_trunc('minute', now()))
+          ORDER BY id FOR NO KEY UPDATE) AS due
+    WHERE node.id = due.id
+"""
+_TOKENS = """
+    UPDATE tenants_apitoken AS token SET last_used_at = now()
+    FROM (SELECT id FROM tenants_apitoken WHERE id = ANY(%s)
+          AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+          ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) AS due
+    WHERE token.id = due.id
+"""
+_JOBS = """
+    UPDATE jobs_job AS job SET polled_minute = due.heard_minutes
+    FROM (SELECT job.id, node.heard_minutes FROM unnest(%s::bigint[], %s::uuid[]) AS polled(node_id, pod_uid)
+          JOIN jobs_job AS job USING (node_id, pod_uid) JOIN tenants_virtualnode AS node ON node.id = job.node_id
+          WHERE job.ended_at IS NULL AND job.polled_minute < node.heard_minutes
+          ORDER BY job.id FOR NO KEY UPDATE OF job SKIP LOCKED) AS due
+    WHERE job.id = due.id
+"""
+
+
+class Heard:
+    """The memory of one process."""
+
+    def __init__(self) -> None:
+        self._nodes: set[int] = set()
+        self._tokens: set[int] = set()
+        self._pods: set[tuple[int, UUID]] = set()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._ended = threading.Event()
+
+    def note(self, caller: NodeCaller, pods: Iterable[UUID] = ()) -> None:
+        """This node was heard, and asked after these pods."""
+        self._nodes.add(caller.node_id)
+        self._tokens.add(caller.token_id)
+        for uid in pods:
+            self._pods.add((caller.node_id, uid))
+        if self._thread is None:
+            self._start()
+
+    def flush(self) -> None:
+        """Write down what was heard since the last time. Raises DatabaseError; what was heard is then kept."""
+        nodes, self._nodes = self._nodes, set()
+        tokens, self._tokens = self._tokens, set()
+        pods, self._pods = self._pods, set()
+        if not nodes:
+            return
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(_NODES, [sorted(nodes)])
+                cursor.execute(_TOKENS, [sorted(tokens)])
+                if pods:
+                    cursor.execute(_JOBS, [[node for node, _ in pods], [uid for _, uid in pods]])
+        except (DatabaseError, InterfaceError):
+            self._nodes |= nodes
+            self._tokens |= tokens
+            self._pods |= pods
+            raise
+
+    def forget(self) -> None:
+        """Leave what was heard unwritten."""
+        self._nodes, self._tokens, self._pods = set(), set(), set()
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._flush_now_and_then, name="heard", daemon=True)
+                self._thread.start()
+                atexit.register(self._end)
+
+    def _flush_now_and_then(self) -> None:
+        while not self._ended.wait(settings.POLLED_FLUSH):
+            self._flush_if_possible()
+
+    def _end(self) -> None:
+        self._ended.set()
+        self._flush_if_possible()
+
+    def _flush_if_possible(self) -> None:
+        try:
+            self.flush()
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("what was heard is not written down yet", extra={"why": type(error).__name__})
+        finally:
+            connection.close()
+
+
+#: The one of this process.
+heard = Heard()

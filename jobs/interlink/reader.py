@@ -1,0 +1,128 @@
+"""The connections of /status: few, each with its statements prepared, and quick to say that PostgreSQL is away.
+
+Below psycopg's cursors and its pool, straight on its libpq wrapper: a cursor and a pool cost a poll twice what
+PostgreSQL does, and nothing here needs what they give. Only single reads, outside of any transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from functools import cache
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import connection
+from psycopg import OperationalError, pq
+from psycopg.conninfo import make_conninfo
+
+from controlplane.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from psycopg.pq.abc import PGconn
+
+logger = logging.getLogger(__name__)
+
+#: Seconds a read waits for a free connection, and for how long after a failure the next ones do not even try.
+WAIT = 1.0
+Row = tuple[Any, ...]  # of bytes, as the statement selects them
+
+
+class Reader:
+    """Runs prepared statements, from any thread. `statements`: name -> SQL with $1, $2, ..."""
+
+    def __init__(self, conninfo: str, statements: Mapping[str, str], *, size: int) -> None:
+        self._conninfo = conninfo
+        self._statements = statements
+        self._away_until = 0.0
+        self._free: SimpleQueue[PGconn | None] = SimpleQueue()
+        for _ in range(size):
+            self._free.put(None)
+
+    def rows(self, name: str, values: Sequence[bytes], *, binary: bool = False) -> list[Row]:
+        """The rows of a prepared statement, as PostgreSQL writes them in text.
+
+        binary: whether the values are given in its binary form. Raises Unavailable, within about WAIT seconds.
+        """
+        if time.monotonic() < self._away_until:
+            raise _away()
+        try:
+            held = self._free.get(timeout=WAIT)
+        except Empty:
+            raise _away() from None
+        used: PGconn | None = None
+        try:
+            used = held or self._connect()
+            result = _execute(used, name, values, binary=binary)
+            if result is None and held is not None:  # PostgreSQL was restarted since its last use
+                used = self._connect()
+                result = _execute(used, name, values, binary=binary)
+        finally:
+            self._free.put(used if used is not None and used.status == pq.ConnStatus.OK else None)
+        if result is None:
+            raise self._failed("no answer")
+        return result
+
+    def close(self) -> None:
+        """Close the connections that are not in use; they are made again when needed."""
+        for _ in range(self._free.qsize()):
+            held = self._free.get()
+            if held is not None:
+                held.finish()
+            self._free.put(None)
+
+    def _connect(self) -> PGconn:
+        fresh = pq.PGconn.connect(self._conninfo.encode())
+        if fresh.status != pq.ConnStatus.OK:
+            raise self._failed("no connection")
+        for name, sql in self._statements.items():
+            if fresh.prepare(name.encode(), sql.encode()).status != pq.ExecStatus.COMMAND_OK:
+                raise self._failed(f"statement {name} was refused")
+        return fresh
+
+    def _failed(self, why: str) -> Unavailable:
+        self._away_until = time.monotonic() + WAIT
+        logger.warning("no status read", extra={"why": why})
+        return _away()
+
+
+def _execute(used: PGconn, name: str, values: Sequence[bytes], *, binary: bool) -> list[Row] | None:
+    """None where the connection failed under it, or the statement did."""
+    try:
+        result = used.exec_prepared(name.encode(), values, [int(binary)] * len(values))
+    except OperationalError:
+        return None
+    if result.status != pq.ExecStatus.TUPLES_OK:
+        return None
+    columns = range(result.nfields)
+    return [tuple(result.get_value(row, column) for column in columns) for row in range(result.ntuples)]
+
+
+def _away() -> Unavailable:
+    return Unavailable("The database does not answer at the moment; the pod's state has not changed by it.")
+
+
+def reader(statements: tuple[tuple[str, str], ...]) -> Reader:
+    """This process's reader; a child has its own, since a connection must not be shared across a fork."""
+    return _reader(os.getpid(), str(connection.settings_dict["NAME"]), statements)
+
+
+@cache
+def _reader(pid: int, database: str, statements: tuple[tuple[str, str], ...]) -> Reader:
+    options = {name: value for name, value in connection.settings_dict["OPTIONS"].items() if name != "pool"}
+    where = {name: str(connection.settings_dict[name.upper()]) for name in ("user", "password", "host", "port")}
+    conninfo = make_conninfo(
+        **{
+            "connect_timeout": "2",
+            "tcp_user_timeout": "5000",
+            "options": "-c statement_timeout=5000 -c plan_cache_mode=force_generic_plan",
+            "dbname": database,
+            **{name: value for name, value in where.items() if value},
+            **options,
+        }
+    )
+    return Reader(conninfo, dict(statements), size=settings.STATUS_POOL)

@@ -1,0 +1,140 @@
+"""GET /status: the door that nine of ten requests come through, in front of Django.
+
+The texts were rendered when the job changed; here they are read by node and UID and joined, never parsed. Which of the
+two a pod gets depends on what its kubelet has seen of it, which is in the request (docs/interlink-wire.md).
+A WSGI function, called by `controlplane/wsgi.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+
+from controlplane import metrics
+from controlplane.auth import callers
+from controlplane.auth.callers import BY_DIGEST, FoundToken
+from controlplane.errors import BadRequest, IsthmusError, NotAllowed, Unauthenticated
+from jobs.interlink.bodies import read_json
+from jobs.interlink.heard import heard
+from jobs.interlink.reader import reader
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from controlplane.auth.callers import NodeCaller
+
+# $1: the node, $2: the pod, $3: as a JSON list the names of the containers that its kubelet has seen. A pod none of
+# whose containers are ours has empty texts: `containers: []` would read as Succeeded.
+_POD = """
+    SELECT CASE WHEN jsonb_path_query_array(containers, '$[*].name') <@ $3::jsonb
+                THEN status_exact ELSE status_first END
+    FROM jobs_job WHERE node_id = $1::bigint AND pod_uid = $2::uuid AND deleted_at IS NULL AND status_exact <> ''
+"""
+_ALL = """
+    SELECT pod_uid, status_exact FROM jobs_job
+    WHERE node_id = $1::bigint AND state NOT IN ('succeeded', 'failed', 'cancelled')
+      AND deleted_at IS NULL AND status_exact <> ''
+    ORDER BY id LIMIT $2::int
+"""
+_SEEN = ("initContainerStatuses", "containerStatuses")
+_JSON = [("Content-Type", "application/json")]
+_LINES = {code.value: f"{code.value} {code.phrase}" for code in HTTPStatus}
+_STATEMENTS = (("pod", _POD), ("all", _ALL), ("token", BY_DIGEST.replace("%s", "$1")))
+
+
+def is_status(path: str) -> bool:
+    """Whether this door serves the path: /status or /vk/<slug>/status."""
+    return path == "/status" or (path.endswith("/status") and path.startswith("/vk/") and path.count("/") == 3)
+
+
+def status(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """Answer one GET or POST of [v1.Pod]: the PodStatus of each that this node created and did not delete.
+
+    An empty list asks for all of the node's live pods, at most INTERLINK_LIST_LIMIT. Errors are one plain sentence.
+    """
+    began = time.monotonic()
+    method = environ["REQUEST_METHOD"]
+    headers = _JSON
+    try:
+        code, body = 200, _answer(method, environ)
+    except IsthmusError as error:
+        code, body, headers = error.status, error.message.encode(), _headers(error)
+    start_response(_LINES[code], [*headers, ("Content-Length", str(len(body)))])
+    metrics.request_done(method=method, route="status", status=code, seconds=time.monotonic() - began)
+    return [body]
+
+
+def close_connections() -> None:
+    """Close this process's idle connections, for a database that is to be dropped."""
+    reader(_STATEMENTS).close()
+
+
+def _answer(method: str, environ: WSGIEnvironment) -> bytes:
+    if method not in {"GET", "POST"}:
+        raise NotAllowed("Ask for /status with GET or POST.")
+    caller = callers.memory.caller(callers.bearer(environ.get("HTTP_AUTHORIZATION", "")), find=_find)
+    caller.must_be(_slug(environ["PATH_INFO"]))
+    pods = read_json(environ)
+    if not isinstance(pods, list):
+        raise BadRequest("The body must be a list of pods.")
+    found = _asked(caller, pods) if pods else _all(caller)
+    heard.note(caller, found)
+    return b"[" + b",".join(found.values()) + b"]"
+
+
+def _asked(caller: NodeCaller, pods: list[Any]) -> dict[UUID, bytes]:
+    """UID -> text of those asked for that are known, in the order of the request."""
+    read, node = reader(_STATEMENTS).rows, b"%d" % caller.node_id
+    texts = {}
+    for uid, seen in [_pod(pod) for pod in pods]:
+        for (text,) in read("pod", (node, str(uid).encode(), seen)):
+            texts[uid] = text
+    return texts
+
+
+def _all(caller: NodeCaller) -> dict[UUID, bytes]:
+    rows = reader(_STATEMENTS).rows("all", (b"%d" % caller.node_id, b"%d" % settings.INTERLINK_LIST_LIMIT))
+    return {UUID(uid.decode()): text for uid, text in rows}
+
+
+def _pod(pod: Any) -> tuple[UUID, bytes]:
+    """Its UID, and as JSON the names of the containers that its kubelet has seen."""
+    try:
+        uid = UUID(pod["metadata"]["uid"])
+        status = pod.get("status") or {}
+        seen = [each["name"] for part in _SEEN for each in status.get(part) or ()]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise BadRequest("Each element must be a pod, with a UUID under metadata.uid.") from None
+    return uid, orjson.dumps(seen)
+
+
+def _slug(path: str) -> str | None:
+    return path.split("/")[2] if path.startswith("/vk/") else None
+
+
+def _find(digest: bytes) -> FoundToken | None:
+    for token, expires_at, is_revoked, tenant_enabled, node, tenant, slug in reader(_STATEMENTS).rows(
+        "token", (digest,), binary=True
+    ):
+        return FoundToken(
+            int(token),
+            float(expires_at),
+            is_revoked == b"t",
+            tenant_enabled == b"t",
+            int(node),
+            int(tenant),
+            slug.decode(),
+        )
+    return None
+
+
+def _headers(error: IsthmusError) -> list[tuple[str, str]]:
+    headers = [("Content-Type", "text/plain; charset=utf-8")]
+    if isinstance(error, Unauthenticated):
+        headers.append(("WWW-Authenticate", "Bearer"))
+    return headers

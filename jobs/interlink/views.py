@@ -1,0 +1,123 @@
+"""The interLink wire but for /status, which has a door of its own, and /getLogs (logs.py).
+
+Errors are one plain sentence: the kubelet shows it to the pod's owner. See docs/interlink-wire.md.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+from django.http import HttpResponse
+from django.utils import timezone
+from rest_framework.views import APIView
+
+from controlplane.answers import FirstRenderer, Sentence
+from controlplane.auth import callers, tokens
+from controlplane.auth.callers import NodeCaller
+from controlplane.errors import BadRequest, Forbidden, Unavailable
+from jobs import admission, deletion
+from jobs.interlink import ping
+from jobs.interlink.bodies import read_json
+from jobs.interlink.heard import heard
+from jobs.interlink.outage import outage
+from sites import manifest
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+    from rest_framework.response import Response
+
+
+class WireView(APIView):
+    """Closed to all but virtual nodes; `self.caller` is the one that calls, and agrees with the path."""
+
+    renderer_classes = [Sentence]
+    content_negotiation_class = FirstRenderer
+    caller: NodeCaller
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if not isinstance(request.user, NodeCaller):
+            raise Forbidden("Only a virtual node's token is taken here.")
+        self.caller = request.user
+        self.caller.must_be(kwargs.get("slug"))
+        heard.note(self.caller)
+
+
+class DurableView(WireView):
+    """A request that is sent once: it outlasts an absence of the database, authentication included."""
+
+    def perform_authentication(self, request: Request) -> None:
+        self.until = time.monotonic() + settings.INTERLINK_RETRY_FOR
+        outage.outlast(lambda: request.user, until=self.until)
+
+
+class Create(DurableView):
+    """{"pod", "configmaps", "secrets", "projectedvolumesmaps"} -> {"PodUID", "PodJID"}; no site is called."""
+
+    def post(self, request: Request, slug: str | None = None) -> HttpResponse:
+        body = read_json(request.META)
+        pod = manifest.parse(body)
+        now = timezone.now()
+        job = outage.outlast(lambda: admission.admit(self.caller, pod, body, now=now), until=self.until)
+        return _json({"PodUID": str(pod.uid), "PodJID": job.key})
+
+
+class Delete(DurableView):
+    """One v1.Pod. 200 once the wish is durable, for unknown pods too."""
+
+    def delete(self, request: Request, slug: str | None = None) -> HttpResponse:
+        uid = _uid(read_json(request.META))
+        now = timezone.now()
+        outage.outlast(lambda: deletion.delete(self.caller, uid, now=now), until=self.until)
+        return HttpResponse("Deleted", content_type="text/plain")
+
+    post = delete
+
+
+class PingLink(WireView):
+    """How large the node is. Never waits for a site, and during an outage answers what it last answered."""
+
+    def perform_authentication(self, request: Request) -> None:
+        with outage.attempt():
+            super().perform_authentication(request)
+
+    def post(self, request: Request, slug: str | None = None) -> HttpResponse:
+        with outage.attempt():
+            text = ping.answer(self.caller.node_id)
+        ping.memory.remember(_digest(request), text)
+        return HttpResponse(text, content_type="application/json")
+
+    get = post
+
+    def handle_exception(self, error: Exception) -> Response | HttpResponse:  # type: ignore[override]
+        if isinstance(error, Unavailable) and (text := ping.memory.recall(_digest(self.request))):
+            return HttpResponse(text, content_type="application/json")
+        return super().handle_exception(error)
+
+
+class UpdateCache(WireView):
+    """Nothing to do: no kubelet of today asks for it, and nothing here is cached."""
+
+    def post(self, request: Request, slug: str | None = None) -> HttpResponse:
+        return HttpResponse("Updated cache", content_type="text/plain")
+
+    get = post
+
+
+def _json(answer: dict[str, str]) -> HttpResponse:
+    return HttpResponse(orjson.dumps(answer), content_type="application/json")
+
+
+def _uid(pod: Any) -> UUID:
+    try:
+        return UUID(pod["metadata"]["uid"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise BadRequest("The body must be a pod, with a UUID under metadata.uid.") from None
+
+
+def _digest(request: Request) -> bytes:
+    return tokens.digest(callers.bearer(request.META.get("HTTP_AUTHORIZATION", "")))

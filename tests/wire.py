@@ -1,0 +1,82 @@
+"""Calls to the whole WSGI application in this process: the door of /status and everything behind it."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+
+from controlplane.wsgi import application
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+def call(
+    method: str, path: str, body: Any = None, *, token: str | None = None, headers: dict[str, str] | None = None
+) -> Answer:
+    """One request. `body` is sent as it is if bytes, else as JSON."""
+    sent = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "SCRIPT_NAME": "",
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "CONTENT_LENGTH": str(len(sent)),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(sent),
+    }
+    if token is not None:
+        environ["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    for name, value in (headers or {}).items():
+        environ["CONTENT_LENGTH" if name == "Content-Length" else f"HTTP_{name.upper().replace('-', '_')}"] = value
+    began: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(status: str, fields: list[tuple[str, str]], *_: object) -> None:
+        began.append((status, fields))
+
+    with _connection_left_open():
+        pieces: Any = application(environ, start_response)  # type: ignore[arg-type]
+        try:
+            text = b"".join(pieces)
+        finally:
+            if hasattr(pieces, "close"):
+                pieces.close()
+    status, fields = began[-1]
+    return Answer(int(status.split()[0]), {name.lower(): value for name, value in fields}, text)
+
+
+@contextmanager
+def _connection_left_open() -> Iterator[None]:
+    """As Django's own test client does: the connection that a request would give back is the test's."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    try:
+        yield
+    finally:
+        for signal in signals:
+            signal.connect(close_old_connections)
