@@ -58,7 +58,7 @@ class Shell(ABC):
         line = f"\n{marker}\n".encode()
         noise, found, answer = raw.stdout.partition(line)
         if not found:
-            said = " ".join((raw.stderr or noise).decode(errors="replace").split())[-200:]
+            said = " ".join((raw.stderr or noise).decode(errors="replace").split())[-200:].rstrip(".")
             raise Unreachable(f"The login shell at {self.name} did not run our program; it said: {said or 'nothing'}.")
         return Completed(raw.exit, answer, raw.stderr.rpartition(line)[2])
 

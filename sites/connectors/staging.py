@@ -44,12 +44,14 @@ def pack(jobs: Iterable[tuple[Workload, Staged]], refused: dict[str, Submitted])
             groups.setdefault((workload.account, parent), []).append((workload.key, members))
     for (account, parent), packed in groups.items():
         for part in _cut(packed):
-            tar = b"".join(members for _, members in part) + bytes(2 * tarfile.BLOCKSIZE)
+            # `whole` tells that all has arrived, for tar does not.
+            end = _header("whole", tarfile.REGTYPE, 0, 0o600) + bytes(2 * tarfile.BLOCKSIZE)
+            tar = b"".join(members for _, members in part) + end
             yield Batch(account, parent, tuple(key for key, _ in part), tar)
 
 
 def members_of(key: str, staged: Staged) -> bytes:
-    """One job's folder as tar members. `open` comes last: a folder that has it has arrived whole."""
+    """One job's folder as tar members."""
     folders = [key, *(f"{key}/{path}" for path in _folders(staged))]
     stream = io.BytesIO()
     for path in folders:

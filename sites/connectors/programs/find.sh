@@ -15,7 +15,7 @@ in_doubt_for() { # the age of the last rename in this folder, by the clock of th
 
 settle() {
     if mv open fenced 2> /dev/null; then
-        rm -rf script containers volumes scratch
+        find . -mindepth 1 -maxdepth 1 ! -name fenced -exec rm -rf {} +
         answer "$1" absent ''
     elif [ -e fenced ]; then
         answer "$1" absent ''

@@ -14,7 +14,7 @@ for line in $resolved; do
         printf '%s\n' "$native" > native_id
         printf '%s\tfound\t%s\n' "$folder" "$native"
     elif mv submitting fenced 2> /dev/null; then
-        rm -rf script containers volumes scratch
+        find . -mindepth 1 -maxdepth 1 ! -name fenced -exec rm -rf {} +
         printf '%s\tabsent\t\n' "$folder"
     else
         printf '%s\tdoubt\t0\n' "$folder"

@@ -24,7 +24,7 @@ native_id_in() { # <output>: its last line that looks like one; warnings around 
 }
 
 fence() { # <open|submitting>: this attempt will never run, so nothing of the pod stays here
-    mv "$1" fenced && rm -rf script containers volumes scratch
+    mv "$1" fenced && find . -mindepth 1 -maxdepth 1 ! -name fenced -exec rm -rf {} +
 }
 
 settle() { # <key> <exit code> <output>: tell a launch, a refusal and a doubt apart
@@ -57,10 +57,12 @@ trap 'rm -rf -- "$staging"' EXIT
 trap 'exit 129' HUP INT TERM PIPE
 complaint=$(mkdir -- "$staging" 2>&1) || answer_all unwritable "$complaint"
 complaint=$(tar -xpf - -C "$staging" 2>&1) || case $complaint in
-    *'o space left'* | *'uota exceeded'* | *'ead-only file'* | *'nput/output error'* | *'nexpected EOF'* | *'oo large'*)
-        answer_all unwritable "$complaint"
-        ;;
+    *'ame too long'* | *'nvalid argument'* | *'llegal byte'*) ;; # one pod's own file, so that the others may go on
+    *) answer_all unwritable "$complaint (is the disk full, or a quota used up?)" ;;
 esac
+# tar takes a stream that was cut between two files for a whole one.
+[ -e "$staging/whole" ] || answer_all unwritable 'what we sent did not arrive to its end'
+rm -f -- "$staging/whole"
 for key in $keys; do
     case $complaint in
         *"$key/"*)
