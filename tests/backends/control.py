@@ -128,18 +128,30 @@ def start_sshd(backends: Backends) -> None:
     _wait_until(lambda: sshd_answers(backends), "sshd does not answer")
 
 
-def batch_jobs(backends: Backends) -> Counter[str]:
+def batch_jobs(backends: Backends, under: Path = Path("/")) -> Counter[str]:
     """How many batch jobs Slurm has ever had of each name, queued, running and finished: the judge of "exactly once".
 
     Finished ones are read from the job completion file, which outlives Slurm's memory; a job is counted once.
+    under: count only those whose working folder lies there.
     """
-    answer = _slurm(backends, "squeue", "-h", "-a", "-t", "all", "-o", "%A %j")
-    answer.check_returncode()
-    queued = answer.stdout.splitlines()
     finished = (backends.folder / "slurm/log/jobcomp.txt").read_text()
-    seen = {tuple(line.split(maxsplit=1)) for line in queued}
-    seen |= set(re.findall(r"^JobId=(\d+) .*? Name=(\S+) ", finished, re.MULTILINE))
-    return Counter(name for _, name in seen)
+    seen = set(_queue(backends, "all"))
+    seen |= set(re.findall(r"^JobId=(\d+) .*? Name=(\S+) .*? WorkDir=(\S+)", finished, re.MULTILINE))
+    return Counter(name for _, name, folder in seen if Path(folder).is_relative_to(under))
+
+
+def live_batch_jobs(backends: Backends, under: Path = Path("/")) -> list[str]:
+    """The names of the batch jobs that wait or run, each as often as it does."""
+    live = _queue(backends, "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING")
+    return [name for _, name, folder in live if Path(folder).is_relative_to(under)]
+
+
+def _queue(backends: Backends, states: str) -> list[tuple[str, str, str]]:
+    """(native id, name, working folder) of each batch job in one of these states."""
+    answer = _slurm(backends, "squeue", "-h", "-a", "-t", states, "-o", "%A|%j|%Z")
+    answer.check_returncode()
+    rows = (line.split("|", 2) for line in answer.stdout.splitlines())
+    return [(native, name, folder) for native, name, folder in rows]
 
 
 def _slurm(backends: Backends, *argv: str) -> subprocess.CompletedProcess[str]:

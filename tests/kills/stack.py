@@ -1,0 +1,163 @@
+"""The whole control plane as real processes, each of which can be killed and started again."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from controlplane import services
+from controlplane.services.unprivileged import command
+from deploy.demo.processes import argvs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from controlplane.services.server import Server
+
+PROJECT = Path(__file__).resolve().parents[2]
+UP_WITHIN = 60.0
+
+#: So quick that a run is over in minutes; none of them may matter to what is right.
+QUICK = {
+    "ISTHMUS_RETRY_FIRST": "0.5",
+    "ISTHMUS_RETRY_LONGEST": "3",
+    "ISTHMUS_SUBMIT_RECOVER_AFTER": "4",
+    "ISTHMUS_WEB_PROCESSES": "1",
+    "ISTHMUS_CAPACITY_EVERY": "15",
+}
+
+
+class Stack:
+    """Services of its own with durable data, and web, worker and beat as production starts them.
+
+    settings: further variables of their environment. Start it from the main thread: all of it ends with that thread,
+    however it dies. Logs lie in `folder`.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, str] = QUICK) -> None:
+        self.folder = folder
+        self._services = services.start(folder / "services", durable=True)
+        self._environ = {**_environment(folder), **settings, **self._services.environment()}
+        self._argvs = argvs(_free_port())
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._argvs['web'][-1]}"
+
+    @property
+    def database_url(self) -> str:
+        """The owner's, for those who judge."""
+        return self._services.database_urls["owner"]
+
+    @property
+    def postgres(self) -> Server:
+        assert self._services.postgres, "a stack starts services of its own"
+        return self._services.postgres
+
+    @property
+    def redis(self) -> Server:
+        """Keeps nothing: started again, it is empty."""
+        assert self._services.valkey, "a stack starts services of its own"
+        return self._services.valkey
+
+    def manage(self, *argv: str, given: Any = None) -> str:
+        """Run a Python program (`manage.py ...`, `-m ...`) as the owner, `given` as JSON on its standard input."""
+        done = subprocess.run(
+            [sys.executable, *argv],
+            env={**self._environ, "ISTHMUS_DATABASE_ROLE": "owner"},
+            cwd=PROJECT,
+            input=json.dumps(given),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    def seed(self, config: Mapping[str, object], key: str) -> dict[str, str]:
+        """Make a Slurm site with this configuration and this SSH key; the slug and token of a node that sends there."""
+        node: dict[str, str] = json.loads(self.manage("-m", "tests.kills.seed", given={"config": config, "key": key}))
+        return node
+
+    def start(self, name: str) -> None:
+        """Start `web`, `worker` or `beat`; its output goes to <folder>/<name>.log."""
+        role = "web" if name == "web" else "worker"
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                command(self._argvs[name], None, on_parent_death=signal.SIGKILL),
+                env={**self._environ, "ISTHMUS_DATABASE_ROLE": role},
+                cwd=PROJECT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def pids(self) -> dict[str, int]:
+        """The processes by name, PostgreSQL and Redis among them; each may have children."""
+        ours = {name: process.pid for name, process in self._running.items()}
+        return ours | {"postgres": self.postgres.pid, "redis": self.redis.pid}
+
+    def kill(self, name: str) -> None:
+        """kill -9 of the process and of all that it has forked."""
+        process = self._running.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def wait_until_up(self) -> None:
+        deadline = time.monotonic() + UP_WITHIN
+        while not self._is_ready():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the web server does not answer; see {self.folder}/web.log")
+            time.sleep(0.1)
+
+    def dead(self) -> list[str]:
+        """Those that have ended without our doing."""
+        return [name for name, process in self._running.items() if process.poll() is not None]
+
+    def stop(self) -> None:
+        for name in list(self._running):
+            self.kill(name)
+        self._services.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _is_ready(self) -> bool:
+        try:
+            with urlopen(f"{self.url}/readyz", timeout=2):
+                return True
+        except (URLError, OSError):
+            return False
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """This process's own, without its database and its Redis."""
+    key = base64.b64encode(secrets.token_bytes(32)).decode()
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_", "REDIS_"))}
+    return own | {
+        "DJANGO_SETTINGS_MODULE": "controlplane.settings",
+        "ISTHMUS_SECRET_KEY": secrets.token_urlsafe(48),
+        "ISTHMUS_ENCRYPTION_KEYS": f"kills:{key}",
+        "ISTHMUS_LOG_ARCHIVE": str(folder / "logs"),
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
