@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pwd
 import secrets
 from dataclasses import dataclass, field, replace
@@ -178,9 +179,11 @@ class LocalKind(SiteKind):
 
 
 def _works_in(process: psutil.Process, folder: Path) -> bool:
+    """Whether this is a job's first process. Its forks look the same until they exec, but lead no session."""
     try:
-        return process.cwd() == str(folder) and any("local_job.sh" in word for word in process.cmdline()[:2])
-    except psutil.Error:
+        is_job = any("local_job.sh" in word for word in process.cmdline()[:2])
+        return is_job and process.cwd() == str(folder) and os.getsid(process.pid) == process.pid
+    except (psutil.Error, ProcessLookupError):
         return False
 
 

@@ -125,7 +125,7 @@ def test_find_after_submit_tells_the_native_id_of_each(site: SiteKind, ended: En
 
 
 def test_a_race_of_submit_and_find_ends_with_a_job_or_with_a_fence(site: SiteKind) -> None:
-    for _ in range(3):
+    for _ in range(4):
         workload = site.workload(main=Task("true"))
         with ThreadPoolExecutor(2) as threads:
             submitted = threads.submit(site.connector.submit, [workload])
@@ -248,11 +248,12 @@ def test_events_may_be_handed_back_twice_and_after_their_job_was_cleaned(site: S
 def test_cancelling_a_running_job_ends_it(site: SiteKind) -> None:
     (ref,) = site.start(site.workload(main=RUNS_LONG))
     watch = Watch(site.connector, [ref])
-    watch.until_phase(Phase.RUNNING)
+    watch.until(lambda: bool(watch.containers[ref.key]))
     site.connector.cancel([ref])
     watch.until_ended()
     report = watch.reports[ref.key]
     assert report.phase is Phase.CANCELLED
+    assert report.exit_code == 143
     assert report.started_at is not None
     assert report.ended_at is not None
 
