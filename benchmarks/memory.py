@@ -1,0 +1,72 @@
+"""Table (f): memory of the whole stack when idle, PostgreSQL and Valkey included.
+
+    python -m benchmarks.memory [--pods 3] [--rest 10]
+
+Web, worker and beat as `make demo` starts them, with their default settings. A few pods go through first, so that
+nothing is left unloaded. Told as PSS: what processes share is counted once, divided among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+
+from benchmarks.figures import Figure, tell
+from benchmarks.sites import this_host
+from benchmarks.whole import whole_stack
+from tests.kubelet import Kubelet
+from tests.pods import make_pod
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.whole import Whole
+
+MEGABYTE = 1_000_000
+MOST = 500
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Weigh the whole stack when idle.")
+    parser.add_argument("--pods", type=int, default=3, help="that go through first")
+    parser.add_argument("--rest", type=float, default=10, help="seconds of idleness before it is weighed")
+    asked = parser.parse_args()
+    with whole_stack(lambda folder: this_host(folder, slots=4)) as whole:
+        _exercise(whole, asked.pods)
+        time.sleep(asked.rest)
+        weights = {name: _weight(pid) for name, pid in whole.stack.pids().items()}
+    for name, (weight, count) in weights.items():
+        print(f"{name:<10}{weight:>7.1f} MB in {count} processes")
+    total = sum(weight for weight, _ in weights.values())
+    return tell(
+        Figure("(f) memory of the whole stack", f"{total:.0f} MB", "none", None, f"<= {MOST} MB idle", total <= MOST)
+    )
+
+
+def _exercise(whole: Whole, pods: int) -> None:
+    """Pods that run, and whose logs are read."""
+    kubelet = Kubelet(whole.url, whole.token, poll_interval=1)
+    kubelet.run()
+    for pod in [kubelet.create(make_pod(f"benchmark-{number}")) for number in range(pods)]:
+        kubelet.wait(pod.uid)
+        kubelet.logs(pod.uid, "main")
+    kubelet.stop()
+
+
+def _weight(pid: int) -> tuple[float, int]:
+    """Megabytes of a process and its descendants, and how many they are."""
+    tree = list(_tree(psutil.Process(pid)))
+    return sum(process.memory_full_info().pss for process in tree) / MEGABYTE, len(tree)
+
+
+def _tree(root: psutil.Process) -> Iterator[psutil.Process]:
+    yield root
+    yield from root.children(recursive=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""The yardstick of benchmarks/submit.py: what a plain program would do over one kept SSH connection.
+
+It stages exactly the files that our connector stages for the same pod, and calls sbatch; it keeps no record, has no
+fence and could not tell after a crash what it has done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from sites.connectors.slurm import SlurmSettings
+from sites.connectors.slurm_header import header
+from sites.connectors.staging import members_of
+from sites.script import render
+from sites.workload import Container, NativeFlags, Workload
+
+if TYPE_CHECKING:
+    from benchmarks.sites import BenchmarkSite
+
+STAGE_AND_SUBMIT = """
+export SLURM_CONF={slurm_conf}
+cd {base} && tar -xpf - && cd {key} && exec sbatch --parsable --chdir="$PWD" script
+"""
+
+
+class RawLoop:
+    """Submits pods of one container that runs `shell`, into `partition`."""
+
+    def __init__(self, site: BenchmarkSite, *, shell: str, partition: str) -> None:
+        self._settings = SlurmSettings.from_config(site.config)
+        self._secret = site.secret
+        self._container = Container("main", "busybox:1.36", command=("/bin/sh", "-c"), args=(shell,))
+        self._flags = NativeFlags(partition=partition)
+
+    def run(self, jobs: int, *, at_once: int) -> tuple[float, list[str]]:
+        """Submit so many jobs: the seconds that took once the connection was made, and their native ids."""
+        return asyncio.run(self._run(jobs, at_once))
+
+    async def _run(self, jobs: int, at_once: int) -> tuple[float, list[str]]:
+        ssh = self._settings.ssh
+        if ssh is None:
+            raise ValueError("the raw loop goes over SSH")
+        async with asyncssh.connect(
+            ssh.host,
+            ssh.port,
+            username=ssh.user,
+            client_keys=[asyncssh.import_private_key(self._secret)],
+            known_hosts=ssh.host_key.encode(),
+            config=None,
+            compression_algs=None,
+        ) as connection:
+            await connection.run(f"mkdir -p {self._settings.base}", check=True)
+            turns = asyncio.Semaphore(at_once)
+            began = time.monotonic()
+            native_ids = await asyncio.gather(*(self._submit(connection, turns) for _ in range(jobs)))
+            return time.monotonic() - began, native_ids
+
+    async def _submit(self, connection: asyncssh.SSHClientConnection, turns: asyncio.Semaphore) -> str:
+        async with turns:
+            key, own = secrets.token_hex(20), self._settings
+            job = Workload(key, f"{own.base}/{key}", "benchmark/raw", containers=(self._container,), flags=self._flags)
+            stream = members_of(key, render(job, own.runtime, header(job))) + bytes(1024)
+            program = STAGE_AND_SUBMIT.format(slurm_conf=dict(own.env)["SLURM_CONF"], base=own.base, key=key)
+            done = await connection.run(program, input=stream, encoding=None, check=True)
+            return bytes(done.stdout or b"").decode().strip()  # type: ignore[arg-type]  # bytes, as encoding=None asks

@@ -1,0 +1,29 @@
+"""The rows that a benchmark's stack begins with: one site, and one virtual node that sends to it.
+
+Runs with the stack's environment. On standard input: {"kind", "config", "secret", "poll_interval"} of the site. On
+standard output: {"slug", "token"} of the node.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import django
+
+
+def main() -> None:
+    django.setup()
+    from sites import connecting
+    from tests.factories import make_node, make_site
+
+    given = json.load(sys.stdin)
+    site = make_site(kind=given["kind"], config=given["config"], poll_interval=given["poll_interval"])
+    connecting.seal_credential(site, given["secret"])
+    site.save()
+    node, token = make_node(site=site)
+    json.dump({"slug": node.slug, "token": token}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
