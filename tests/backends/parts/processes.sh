@@ -2,9 +2,9 @@
 
 is_running() { # PIDFILE PROGRAM
   local pid
-  [ -s "$1" ] && pid=$(cat "$1") && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ] || return 1
+  pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ] || return 1
   # A zombie has no arguments: where nobody reaps orphans, `kill -0` would call it alive for ever.
-  [ -n "$(tr -d '\0' < "/proc/$pid/cmdline")" ]
+  [ -n "$(tr -d '\0' 2>/dev/null < "/proc/$pid/cmdline")" ]
 }
 
 stop() { # PIDFILE PROGRAM

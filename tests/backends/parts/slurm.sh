@@ -78,6 +78,8 @@ install_configuration() { # what runs with another one is stopped first
 }
 
 all_nodes_answer() {
+  # A slurmd without a pid file yet would be started a second time by the next up.sh.
+  for node in $(seq "$NODES"); do is_running "$SLURM/pid/slurmd-n$node.pid" slurmd || return 1; done
   [ "$(timeout 3 sinfo -h -N -p debug -t idle,mixed,allocated -o %N 2>/dev/null | sort -u | wc -l)" = "$NODES" ]
 }
 
