@@ -88,6 +88,9 @@ def _parse_mount(entry: Mapping[str, object], place: str) -> Mount:
     sub_path = posixpath.normpath(text(entry.get("subPath"), f"{place}.subPath"))
     if sub_path.startswith("/") or ".." in sub_path.split("/"):
         raise BadRequest(f"{place}.subPath must be a relative path without '..'.")
+    if any(ord(letter) < ord(" ") for letter in path + sub_path):
+        # Apptainer's mount option would turn a carriage return and line feed into a line feed.
+        raise Refused(f"{place} holds a control character in a path, which not every site can mount.")
     return Mount(
         volume=dns_label(entry.get("name"), f"{place}.name"),
         path="/" + posixpath.normpath(path).strip("/"),

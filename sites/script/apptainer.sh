@@ -12,27 +12,34 @@ run_container() {  # <folder that describes it>
     ((gpus)) && [[ -e /dev/kfd ]] && options+=(--rocm)
     mkdir -p -- "$scratch/work" || refuse 125 FolderNotWritable "The folder $scratch cannot be written: is the disk full?"
     keep_settings "$prefix"
-    # --containall: neither home nor the node's /tmp; --workdir puts those it makes instead on disk.
-    exec setsid env -i PATH="$PATH" HOME=~ USER="$(id -un)" "${settings[@]}" "${device_variables[@]/#/${prefix}ENV_}" \
+    # --contain: neither home nor the node's /tmp; --workdir puts those it makes instead on disk. Not --containall, which
+    # would drop the variables whose names no shell could export; --no-eval, or a shell would expand the values.
+    exec setsid env -i PATH="$PATH" HOME=~ "${settings[@]}" "${device_variables[@]/#/${prefix}ENV_}" \
         "${launcher[@]}" "$run/$name.reason" / "$1/env" "${prefix}ENV_" \
-        "$program" --silent "$verb" --containall --cleanenv --workdir "$scratch/work" --pwd "${workdir:-/}" \
+        "$program" --silent "$verb" --contain --pid --ipc --no-eval --workdir "$scratch/work" --pwd "${workdir:-/}" \
         "${options[@]}" "$place" "${argv[@]}"
 }
 
 find_image() {  # sets $place: a file or folder at the site, or what the program can fetch
-    place=$image
-    [[ $image == *://* ]] && return
-    if [[ $image != /* ]]; then
-        place=${image//\//%}
-        place=$images/${place//:/+}
-        [[ $image == *.sif ]] || place+=.sif
-        # Without a local copy it is fetched; a .sif is a file and nothing else.
-        [[ $image == *.sif || -f $place ]] || place=docker://$image
-    fi
-    [[ $place == docker://* || -e $place ]] || refuse 125 ImageMissing "The image $image is not at this site; its operator can put it at $place."
+    local file=${image//\//%}
+    file=$images/${file//:/+}
+    case $image in
+        docker://* | oras://* | library://* | https://*) place=$image ;;
+        # instance:// would join another pod's container.
+        *://*) refuse 125 ImageNotAllowed "The image $image cannot be used here; name one in a registry." ;;
+        /*) use_local "$image" ;;
+        *.sif) use_local "$file" ;;
+        *) [[ -e $file.sif ]] && use_local "$file.sif" || place=docker://$image ;;
+    esac
+}
+
+use_local() {  # <path>
+    place=$1
+    [[ -e $place ]] || refuse 125 ImageMissing "The image $image is not at this site; its operator can put it at $place."
+    local real
+    real=$(realpath -- "$place")
     # A folder can be an image, but / or one that holds the home would show the container what it must not see.
-    [[ $(realpath -- ~)/ != "$(realpath -- "$place")"/* && $(realpath -- "$place") != / ]] ||
-        refuse 125 ImageNotAllowed "The folder $image cannot be used as an image."
+    [[ $real != / && $(realpath -- ~)/ != "$real"/* ]] || refuse 125 ImageNotAllowed "The folder $image cannot be used as an image."
 }
 
 add_mounts() {  # <folder that describes it>

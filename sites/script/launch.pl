@@ -1,5 +1,6 @@
 # launch.pl REASON WORKDIR ENVIRONMENT PREFIX COMMAND ARGUMENT...
-# Becomes COMMAND in WORKDIR, with NAME=value pairs (NUL-separated) from the file ENVIRONMENT added under PREFIX.
+# Becomes COMMAND in WORKDIR, with NAME=value pairs (NUL-separated) from the file ENVIRONMENT added under PREFIX; names
+# that no shell could export are added as they are, since a runtime that reads the prefix cannot take them.
 # A shell could not: it cannot export a name like app.ini, and on a command line everybody reads the values.
 # launch.py does the same where there is no perl.
 use strict;
@@ -25,7 +26,7 @@ open(my $pairs, '<:raw', $environment) or refuse(125, 'FolderNotReadable', "The 
     while (my $pair = <$pairs>) {
         chomp($pair);
         my ($name, $value) = split(/=/, $pair, 2);
-        $ENV{"$prefix$name"} = $value;
+        $ENV{$name =~ /\A[A-Za-z_][A-Za-z0-9_]*\z/ ? "$prefix$name" : $name} = $value;
     }
 }
 close($pairs);

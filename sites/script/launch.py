@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
+
+EXPORTABLE = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def refuse(reason: bytes, code: int, word: str, sentence: str) -> NoReturn:
@@ -23,7 +26,7 @@ def main(reason: bytes, workdir: bytes, environment: bytes, prefix: bytes, *comm
     variables.pop(b"LC_CTYPE", None)
     for pair in Path(os.fsdecode(environment)).read_bytes().split(b"\0")[:-1]:
         name, _, value = pair.partition(b"=")
-        variables[prefix + name] = value
+        variables[prefix + name if EXPORTABLE.fullmatch(name) else name] = value
     try:
         os.chdir(workdir)
     except OSError as error:

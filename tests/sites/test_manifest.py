@@ -140,6 +140,7 @@ def test_a_body_that_is_no_object_is_a_bad_request(request_body: Any) -> None:
         ({"restartPolicy": "Always"}, "restartPolicy"),
         ({"env": [{"name": "A", "valueFrom": {"fieldRef": {}}}]}, "variable A"),
         ({"volumeMounts": [{"name": "v", "mountPath": "/v", "subPathExpr": "$(A)"}]}, "subPathExpr"),
+        ({"volumeMounts": [{"name": "v", "mountPath": "/v\r\n"}]}, "control character"),
         ({"resources": {"limits": {"example.com/fpga": "1"}}}, "example.com/fpga"),
         ({"resources": {"limits": {"nvidia.com/gpu": "1", "amd.com/gpu": "1"}}}, "amd.com/gpu, nvidia.com/gpu"),
         ({"resources": {"limits": {"memory": "9999999E"}}}, "memory"),
