@@ -77,5 +77,7 @@ def _containers(pod: PodRequest) -> list[dict[str, Any]]:
 def _placed(node_id: int, *, now: datetime) -> dict[str, Any]:
     answer = destination(node_id)
     if isinstance(answer, Placed):
-        return {"state": State.QUEUED, "site_id": answer.site_id, "next_submit_at": now}
-    return {"state": State.HELD, "reason": answer.reason, "message": answer.message}
+        where: dict[str, Any] = {"state": State.QUEUED, "site_id": answer.site_id, "next_submit_at": now}
+    else:
+        where = {"state": State.HELD}
+    return {**where, "reason": answer.reason, "message": answer.message}

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SILENT = "SiteSilent"
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """A site a virtual node may send to, as far as placement cares."""
+    """A site that a virtual node may send to. silence: since when and why it is silent, empty if it answers."""
 
     site_id: int
     name: str
     enabled: bool
+    silence: str = ""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """The pod goes to this site."""
+    """The pod goes to this site; reason and message say why it will wait there, where that is known already."""
 
     site_id: int
+    reason: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,6 @@ def place(candidates: list[Candidate]) -> Placed | Waits:
         return Waits("NoRoute", "This virtual node has no route to a site yet; a federation operator can add one.")
     for candidate in candidates:
         if candidate.enabled:
-            return Placed(candidate.site_id)
+            return Placed(candidate.site_id, SILENT if candidate.silence else "", candidate.silence)
     names = ", ".join(candidate.name for candidate in candidates)
     return Waits("SiteDraining", f"{names} takes no new work at the moment; the pod starts when it does again.")

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 #: exit codes for containers that never told theirs, by how the job ended
 _UNTOLD = {State.SUCCEEDED: 0, State.FAILED: 1, State.CANCELLED: 143}
 
+#: what a pod says that waits with nothing more to be said
+_WAITS = {
+    State.HELD: "Accepted, and waits.",
+    State.QUEUED: "Accepted; a worker hands it to the site next.",
+    State.SUBMITTING: "It is being handed to the site.",
+    State.PENDING: "The site has it in its queue.",
+}
+
 
 @dataclass(frozen=True)
 class StatusTexts:
@@ -88,7 +96,7 @@ def _state(job: Job, container: dict[str, Any], seen: dict[str, Any]) -> dict[st
     if state in ENDS:
         return _terminated(_untold_code(job, state, seen), seen, job)
     if state is not State.RUNNING:
-        return {"waiting": {"reason": job.reason or state.capitalize(), "message": job.message}}
+        return {"waiting": {"reason": job.reason or state.capitalize(), "message": job.message or _WAITS[state]}}
     if "started" in seen:
         return {"running": {"startedAt": _time(seen["started"])}}
     return _not_started(job, container)

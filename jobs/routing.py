@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobs.placement import Candidate, Placed, Waits, place
+from sites import health
 from sites.models import Route
 
 
@@ -14,4 +15,5 @@ def destination(node_id: int) -> Placed | Waits:
     if not route.node.enabled:
         message = f"The virtual node {route.node.slug} is disabled; the pod starts when it is enabled again."
         return Waits("NodeDisabled", message)
-    return place([Candidate(route.site_id, route.site.name, enabled=route.site.enabled)])
+    site = route.site
+    return place([Candidate(site.pk, site.name, enabled=site.enabled, silence=health.told(site))])

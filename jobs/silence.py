@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from jobs import lanes, lifecycle, nudge
 from jobs.models import Job
+from jobs.placement import SILENT
 from jobs.states import State
 from sites import health
 from sites.connecting import connector_for
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REASON = "SiteSilent"
 _WAITING = (State.QUEUED, State.SUBMITTING)
 
 
@@ -50,16 +50,14 @@ def fell_silent(site: Site, why: str) -> None:
     """Open the breaker, or keep it open, and tell the waiting jobs that do not say so yet."""
     if health.silent(site, why, now=timezone.now()):
         logger.warning("site silent", extra={"site": site.slug, "why": why})
-    since = f"{site.silent_since:%H:%M} UTC" if site.silent_since else "now"
-    message = f"{site.name} has not answered since {since} ({site.silence.rstrip('.')}). The pod starts when it does."
-    uninformed = Job.objects.filter(site=site, state__in=_WAITING).exclude(reason=REASON)
-    lifecycle.move_all(uninformed, changes={"reason": REASON, "message": message}, now=timezone.now())
+    uninformed = Job.objects.filter(site=site, state__in=_WAITING).exclude(reason=SILENT)
+    lifecycle.move_all(uninformed, changes={"reason": SILENT, "message": health.told(site)}, now=timezone.now())
 
 
 def answers_again(site: Site) -> None:
     """Take the sentence back, and have the work that waited looked at."""
     logger.warning("site answers again", extra={"site": site.slug})
-    informed = Job.objects.filter(site=site, state__in=_WAITING, reason=REASON)
+    informed = Job.objects.filter(site=site, state__in=_WAITING, reason=SILENT)
     lifecycle.move_all(informed, changes={"reason": "", "message": ""}, now=timezone.now())
     for work in ("submit", "poll", "cancel", "clean"):
         nudge.nudge(work, site.pk)

@@ -46,6 +46,14 @@ def silent(site: Site, why: str, *, now: datetime) -> bool:
     return fell
 
 
+def told(site: Site) -> str:
+    """A sentence for the owners of pods that wait for a silent site; empty while it answers."""
+    if site.silent_since is None:
+        return ""
+    why = site.silence.rstrip(".")
+    return f"{site.name} has not answered since {site.silent_since:%H:%M} UTC ({why}). The pod starts when it does."
+
+
 def _relapses(site: Site, *, now: datetime) -> bool:
     since = site.answering_since
     return since is not None and now - since < timedelta(seconds=settings.RETRY_LONGEST)

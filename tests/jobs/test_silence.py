@@ -13,6 +13,8 @@ from django.utils import timezone
 
 from jobs import due, tasks
 from jobs.models import Job
+from jobs.placement import Placed
+from jobs.routing import destination
 from jobs.states import State
 from sites.connectors.memory_site import memory_site
 from sites.models import Site
@@ -172,3 +174,15 @@ def _in_thread(site_id: int) -> None:
         tasks.submit(site_id)
     finally:
         connections.close_all()
+
+
+def test_a_pod_that_arrives_meanwhile_says_at_once_why_it_waits(
+    vega: Site, memory: MemorySite, node: VirtualNode
+) -> None:
+    make_job(node=node)
+    memory.go_silent(message="Connection refused.")
+    tasks.submit(vega.pk)
+    placed = destination(node.pk)
+    assert isinstance(placed, Placed)
+    assert (placed.site_id, placed.reason) == (vega.pk, "SiteSilent")
+    assert "Connection refused" in placed.message
