@@ -111,7 +111,9 @@ def _lookup(name: str) -> User:
 
 
 def _create(name: str) -> pwd.struct_passwd:
-    argv = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+    # A home that is there, since login shells and jobs start in it, and that is not theirs to write to.
+    home = _library_folder(mode=0o755)
+    argv = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", str(home)]
     argv += ["--shell", "/usr/sbin/nologin", name]
     try:
         made = subprocess.run(argv, check=False, capture_output=True, text=True)
@@ -135,9 +137,9 @@ def _put(fresh: Path, place: Path) -> None:
 
 
 def _library_folder(*parts: str, mode: int) -> Path:
-    folder = LIBRARY
-    for part in ("", *parts):
-        folder = folder / part
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(mode if part == parts[-1] else 0o755)
+    """A folder under /var/lib/isthmus, or that itself; those above it are open to all."""
+    folder = LIBRARY.joinpath(*parts)
+    for place in (LIBRARY, *reversed(folder.relative_to(LIBRARY).parents), folder):
+        (LIBRARY / place).mkdir(parents=True, exist_ok=True)
+        (LIBRARY / place).chmod(mode if LIBRARY / place == folder else 0o755)
     return folder
