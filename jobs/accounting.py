@@ -54,10 +54,10 @@ def usage(job: Job, report: Report | None, *, now: datetime) -> UsageRecord | No
 def correct(job: Job, report: Report | None, *, now: datetime) -> None:
     """Put the site's figures in place of an estimate: the job had been given up, and was found after all."""
     record = usage(job, report, now=now)
-    if record is None:
-        return
-    told = [field.name for field in UsageRecord._meta.concrete_fields if field.name not in {"id", "attempt_key"}]
-    UsageRecord.objects.bulk_create([record], update_conflicts=True, unique_fields=["attempt_key"], update_fields=told)
+    if record is not None:
+        # Not an update: what the worker may do to usage is to write it and to forget it (prepare_database).
+        UsageRecord.objects.filter(attempt_key=record.attempt_key).delete()
+        record.save(force_insert=True)
 
 
 def _figure(told: int | None, asked: int) -> int:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Seconds that a submission may linger on the network or at the site and still arrive: its fence outlasts that.
+_LONGEST_SUBMISSION = 3600
+
 
 def recover_due(site: Site) -> bool:
     """Ask after one batch of attempts in doubt. False when none was due; `Unreachable` leaves them due."""
@@ -67,5 +70,5 @@ def _abandoned(site: Site, job: Job, *, now: datetime) -> AbandonedAttempt:
         key=job.attempt_key,
         folder=job.folder,
         account=job.account,
-        clean_at=now + timedelta(seconds=settings.KEEP_FOLDERS),
+        clean_at=now + timedelta(seconds=max(settings.KEEP_FOLDERS, _LONGEST_SUBMISSION)),
     )

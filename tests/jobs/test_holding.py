@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from django.utils import timezone
 
 from controlplane.tenants.models import VirtualNode
-from jobs import holding
+from jobs import holding, wishes
+from jobs.claiming import claim
+from jobs.models import AbandonedAttempt
 from jobs.states import State
 from sites.models import Route, Site
 from tests.factories import make_job, make_node, make_site
-from tests.jobs.clock import submit_now
+from tests.jobs.clock import recover_now, submit_now
 
 if TYPE_CHECKING:
     from jobs.models import Job
@@ -64,6 +66,20 @@ def test_a_drained_site_gives_back_what_it_has_not_begun(vega: Site, memory: Mem
     assert "Vega" in waiting.message
     Site.objects.filter(pk=vega.pk).update(enabled=True)
     assert place() == 1
+
+
+def test_a_pod_taken_back_after_a_fenced_attempt_leaves_nothing_to_clean(
+    vega: Site, memory: MemorySite, node: VirtualNode
+) -> None:
+    job = make_job(node=node)
+    claim(vega, now=timezone.now())
+    recover_now(vega)
+    Site.objects.filter(pk=vega.pk).update(enabled=False)
+    holding.hold_drained(now=timezone.now())
+    wishes.cancel([job.pk], reason="Deleted", now=timezone.now())
+    job.refresh_from_db()
+    assert (job.state, job.next_archive_at) == (State.CANCELLED, None)
+    assert AbandonedAttempt.objects.filter(site=vega).count() == 1
 
 
 def test_a_pod_that_nothing_takes_yet_stops_no_other(vega: Site, node: VirtualNode) -> None:
