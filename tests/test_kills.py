@@ -102,8 +102,11 @@ def test_no_process_has_ended_by_itself(aftermath: Aftermath, stack: Stack) -> N
     assert not stack.dead()
 
 
-def test_the_worker_was_really_killed_at_each_step(aftermath: Aftermath) -> None:
+def test_the_blows_have_met_each_step(aftermath: Aftermath) -> None:
+    """Or all of the above says little: some creates were not answered, and some attempts were given up."""
     assert not [str(point) for point in aftermath.strikes.missed if point.is_named]
+    assert not all(sent.answered for sent in aftermath.load.sent)
+    assert aftermath.abandoned
 
 
 def _own_end(sent: Sent) -> tuple[str, int | None]:

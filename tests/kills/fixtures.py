@@ -19,7 +19,7 @@ from tests.kills.gates import Gates
 from tests.kills.load import Load
 from tests.kills.points import at_random, every_step
 from tests.kills.stack import Stack
-from tests.kills.strikes import Strikes
+from tests.kills.strikes import WORKERS, Strikes
 from tests.kubelet import Kubelet
 
 if TYPE_CHECKING:
@@ -34,6 +34,14 @@ POINTS = int(os.environ.get("KILL_POINTS") or "20")
 SEED = int(os.environ.get("KILL_SEED") or secrets.randbelow(10**6))
 #: Seconds. A launch whose end nobody knows is in doubt for 60 of them before the queue is asked.
 SETTLE_WITHIN = 240.0
+#: So quick that a run is over in minutes; none of them may matter to what is right.
+QUICK = {
+    "ISTHMUS_RETRY_FIRST": "0.5",
+    "ISTHMUS_RETRY_LONGEST": "3",
+    "ISTHMUS_SUBMIT_RECOVER_AFTER": "4",
+    "ISTHMUS_WEB_PROCESSES": "1",
+    "ISTHMUS_CAPACITY_EVERY": "15",
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +67,7 @@ def stack(folder: Path) -> Iterator[Stack]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("DATABASE_", "REDIS_"))]:
             patch.delenv(name)  # those of the whole test run, which must live on
-        stack = Stack(folder / "stack")
+        stack = Stack(folder / "stack", QUICK)
     with stack:
         stack.manage("manage.py", "prepare_database", "-v", "0")
         yield stack
@@ -69,8 +77,8 @@ def stack(folder: Path) -> Iterator[Stack]:
 def aftermath(request: pytest.FixtureRequest, stack: Stack, folder: Path, ssh_backend: Backends) -> Iterator[Aftermath]:
     """All points carried out, and everything settled as far as it will. The seed is in the tests' names."""
     base, gates = folder / "site/jobs", Gates.install(folder / "gates", ssh_backend.user)
-    node = stack.seed(_site(ssh_backend, base, gates), ssh_backend.key.read_text())
-    for name in ("web", "worker", "beat"):
+    node = stack.seed(_site(ssh_backend, base, gates))
+    for name in ("web", *WORKERS, "beat"):
         stack.start(name)
     stack.wait_until_up()
     kubelet = Kubelet(f"{stack.url}/vk/{node['slug']}", node["token"], poll_interval=0.5)
@@ -87,7 +95,7 @@ def aftermath(request: pytest.FixtureRequest, stack: Stack, folder: Path, ssh_ba
 def _site(backends: Backends, base: Path, gates: Gates) -> dict[str, object]:
     """The site as its operator would describe it. `bin` goes first on the PATH there, and is where the gates stand."""
     ssh = {"host": backends.ssh_host, "port": backends.ssh_port, "user": backends.user}
-    return {
+    config = {
         "ssh": {**ssh, "host_key": backends.known_hosts.read_text()},
         "base": str(base),
         "bin": str(gates.folder),
@@ -95,3 +103,4 @@ def _site(backends: Backends, base: Path, gates: Gates) -> dict[str, object]:
         "runtime": {"kind": "host"},
         "lanes": 2,
     }
+    return {"kind": "slurm", "config": config, "secret": backends.key.read_text(), "poll_interval": 1}

@@ -10,12 +10,36 @@ from tests.kills.gates import STEPS
 if TYPE_CHECKING:
     import random
 
-#: Between the site's answer and our commit: no gate at the site is there, so the rows are held instead (strikes.py).
-RECORDING = "recording"
-#: Whom a blow meets, with its weight: the submit path is what this is about.
-VICTIMS = {"worker": 8, "ssh": 4, "postgres": 3, "slurmctld": 3, "web": 3, "redis": 2}
+#: Steps that no program at the site comes by: those of our own transactions (moments.py).
+ADMITTING, RECORDING = "admitting", "recording"
+_ABOUT_TO = {**STEPS, ADMITTING: "insert the row", RECORDING: "commit what the site answered"}
+#: Whom a blow meets, with its weight: the submit path is what this is about. `workers` are all of them.
+VICTIMS = {
+    "workers": 6,
+    "worker": 2,
+    "ssh": 4,
+    "postgres": 3,
+    "postgres-crash": 1,
+    "slurmctld": 3,
+    "web": 3,
+    "redis": 2,
+}
 #: Those whose end matters at a step of a submission; for the others any moment is like another.
-_AT_STEPS = ("worker", "ssh", "postgres", "slurmctld")
+_AT_STEPS = ("workers", "ssh", "postgres", "postgres-crash", "slurmctld")
+#: One of each that must be met. The second of the two finds what the first left behind.
+_NAMED = (
+    ("workers", "unpacking"),
+    ("workers", "staged"),
+    ("workers", "fencing"),
+    ("workers", "submitting"),
+    ("workers", "submitted"),
+    ("workers", "answering"),
+    ("workers", RECORDING),
+    ("web", ADMITTING),
+    ("ssh", "submitting"),
+    ("ssh", "submitted"),
+    ("postgres", RECORDING),
+)
 
 
 @dataclass(frozen=True)
@@ -38,15 +62,14 @@ class Point:
     is_named: bool = False
 
     def __str__(self) -> str:
-        when = f"while about to {STEPS.get(self.step, 'commit')}" if self.step else f"after {self.after:.2f} s"
+        when = f"while about to {_ABOUT_TO[self.step]}" if self.step else f"{self.after:.2f} s after the burst"
         return f"point {self.number} ({self.victim} {when})"
 
 
 def every_step(chance: random.Random) -> list[Point]:
-    """The worker killed at each step, recovery's own included; and a connection cut within a batch."""
-    worker = ["unpacking", "staged", "fencing", "submitting", "submitted", "answering", RECORDING]
-    where = [("worker", step) for step in worker] + [("ssh", "submitting"), ("ssh", "submitted")]
-    return [replace(_point(number, victim, step, chance), is_named=True) for number, (victim, step) in enumerate(where)]
+    """The workers killed at each step, and what else stands between a pod and its batch job."""
+    points = [_point(number, victim, step, chance) for number, (victim, step) in enumerate(_NAMED)]
+    return [replace(point, is_named=True) for point in points]
 
 
 def at_random(count: int, chance: random.Random) -> list[Point]:
@@ -67,7 +90,7 @@ def _point(number: int, victim: str, step: str, chance: random.Random) -> Point:
         step,
         skip=skip,
         # From a blow that the site hardly notices to one after which it goes on when recovery has been there.
-        pause=chance.choice([1.0, 3.0, 8.0]),
+        pause=1.0 if step == RECORDING else chance.choice([1.0, 3.0, 8.0]),
         after=chance.uniform(0, 0.3 if victim == "web" else 2.0),
         away=chance.choice([0.0, 0.5, 2.0]),
         pods=chance.randint(4, 8),

@@ -1,6 +1,7 @@
-"""The rows a stack begins with: one Slurm site, one virtual node that sends to it. Runs with the stack's environment.
+"""The rows a stack begins with: one site, and one virtual node that sends to it. Runs with the stack's environment.
 
-On standard input: {"config", "key"} of the site. On standard output: {"slug", "token"} of the node.
+On standard input: {"kind", "config", "secret", "poll_interval"} of the site. On standard output: {"slug", "token"} of
+the node.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ def main() -> None:
     from tests.factories import make_node, make_site
 
     given = json.load(sys.stdin)
-    site = make_site(kind="slurm", config=given["config"], poll_interval=1)
-    connecting.seal_credential(site, given["key"])
+    site = make_site(kind=given["kind"], config=given["config"], poll_interval=given["poll_interval"])
+    connecting.seal_credential(site, given["secret"])
     site.save()
     node, token = make_node(site=site)
     json.dump({"slug": node.slug, "token": token}, sys.stdout)

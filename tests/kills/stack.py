@@ -28,24 +28,15 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parents[2]
 UP_WITHIN = 60.0
 
-#: So quick that a run is over in minutes; none of them may matter to what is right.
-QUICK = {
-    "ISTHMUS_RETRY_FIRST": "0.5",
-    "ISTHMUS_RETRY_LONGEST": "3",
-    "ISTHMUS_SUBMIT_RECOVER_AFTER": "4",
-    "ISTHMUS_WEB_PROCESSES": "1",
-    "ISTHMUS_CAPACITY_EVERY": "15",
-}
-
 
 class Stack:
-    """Services of its own with durable data, and web, worker and beat as production starts them.
+    """Services of its own with durable data, and web, workers and beat as production starts them.
 
     settings: further variables of their environment. Start it from the main thread: all of it ends with that thread,
     however it dies. Logs lie in `folder`.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] = QUICK) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.folder = folder
         self._services = services.start(folder / "services", durable=True)
         self._environ = {**_environment(folder), **settings, **self._services.environment()}
@@ -85,17 +76,18 @@ class Stack:
         )
         return done.stdout
 
-    def seed(self, config: Mapping[str, object], key: str) -> dict[str, str]:
-        """Make a Slurm site with this configuration and this SSH key; the slug and token of a node that sends there."""
-        node: dict[str, str] = json.loads(self.manage("-m", "tests.kills.seed", given={"config": config, "key": key}))
+    def seed(self, site: Mapping[str, object]) -> dict[str, str]:
+        """Make a site ({"kind", "config", "secret", "poll_interval"}): {"slug", "token"} of a node that sends there."""
+        node: dict[str, str] = json.loads(self.manage("-m", "tests.kills.seed", given=site))
         return node
 
     def start(self, name: str) -> None:
-        """Start `web`, `worker` or `beat`; its output goes to <folder>/<name>.log."""
-        role = "web" if name == "web" else "worker"
+        """Start `web`, `worker` (`worker-2` and so on for more of them) or `beat`, which logs to <folder>/<name>.log."""
+        kind = name.partition("-")[0]
+        role = "web" if kind == "web" else "worker"
         with (self.folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
-                command(self._argvs[name], None, on_parent_death=signal.SIGKILL),
+                command(self._argvs[kind], None, on_parent_death=signal.SIGKILL),
                 env={**self._environ, "ISTHMUS_DATABASE_ROLE": role},
                 cwd=PROJECT,
                 stdin=subprocess.DEVNULL,

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import psycopg
-
 from tests.backends import control
-from tests.kills.points import RECORDING
+from tests.kills.moments import moment_of
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator
 
     from tests.backends.control import Backends
     from tests.kills.gates import Gates
@@ -22,14 +18,13 @@ if TYPE_CHECKING:
     from tests.kills.points import Point
     from tests.kills.stack import Stack
 
-#: A submission comes to its step within this time, or another blow keeps it from it (a silent site, say).
-_STEP_WITHIN = 12.0
-_HELD_WITHIN = 5.0
+#: Two, so that one takes over what the other leaves, and both are at it when PostgreSQL has dropped their locks.
+WORKERS = ("worker", "worker-2")
 
 
 @dataclass
 class Strikes:
-    """missed: the points whose step did not come in time; the blow fell nevertheless."""
+    """missed: the points whose moment did not come in time; the blow fell nevertheless."""
 
     stack: Stack
     gates: Gates
@@ -39,52 +34,27 @@ class Strikes:
 
     def carry_out(self, point: Point, chance: random.Random) -> None:
         """Everything is up again at the end; what the blow left in doubt is not settled yet."""
-        if point.step:
-            self.gates.arm(_gate(point), skip=point.skip, seconds=point.pause)
-        self.load.burst(point.pods, during=str(point), chance=chance)
-        with self._at_its_moment(point):
+        with moment_of(point, self.gates, self.stack.database_url) as come:
+            self.load.burst(point.pods, during=str(point), chance=chance)
+            if not come():
+                self.missed.append(point)
             self._strike(point.victim)
         time.sleep(point.away)
         self._bring_back(point.victim)
+        self.stack.wait_until_up()
         self.load.settle()
-
-    @contextmanager
-    def _at_its_moment(self, point: Point) -> Iterator[None]:
-        if not point.step:
-            time.sleep(point.after)
-            yield
-            return
-        if not self.gates.reached(within=_STEP_WITHIN):
-            self.missed.append(point)
-        if point.step != RECORDING:
-            yield
-            self.gates.disarm()
-            return
-        self.gates.disarm()
-        with self._commits_held(point):
-            yield
-
-    @contextmanager
-    def _commits_held(self, point: Point) -> Iterator[None]:
-        """Lock the rows of what is being submitted, and wait until the worker stands before that lock."""
-        with psycopg.connect(self.stack.database_url) as connection:
-            connection.execute("SELECT FROM jobs_job WHERE state = 'submitting' FOR UPDATE")
-            deadline = time.monotonic() + point.pause + _HELD_WITHIN
-            while not _worker_waits(connection):
-                if time.monotonic() > deadline:
-                    self.missed.append(point)
-                    break
-                time.sleep(0.02)
-            yield
-            if point.victim == "postgres":
-                connection.close()  # it has gone already; there is nothing to roll back
 
     def _strike(self, victim: str) -> None:
         match victim:
+            case "workers":
+                for worker in WORKERS:
+                    self.stack.kill(worker)
             case "redis":
                 self.stack.redis.kill()
             case "postgres":
                 self.stack.postgres.stop()
+            case "postgres-crash":
+                self.stack.postgres.kill()
             case "slurmctld":
                 control.stop_slurmctld(self.backends)
             case "ssh":
@@ -94,9 +64,12 @@ class Strikes:
 
     def _bring_back(self, victim: str) -> None:
         match victim:
+            case "workers":
+                for worker in WORKERS:
+                    self.stack.start(worker)
             case "redis":
                 self.stack.redis.start()
-            case "postgres":
+            case "postgres" | "postgres-crash":
                 self.stack.postgres.start()
             case "slurmctld":
                 control.start_slurmctld(self.backends)
@@ -104,15 +77,3 @@ class Strikes:
                 pass  # new connections are welcome
             case process:
                 self.stack.start(process)
-                self.stack.wait_until_up()
-
-
-def _gate(point: Point) -> str:
-    """No program at the site comes by when we commit; the last before that is the one that hands over the answer."""
-    return "answering" if point.step == RECORDING else point.step
-
-
-def _worker_waits(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
-    """Whether somebody waits for our transaction to end."""
-    waiting = "SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
-    return connection.execute(waiting).fetchone() is not None
