@@ -23,7 +23,8 @@ class BadConfig(Unreachable, ValueError):
 
 def is_plain_path(path: str) -> bool:
     """Whether shells and schedulers take this path as it is."""
-    return bool(re.fullmatch(r"[A-Za-z0-9./_@+,:=-]+", path)) and path[0] != "-" and posixpath.normpath(path) == path
+    plain = re.fullmatch(r"[A-Za-z0-9./_@+,:=-]+", path) and path[0] != "-" and posixpath.normpath(path) == path
+    return bool(plain) and ".." not in path.split("/")
 
 
 class Config:

@@ -80,7 +80,8 @@ class LocalConnector(FolderConnector):
     def _stage(self, workload: Workload) -> Staged:
         staged = render(workload, self._settings.runtime)
         wishes = workload.resources
-        request = f"{wishes.cpus} {wishes.gpus} {time_limit(workload) or 0}\n".encode()
+        limit, grace = time_limit(workload) or 0, self._settings.runtime.grace
+        request = f"{wishes.cpus} {wishes.gpus} {limit} {grace}\n".encode()
         ours = (File("local_job.sh", program_bytes("local_job"), 0o700), File("request", request, 0o600))
         return replace(staged, files=(*staged.files, *ours))
 
@@ -119,7 +120,7 @@ def read_jobs(
         if state == "unknown":
             continue
         story = told.get(key, Story())
-        cpus, gpus, _ = request.split() if request.count(" ") == 2 else ("1", "0", "0")
+        cpus, gpus, *_ = request.split() if request else ("1", "0")
         started = moment(begun)
         report = Report(
             key,

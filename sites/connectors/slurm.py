@@ -40,7 +40,8 @@ MOST_DETAILS = 100
 class SlurmSettings:
     """base: folder of attempts; ssh: how to get there, None for this host, where a service started as root runs things
     as `user`; bin: folder of Slurm's commands; env: variables for them (SLURM_CONF); requeue: whether Slurm may run a
-    job again after a node failed; extra_options: the operator's own `#SBATCH` options; lanes: sbatch at a time.
+    job again after a node failed; extra_options: the operator's own `#SBATCH` options; lanes: sbatch at a time;
+    timeout, submit_timeout: seconds for one call.
     """
 
     runtime: Runtime
@@ -53,6 +54,8 @@ class SlurmSettings:
     default_partition: str = ""
     extra_options: tuple[str, ...] = ()
     lanes: int = 4
+    timeout: int = 60
+    submit_timeout: int = 120
 
     @classmethod
     def from_config(cls, values: Mapping[str, object]) -> SlurmSettings:
@@ -70,6 +73,8 @@ class SlurmSettings:
             default_partition=config.text("default_partition"),
             extra_options=config.texts("extra_options"),
             lanes=config.number("lanes", 4, most=32),
+            timeout=config.number("timeout", 60, most=600),
+            submit_timeout=config.number("submit_timeout", 120, least=40, most=600),
         )
         config.finish()
         if bad := [option for option in settings.extra_options if not re.match(r"--[a-z]", option)]:
@@ -84,7 +89,8 @@ class SlurmConnector(FolderConnector):
         self._settings = settings
         variables = "".join(f"export {name}={quote(value)}\n" for name, value in settings.env)
         path = f'export PATH={quote(settings.bin)}:"$PATH"\n' if settings.bin else ""
-        super().__init__(AttemptFolders(shell, prelude=f"{program('slurm_env')}{variables}{path}"))
+        prelude = f"{program('slurm_env')}{variables}{path}"
+        super().__init__(AttemptFolders(shell, prelude, settings.timeout, settings.submit_timeout))
         self._has_accounting = True
 
     @classmethod

@@ -70,10 +70,10 @@ def credential(secret: str) -> list[tuple[asyncssh.SSHKey, asyncssh.SSHCertifica
     try:
         private = asyncssh.import_private_key(key)
         certificate = asyncssh.import_certificate(certificates[0]) if certificates else None
-    except asyncssh.KeyEncryptionError as locked:
-        raise BadConfig(
-            "The site's private key has a passphrase: store one without, only for this service."
-        ) from locked
     except (asyncssh.KeyImportError, ValueError) as wrong:
+        if "assphrase" in str(wrong):
+            raise BadConfig(
+                "The site's private key has a passphrase: store one without, for this service only."
+            ) from wrong
         raise BadConfig("The site's credential must be an OpenSSH private key, and perhaps its certificate.") from wrong
     return [(private, certificate)]

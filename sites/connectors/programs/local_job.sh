@@ -1,12 +1,12 @@
 #!/bin/bash
 # One job of the local connector, from its wait for a slot to its end. Started in its own session, in its attempt folder:
-# local_job.sh <slots>. Beside it lies `request`: <cpus> <gpus> <time limit in seconds, or 0>.
+# local_job.sh <slots>. Beside it lies `request`: <cpus> <gpus> <time limit, or 0> <seconds between TERM and KILL>.
 # Writes native_id, batch.started `<epoch>` and batch.ended `<epoch> <exit code> <word>`; docs/attempt-folder.md.
 set -u
 umask 077
 export LC_ALL=C
-slots=$1 parent=${PWD%/*} stopped='' child=''
-read -r _ _ limit < request
+slots=$1 parent=${PWD%/*} stopped='' child='' sessions=''
+read -r _ _ limit grace < request
 
 write_whole() { printf '%s\n' "$2" > "$1.part" && mv -f -- "$1.part" "$1"; }
 
@@ -48,21 +48,32 @@ stop() { # <word>: TERM lets the script end its containers and write down how
     [[ $stopped ]] && return
     stopped=$1
     [[ $child ]] || return
-    kill_at=$((SECONDS + 30))
+    kill_at=$((SECONDS + grace + 5))
+    # Now, while each is still the child of another: what escapes later is known by its session.
+    sessions=$(sessions_below "$child")
     kill -s TERM "$child"
 }
 
-kill_the_rest() { # every process of every session that descends from the script
-    cat /proc/[0-9]*/stat 2> /dev/null | awk -v root="$child" '
+sessions_below() { # <pid>: the sessions of that process and of all that descend from it, on one line
+    cat /proc/[0-9]*/stat 2> /dev/null | awk -v root="$1" '
         { pid = $1; sub(/^.*\) /, ""); parent[pid] = $2; session[pid] = $4 }
         END {
-            ours[root] = 1
+            below[root] = 1
             do {
                 more = 0
-                for (pid in parent) if (!(pid in ours) && ((parent[pid] in ours) || (session[pid] in ours))) more = ours[pid] = 1
+                for (pid in parent) if (!(pid in below) && (parent[pid] in below)) more = below[pid] = 1
             } while (more)
-            for (pid in ours) print pid
-        }' | xargs -r kill -s KILL 2> /dev/null
+            for (pid in below) if (!seen[session[pid]]++) printf "%s ", session[pid]
+        }'
+}
+
+kill_the_rest() { # of the sessions that were there when we began to stop, and whatever else works in our folder
+    {
+        cat /proc/[0-9]*/stat 2> /dev/null | awk -v sessions="$sessions" '
+            BEGIN { n = split(sessions, list, " "); for (i = 1; i <= n; i++) ours[list[i]] = 1 }
+            { pid = $1; sub(/^.*\) /, ""); if ($4 in ours) print pid }'
+        find /proc/[0-9]*/cwd -maxdepth 0 -lname "$(pwd -P)/*" 2> /dev/null | cut -d / -f 3
+    } | xargs -r kill -s KILL 2> /dev/null
 }
 
 watch() { # until the script has ended
@@ -89,9 +100,11 @@ take_slot
 SECONDS=0
 printf -v now '%(%s)T' -1
 write_whole batch.started "$now"
-ISTHMUS_NATIVE_ID=$native ./script 8>&- 9>&- &
+# A session of its own, so that ours is never among those to kill.
+ISTHMUS_NATIVE_ID=$native setsid ./script 8>&- 9>&- &
 child=$!
 watch
+kill_the_rest
 case $stopped in
     Cancelled) finish 143 Cancelled ;;
     DeadlineExceeded) finish 124 DeadlineExceeded ;;

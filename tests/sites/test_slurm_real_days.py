@@ -1,0 +1,110 @@
+"""A real Slurm over SSH, its controller stopped, its connections cut: afterwards each job is there once or never."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sites.connectors import open_connector
+from sites.connectors.base import ABSENT, InDoubt, Unreachable
+from sites.workload import Container, NativeFlags, Phase, Workload
+from tests.backends.control import batch_jobs, cut_ssh_sessions, start_slurmctld, stop_slurmctld
+from tests.sites.stand_in import ref_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sites.connectors.base import Connector, Found
+    from tests.backends.control import Backends
+
+BASE = ".isthmus-days/jobs"
+
+
+@pytest.fixture
+def slurm(ssh_backend: Backends) -> Iterator[Connector]:
+    ssh = {
+        "host": ssh_backend.ssh_host,
+        "port": ssh_backend.ssh_port,
+        "user": ssh_backend.user,
+        "host_key": ssh_backend.known_hosts.read_text(),
+    }
+    env = {"SLURM_CONF": ssh_backend.slurm_conf}
+    connector = open_connector(
+        "slurm", {"ssh": ssh, "runtime": {"kind": "host"}, "env": env}, ssh_backend.key.read_text()
+    )
+    yield connector
+    connector.close()
+
+
+def waiting() -> Workload:
+    """A pod that stays in the queue: what is counted here is batch jobs, not what they do."""
+    key = secrets.token_hex(20)
+    main = Container("main", "", command=("/bin/true",))
+    return Workload(key, f"{BASE}/{key}", "days/pod", (main,), flags=NativeFlags(partition="closed"))
+
+
+def settle(slurm: Connector, workloads: Sequence[Workload]) -> dict[str, Found]:
+    """What recovery does: ask until nothing is in doubt."""
+    deadline = time.monotonic() + 90
+    while True:
+        found = dict(slurm.find([ref_of(workload) for workload in workloads]))
+        if not any(isinstance(answer, InDoubt) for answer in found.values()) or time.monotonic() > deadline:
+            return found
+        time.sleep(1)
+
+
+def assert_each_once_or_never(backends: Backends, found: dict[str, Found]) -> None:
+    counted = batch_jobs(backends)
+    for key, answer in found.items():
+        assert counted[f"isthmus-{key}"] == (0 if answer is ABSENT else 1), (key, answer)
+
+
+def remove(slurm: Connector, workloads: Sequence[Workload], found: dict[str, Found]) -> None:
+    refs = [ref_of(workload, found[workload.key]) for workload in workloads]
+    slurm.cancel(refs)
+    slurm.clean(refs)
+
+
+def test_a_connection_cut_in_the_middle_of_a_batch_loses_and_doubles_nothing(
+    slurm: Connector, ssh_backend: Backends
+) -> None:
+    slurm.capacity()
+    workloads = [waiting() for _ in range(60)]
+    threading.Timer(0.35, cut_ssh_sessions, [ssh_backend]).start()
+    with pytest.raises(Unreachable):
+        slurm.submit(workloads)
+    found = settle(slurm, workloads)
+    assert len(found) == 60
+    assert_each_once_or_never(ssh_backend, found)
+    remove(slurm, workloads, found)
+
+
+def test_a_controller_that_is_down_takes_nothing_loses_nothing_and_comes_back(
+    slurm: Connector, ssh_backend: Backends
+) -> None:
+    before = [waiting() for _ in range(2)]
+    refs = [ref_of(workload, native) for workload, native in zip(before, _submitted(slurm, before), strict=True)]
+    late = [waiting() for _ in range(5)]
+    stop_slurmctld(ssh_backend)
+    try:
+        with pytest.raises(Unreachable):
+            slurm.poll(refs)
+        with pytest.raises(Unreachable):
+            slurm.submit(late)
+    finally:
+        start_slurmctld(ssh_backend)
+    assert {report.phase for report in slurm.poll(refs).values()} == {Phase.PENDING}
+    found = settle(slurm, late)
+    assert set(found.values()) == {ABSENT}
+    assert_each_once_or_never(ssh_backend, found)
+    remove(slurm, before, {ref.key: ref.native_id for ref in refs})
+    remove(slurm, late, found)
+
+
+def _submitted(slurm: Connector, workloads: Sequence[Workload]) -> list[str]:
+    answers = slurm.submit(workloads)
+    return [str(answers[workload.key]) for workload in workloads]
