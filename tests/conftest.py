@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.test import Client
 
 from controlplane.auth import callers
 from controlplane.database_roles import ROLES, with_database
+from controlplane.tenants.models import Person
 from jobs.interlink.heard import heard
 from jobs.interlink.status import close_connections
 
@@ -48,3 +50,11 @@ def database_urls(django_db_setup: None) -> dict[str, str]:
     """The test database's URL for each role (owner, web, worker), for connections and processes of a test's own."""
     name = str(connection.settings_dict["NAME"])
     return {role: with_database(os.environ[f"DATABASE_{role.upper()}_URL"], name) for role in ROLES}
+
+
+@pytest.fixture
+def operator(db: None) -> Client:
+    """A browser in which an administrator is logged in."""
+    client = Client()
+    client.force_login(Person.objects.create_superuser("operator"))
+    return client

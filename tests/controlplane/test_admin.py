@@ -13,13 +13,6 @@ from tests.factories import make_node, make_tenant
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def operator() -> Client:
-    client = Client()
-    client.force_login(Person.objects.create_superuser("operator"))
-    return client
-
-
 def test_a_new_node_shows_its_token_once_and_stores_only_its_hash(operator: Client) -> None:
     fields = {"tenant": make_tenant().pk, "slug": "new-node", "enabled": "on", "accelerators": "{}"}
     inline = {"tokens-TOTAL_FORMS": "0", "tokens-INITIAL_FORMS": "0"}

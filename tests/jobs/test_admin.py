@@ -1,20 +1,16 @@
 from __future__ import annotations
 
-import pytest
-from django.test import Client
+from typing import TYPE_CHECKING
 
-from controlplane.tenants.models import Person
+import pytest
+
 from jobs.states import State
 from tests.factories import make_job, make_pod, make_request
 
+if TYPE_CHECKING:
+    from django.test import Client
+
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def operator() -> Client:
-    client = Client()
-    client.force_login(Person.objects.create_superuser("operator"))
-    return client
 
 
 def test_an_operator_cancels_a_queued_job_and_its_owner_is_told_by_whom(operator: Client) -> None:

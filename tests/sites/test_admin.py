@@ -1,26 +1,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.test import Client
 
-from controlplane.tenants.models import Person
 from sites import connecting
 from sites.models import Site
 from tests.factories import make_site
 
+if TYPE_CHECKING:
+    from django.test import Client
+
 pytestmark = pytest.mark.django_db
 
 NO_PARTITIONS = {"partitions-TOTAL_FORMS": "0", "partitions-INITIAL_FORMS": "0"}
-
-
-@pytest.fixture
-def operator() -> Client:
-    client = Client()
-    client.force_login(Person.objects.create_superuser("operator"))
-    return client
 
 
 def fields(**changed: Any) -> dict[str, Any]:
