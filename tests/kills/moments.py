@@ -82,7 +82,7 @@ def _somebody_waits_for(connection: psycopg.Connection[tuple[object, ...]], *, w
     blocked = "SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
-        if connection.execute(blocked).fetchone():
+        if connection.execute(blocked).fetchone() is not None:
             return True
         time.sleep(0.02)
     return False

@@ -82,7 +82,7 @@ class Stack:
         return node
 
     def start(self, name: str) -> None:
-        """Start `web`, `worker` (`worker-2` and so on for more of them) or `beat`, which logs to <folder>/<name>.log."""
+        """Start `web`, `worker` (another one: `worker-2`) or `beat`; its output goes to <folder>/<name>.log."""
         kind = name.partition("-")[0]
         role = "web" if kind == "web" else "worker"
         with (self.folder / f"{name}.log").open("ab") as log:
