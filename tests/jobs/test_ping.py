@@ -1,0 +1,142 @@
+"""/pinglink: a node's size from our own rows, and what is said of it while something is away."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.cache import cache
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.interlink import ping
+from sites.models import Partition, Site
+from tests.factories import make_node, make_site
+from tests.wire import call
+
+if TYPE_CHECKING:
+    from controlplane.tenants.models import VirtualNode
+
+pytestmark = pytest.mark.django_db
+GIB = 2**30
+
+
+def test_a_node_is_as_large_as_the_partitions_that_are_up() -> None:
+    site = make_site()
+    make_partition(site, "cpu", cpus=64, memory=256 * GIB)
+    make_partition(site, "gpu", cpus=32, memory=128 * GIB, gpus={"a100": 8, "": 2})
+    make_partition(site, "down", cpus=1000, memory=1000 * GIB, up=False)
+    _, token = make_node(site=site)
+    answer = call("POST", "/pinglink", token=token)
+    assert answer.status == 200
+    assert answer.json == {
+        "status": "ok",
+        "resources": {
+            "cpu": "96",
+            "memory": "384Gi",
+            "pods": "1000",
+            "accelerators": [{"resourceType": "nvidia.com/gpu", "available": "10"}],
+        },
+    }
+
+
+def test_the_nodes_own_figures_come_first() -> None:
+    site = make_site()
+    make_partition(site, "cpu", cpus=64, memory=256 * GIB, gpus={"a100": 8})
+    accelerators = {"amd.com/gpu": 2, "nvidia.com/gpu": 4}
+    node, _ = make_node(site=site, cpus=16, memory=GIB // 2, pods=7, accelerators=accelerators)
+    assert size(node) == {
+        "cpu": "16",
+        "memory": "512Mi",
+        "pods": "7",
+        "accelerators": [
+            {"resourceType": "amd.com/gpu", "available": "2"},
+            {"resourceType": "nvidia.com/gpu", "available": "4"},
+        ],
+    }
+
+
+def test_a_disabled_node_is_drained_by_zeros_for_everything_it_had() -> None:
+    site = make_site()
+    make_partition(site, "gpu", cpus=64, memory=GIB, gpus={"a100": 8})
+    _, token = make_node(site=site, enabled=False)
+    answer = call("POST", "/pinglink", token=token).json["resources"]
+    assert (answer["cpu"], answer["memory"], answer["pods"]) == ("0", "0", "0")
+    assert answer["accelerators"] == [{"resourceType": "nvidia.com/gpu", "available": "0"}]
+
+
+@pytest.mark.parametrize("site", [{}, {"enabled": False}])
+def test_a_site_of_which_nothing_is_known_yet_drains_no_node(site: dict[str, Any]) -> None:
+    node, _ = make_node(site=make_site(**site))
+    assert "0" not in (size(node)["cpu"], size(node)["memory"], size(node)["pods"])
+
+
+def test_a_site_that_is_silent_draining_or_down_drains_no_node() -> None:
+    now = timezone.now()
+    site = make_site(enabled=False, silent_since=now, next_probe_at=now)
+    make_partition(site, "down", cpus=64, memory=GIB, up=False)
+    node, _ = make_node(site=site)
+    assert (size(node)["cpu"], size(node)["memory"]) == ("64", "1Gi")
+
+
+def test_a_node_without_a_route_is_not_drained() -> None:
+    assert size(make_node(routed=False)[0])["cpu"] != "0"
+
+
+@given(st.integers(1, 2**60))
+def test_memory_is_written_without_rounding(memory: int) -> None:
+    text = ping.quantity(memory)
+    for unit, factor in (("Ti", 2**40), ("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10)):
+        if text.endswith(unit):
+            assert int(text.removesuffix(unit)) * factor == memory
+            return
+    assert int(text) == memory
+
+
+def test_the_last_answer_is_kept_for_its_token_alone_and_not_for_ever(settings: Any) -> None:
+    memory = ping.PingMemory()
+    memory.remember(b"a", b"text")
+    assert memory.recall(b"a") == b"text"
+    assert memory.recall(b"b") is None
+    settings.INTERLINK_PING_MEMORY = 0
+    memory._answers[b"a"] = (time.monotonic() - 1, b"text")
+    cache.clear()
+    assert memory.recall(b"a") is None
+
+
+def test_another_process_finds_the_last_answer_in_redis() -> None:
+    ping.PingMemory().remember(b"shared", b"text")
+    assert ping.PingMemory().recall(b"shared") == b"text"
+
+
+def test_redis_away_costs_a_ping_next_to_nothing(settings: Any) -> None:
+    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1"}}
+    assert ping_takes() < 0.5
+
+
+def test_a_redis_that_takes_connections_and_says_nothing_costs_little_more(settings: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"redis://127.0.0.1:{mute.getsockname()[1]}"
+        settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": address}}
+        assert ping_takes() < 1.5
+
+
+def ping_takes() -> float:
+    """Seconds."""
+    _, token = make_node()
+    began = time.monotonic()
+    assert call("POST", "/pinglink", token=token).status == 200
+    return time.monotonic() - began
+
+
+def size(node: VirtualNode) -> dict[str, Any]:
+    resources: dict[str, Any] = json.loads(ping.answer(node.pk))["resources"]
+    return resources
+
+
+def make_partition(site: Site, name: str, **fields: Any) -> Partition:
+    return Partition.objects.create(site=site, name=name, nodes=1, seen_at=timezone.now(), **fields)
