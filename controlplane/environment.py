@@ -88,5 +88,10 @@ def database(*, pool_max: int) -> dict[str, Any]:
         "HOST": options.pop("host", "") or unquote(parts.hostname or ""),
         "PORT": options.pop("port", "") or str(parts.port or ""),
         # A pool, so that a thread that waits for something else holds no connection.
-        "OPTIONS": {**options, "pool": {"min_size": 0, "max_size": pool_max, "timeout": 10}},
+        # It gives up reconnecting early, or its back-off would outlast a restart of PostgreSQL by minutes.
+        "OPTIONS": {
+            "connect_timeout": "5",
+            **options,
+            "pool": {"min_size": 0, "max_size": pool_max, "timeout": 5, "reconnect_timeout": 2},
+        },
     }

@@ -11,6 +11,7 @@ def granian_command(*, host: str, port: int) -> list[str]:
     """The argv of a web server for `controlplane.wsgi:application` in this project's folder."""
     options = {
         "--interface": "wsgi",
+        "--http": 1,  # "auto" waits for a connection's first bytes without any limit
         "--host": host,
         "--port": port,
         "--workers": settings.WEB_PROCESSES,

@@ -7,9 +7,9 @@ the process's end. What a killed process forgets is half a minute of a clock tha
 
 from __future__ import annotations
 
-import atexit
 import logging
 import threading
+from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -96,7 +96,8 @@ class Heard:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._flush_now_and_then, name="heard", daemon=True)
                 self._thread.start()
-                atexit.register(self._end)
+                # Not atexit, which a server's worker processes leave out.
+                Finalize(self, self._end, exitpriority=0)
 
     def _flush_now_and_then(self) -> None:
         while not self._ended.wait(settings.POLLED_FLUSH):

@@ -11,10 +11,12 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+import psycopg
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from controlplane.errors import Unavailable
+from jobs.interlink.reader import conninfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,19 +37,28 @@ class Outage:
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Work with the database. Raises Unavailable when it is away, at once if that is known."""
-        must_find_out = self._away
-        if must_find_out and not self._finding_out.acquire(blocking=False):
+        if self._away and not self._is_back():
             raise _away()
         try:
             yield
-            self._away = False
         except (OperationalError, InterfaceError) as error:
             self._away = True
             connection.close()
             raise _away() from error
+
+    def _is_back(self) -> bool:
+        """Asked by one request at a time and past Django's pool, where a request would wait for long."""
+        if not self._finding_out.acquire(blocking=False):
+            return False
+        try:
+            psycopg.connect(conninfo()).close()
+        except psycopg.OperationalError:
+            return False
+        else:
+            self._away = False
+            return True
         finally:
-            if must_find_out:
-                self._finding_out.release()
+            self._finding_out.release()
 
     def outlast(self, work: Callable[[], Answer], *, until: float) -> Answer:
         """`work`'s answer, tried again and again while the database is away, until that time of the monotonic clock.

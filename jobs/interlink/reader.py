@@ -113,16 +113,21 @@ def reader(statements: tuple[tuple[str, str], ...]) -> Reader:
 
 @cache
 def _reader(pid: int, database: str, statements: tuple[tuple[str, str], ...]) -> Reader:
-    options = {name: value for name, value in connection.settings_dict["OPTIONS"].items() if name != "pool"}
-    where = {name: str(connection.settings_dict[name.upper()]) for name in ("user", "password", "host", "port")}
-    conninfo = make_conninfo(
+    options = "-c statement_timeout=5000 -c plan_cache_mode=force_generic_plan"
+    return Reader(conninfo(options=options), dict(statements), size=settings.STATUS_POOL)
+
+
+def conninfo(**parameters: str) -> str:
+    """Django's database as libpq's connection string, for connections that give up soon."""
+    given = connection.settings_dict
+    where = {name: str(given[name.upper()]) for name in ("user", "password", "host", "port")}
+    return make_conninfo(
         **{
             "connect_timeout": "2",
             "tcp_user_timeout": "5000",
-            "options": "-c statement_timeout=5000 -c plan_cache_mode=force_generic_plan",
-            "dbname": database,
+            "dbname": str(given["NAME"]),
             **{name: value for name, value in where.items() if value},
-            **options,
+            **{name: value for name, value in given["OPTIONS"].items() if isinstance(value, str)},
+            **parameters,
         }
     )
-    return Reader(conninfo, dict(statements), size=settings.STATUS_POOL)
