@@ -74,6 +74,7 @@ def _within_limits(rows: list[tuple[int, int, int, int]]) -> list[tuple[int, int
 
 def _attempt(site: Site, job_id: int, attempt: int, *, now: datetime) -> lifecycle.Move:
     key = new_key()
+    base = str(site.config.get("base") or DEFAULT_BASE).strip().rstrip("/")
     return lifecycle.Move(
         job_id,
         attempt - 1,
@@ -81,7 +82,7 @@ def _attempt(site: Site, job_id: int, attempt: int, *, now: datetime) -> lifecyc
         {
             "attempt": attempt,
             "attempt_key": key,
-            "folder": f"{str(site.config.get('base') or DEFAULT_BASE).rstrip('/')}/{key}",
+            "folder": f"{base}/{key}",
             "native_id": "",
             "reason": "",
             "message": "",

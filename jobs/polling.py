@@ -34,8 +34,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: A poll may cost its site at most this share of the time: one in twenty.
+#: A poll may keep its site's scheduler at work for at most this share of the time: one in twenty.
 _REST = 20
+#: And we wait for its answers at most half of the time, however far away it is.
+_PATIENCE = 2
+#: Between two looks at what is due (controlplane/celery.py).
+_TICK = timedelta(seconds=1)
 #: A poll this late (seconds) means that nobody asked: a job missing from the answer may have been gone for a moment.
 _LATE = 60
 
@@ -55,21 +59,29 @@ class News:
 
 def poll_due(site: Site) -> bool:
     """Poll the site if its time has come. True if it was polled; `Unreachable` leaves every job as it was."""
-    now = timezone.now()
-    if site.next_poll_at > now:
+    asked = timezone.now()
+    if site.next_poll_at > asked:
         return False
-    jobs = watched(site, now=now)
+    jobs = watched(site, now=asked)
     handed = frozenset(_recorded[site.pk])
     began = time.monotonic()
     with speaking_to(site) as connector:
         answers = connector.poll([_ref(job) for job in jobs], sorted(handed))
+        busy = connector.scheduler_seconds
     took = time.monotonic() - began
     _recorded[site.pk] -= handed
     now, due = timezone.now(), site.next_poll_at
     _recorded[site.pk] |= record(jobs, answers, now=now, afresh=now - due > timedelta(seconds=_LATE))
-    rest = timedelta(seconds=max(site.poll_interval, _REST * took))
-    Site.objects.filter(pk=site.pk).update(polled_at=now, next_poll_at=now + rest)
+    next_poll_at = _next_poll(site, asked=asked, took=took, busy=busy)
+    Site.objects.filter(pk=site.pk).update(polled_at=now, next_poll_at=next_poll_at)
     return True
+
+
+def _next_poll(site: Site, *, asked: datetime, took: float, busy: float) -> datetime:
+    """When to ask again. took: seconds until the answer; busy: those of them in which the site's scheduler worked."""
+    # The tick finds a due poll up to a second late. Counted from when it was due, that does not add up.
+    regular = max(site.next_poll_at, asked - _TICK) + timedelta(seconds=site.poll_interval)
+    return max(regular, asked + timedelta(seconds=max(_REST * busy, _PATIENCE * took)))
 
 
 def forget_recorded() -> None:

@@ -77,6 +77,7 @@ def probe(site_id: int) -> None:
 
 @shared_task(name="jobs.place_held")
 def place_held() -> None:
+    """Keep what waits where it belongs, and its owners informed."""
     now = timezone.now()
     holding.hold_drained(now=now)
     holding.place_held(now=now)

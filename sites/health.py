@@ -50,8 +50,8 @@ def told(site: Site) -> str:
     """A sentence for the owners of pods that wait for a silent site; empty while it answers."""
     if site.silent_since is None:
         return ""
-    why = site.silence.rstrip(".")
-    return f"{site.name} has not answered since {site.silent_since:%H:%M} UTC ({why}). The pod starts when it does."
+    since, why = f"{site.silent_since:%Y-%m-%d %H:%M} UTC", site.silence.rstrip(".")
+    return f"{site.name} has not answered since {since} ({why}). The pod starts when it does."
 
 
 def _relapses(site: Site, *, now: datetime) -> bool:

@@ -155,6 +155,22 @@ def test_the_next_poll_keeps_its_distance(vega: Site, memory: MemorySite, job: J
     assert list(memory.calls) == []
 
 
+def test_a_poll_that_the_tick_found_late_does_not_delay_the_next(vega: Site, memory: MemorySite, job: Job) -> None:
+    due = timezone.now() - timedelta(seconds=0.5)
+    Site.objects.filter(pk=vega.pk).update(poll_interval=5, next_poll_at=due)
+    tasks.poll(vega.pk)
+    vega.refresh_from_db()
+    assert vega.next_poll_at == due + timedelta(seconds=5)
+
+
+def test_a_poll_long_overdue_is_not_made_up_for(vega: Site, memory: MemorySite, job: Job) -> None:
+    now = timezone.now()
+    Site.objects.filter(pk=vega.pk).update(poll_interval=5, next_poll_at=now - timedelta(hours=1))
+    tasks.poll(vega.pk)
+    vega.refresh_from_db()
+    assert vega.next_poll_at >= now + timedelta(seconds=4)
+
+
 def test_an_unknown_job_is_not_finished(vega: Site, memory: MemorySite, job: Job) -> None:
     memory.forget(job.attempt_key)
     poll_now(vega)

@@ -6,8 +6,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+import psycopg
 import pytest
-from django.db import connections, transaction
+from django.db import InterfaceError, OperationalError, connection, connections, transaction
 from django.utils import timezone
 
 from jobs import lanes, tasks, wishes
@@ -15,10 +16,11 @@ from jobs.claiming import claim
 from jobs.models import Job
 from jobs.states import State
 from tests.factories import make_job
-from tests.jobs.clock import poll_now, submit_now
+from tests.jobs.clock import poll_now, recover_now, submit_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from controlplane.tenants.models import VirtualNode
     from sites.connectors.memory_site import MemorySite
@@ -152,3 +154,56 @@ def test_a_worker_whose_lane_is_taken_does_nothing(vega: Site, memory: MemorySit
     with lanes.lane("in", vega.pk):
         elsewhere(lambda: tasks.submit(vega.pk))
     assert list(memory.calls) == []
+
+
+def test_postgresql_that_restarts_while_a_site_is_asked_costs_no_job_and_doubles_none(
+    vega: Site, memory: MemorySite, node: VirtualNode, database_urls: dict[str, str]
+) -> None:
+    jobs = [make_job(node=node) for _ in range(3)]
+    clock = memory.clock
+    dropped: list[bool] = []
+
+    def drop_every_connection_once() -> datetime:
+        if not dropped:
+            with psycopg.connect(database_urls["owner"], autocommit=True) as other:
+                other.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            dropped.append(True)
+        return clock()
+
+    memory.clock = drop_every_connection_once
+    for task in (submit_now, recover_now, submit_now):
+        _despite_dead_connections(task, vega)
+    assert dropped
+    assert {Job.objects.get(pk=job.pk).state for job in jobs} == {State.PENDING}
+    assert sorted(memory.submissions.values()) == [1, 1, 1]
+
+
+def _despite_dead_connections(task: Callable[[Site], None], site: Site) -> None:
+    """Until the pool has noticed: each of its connections fails once. The tick would come again as well."""
+    for _ in range(20):
+        try:
+            return task(site)
+        except (OperationalError, InterfaceError):
+            connections.close_all()
+    raise AssertionError("the database does not come back")
+
+
+def test_a_worker_that_waits_for_a_site_holds_no_database_connection(
+    vega: Site, memory: MemorySite, node: VirtualNode
+) -> None:
+    make_job(node=node)
+    clock = memory.clock
+    held: list[bool] = []
+
+    def look() -> datetime:
+        held.append(connection.connection is not None)
+        return clock()
+
+    memory.clock = look
+    submit_now(vega)
+    poll_now(vega)
+    assert held
+    assert not any(held)

@@ -61,7 +61,8 @@ def test_waiting_pods_say_that_their_site_is_silent_until_it_answers(
     late.refresh_from_db()
     assert late.reason == "SiteSilent"
     assert late.message == (
-        f"Vega has not answered since {vega.silent_since:%H:%M} UTC (Connection refused). The pod starts when it does."
+        f"Vega has not answered since {vega.silent_since:%Y-%m-%d %H:%M} UTC (Connection refused). "
+        "The pod starts when it does."
     )
     assert late.message in late.status_exact
     memory.answer_again()
@@ -70,7 +71,7 @@ def test_waiting_pods_say_that_their_site_is_silent_until_it_answers(
     assert (late.reason, late.message) == ("", "")
 
 
-def test_a_pod_that_comes_while_the_site_is_silent_says_so_after_the_next_probe(
+def test_a_pod_that_says_nothing_yet_is_told_by_the_next_probe(
     vega: Site, memory: MemorySite, node: VirtualNode
 ) -> None:
     memory.go_silent()
