@@ -24,6 +24,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # for ever: after 100 tries, some 50 minutes, a worker would end itself
     broker_transport_options={"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "socket_keepalive": True},
     beat_scheduler="celery.beat:Scheduler",  # in memory: every periodic task may run a time too often
 )
