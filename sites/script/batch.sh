@@ -1,5 +1,5 @@
 # From here on the script is the same for every pod. What it writes: docs/attempt-folder.md.
-# Needs bash 4.4 (wait -n, mapfile -d), coreutils, util-linux (setsid), and perl or python3 for the launcher.
+# Needs bash 4.4 (mapfile -d), coreutils, util-linux (setsid), and perl or python3 for the launcher.
 
 say() { printf 'isthmus: %s\n' "$*" >&2; }
 
@@ -68,7 +68,7 @@ start() {  # <container>
     : > "$run/$1.log"
     look_at_clock
     # Appended to, so that a container that truncates its own output leaves no hole in it.
-    prepare "$1" >> "$run/$1.log" 2>&1 < /dev/null &
+    prepare "$1" >> "$run/$1.log" 2>&1 < /dev/null {naps}>&- &
     pids[$1]=$!
     write_whole "$run/$1.started" "$now"
     announce "$1" started -
@@ -101,25 +101,21 @@ sample() {  # <container>: a line in its index when the log has grown
 # --- several containers -----------------------------------------------------------------------------------------------
 
 run_together() {  # <container>...: start all, return when all have ended
-    local name tick
+    local name
     for name; do
         [[ $stopping ]] || start "$name"
     done
-    # One loop does all the watching. The tick bounds how late it sees anything, whatever signal it has missed; at two
-    # a second, the index is right to the second although it has one line for each.
-    sleep 0.5 & tick=$!
+    # One loop does all the watching. Five looks a second see an end soon, whatever signal was missed, and keep the
+    # index right to the second although it has one line for each.
     while record_ended "$@"; do
-        # An older bash may not report what ended before it was asked, so never wait without a tick to come.
-        kill -0 "$tick" 2> /dev/null && wait -n
+        # Not by wait: when a trap interrupts it, bash forgets how a child ended and says -1. Nothing comes down the pipe.
+        read -r -t 0.2 -u "$naps"
         forward_stop "$@"
-        kill -0 "$tick" 2> /dev/null && continue
         look_at_clock
         for name; do
             is_running "$name" && [[ ${sampled_at[$name]:-} != "$now" ]] && sample "$name"
         done
-        sleep 0.5 & tick=$!
     done
-    kill "$tick" 2> /dev/null
 }
 
 is_running() { [[ ${pids[$1]:-} && -z ${codes[$1]:-} ]]; }
@@ -186,6 +182,7 @@ cd -- "$folder" || give_up 125 "The folder $folder is not there."
 own_the_folder
 mkdir -p -- "$run" || give_up 125 "The folder $run cannot be made: is the disk full?"
 trap 'stopping=1' TERM INT
+exec {naps}<> <(:)
 find_launcher
 keep_gpus
 run_pod
