@@ -75,7 +75,13 @@ class LogRequest:
 
 
 class Connector(ABC):
-    """One site, spoken to in its own protocol. Instances are shared by threads."""
+    """One site, spoken to in its own protocol. Instances are shared by threads.
+
+    scheduler_seconds: for how long the last `poll` kept the site's scheduler at work, 0 where nothing is known of it.
+    It is left alone for a multiple of that.
+    """
+
+    scheduler_seconds: float = 0.0
 
     @abstractmethod
     def submit(self, workloads: Sequence[Workload]) -> Mapping[str, Submitted]:

@@ -51,6 +51,7 @@ class MemoryConnector(Connector):
 
     def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> Mapping[str, Report]:
         self._travel("poll", len(refs))
+        self.scheduler_seconds = self._site.latency
         with self._site.lock:
             self._site.forget_events(recorded)
             jobs = [job for ref in refs if (job := self._site.look_up(ref)) is not None and not job.hidden]

@@ -20,7 +20,7 @@ from sites.connectors.shell import LocalShell, Shell
 from sites.connectors.slurm_header import header
 from sites.connectors.slurm_output import partitions
 from sites.connectors.slurm_refusals import is_silence, refusal
-from sites.connectors.slurm_reports import read_answer, reports
+from sites.connectors.slurm_reports import read_answer, reports, squeue_seconds
 from sites.connectors.ssh import SshShell
 from sites.connectors.ssh_settings import SshSettings
 from sites.connectors.staging import pack
@@ -131,6 +131,7 @@ class SlurmConnector(FolderConnector):
     def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> dict[str, Report]:
         given = {"most_details": MOST_DETAILS, "accounting": self._accounting}
         parts, complaint = self._ask(account, "slurm_poll", refs, recorded, given)
+        self.scheduler_seconds = squeue_seconds(parts)
         if parts["queue"].code != 0:
             raise Unreachable(f"Slurm at {self._name} does not answer: {complaint or 'squeue took too long'}.")
         answer = read_answer(parts, account, has_accounting=self._has_accounting)

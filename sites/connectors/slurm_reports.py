@@ -48,6 +48,12 @@ def read_answer(parts: Mapping[str, Section], account: str, *, has_accounting: b
     )
 
 
+def squeue_seconds(parts: Mapping[str, Section]) -> float:
+    """How long squeue took, by the site's own clock: hundredths of a second are what it tells."""
+    began, ended = parts["took"].lines[0].split()
+    return float(ended) - float(began)
+
+
 def reports(answer: Answer, refs: Sequence[JobRef]) -> dict[str, Report]:
     """A report by key. Ids are used again at a site: a job is ours only if its name carries the key as well."""
     found: dict[str, Report] = {}

@@ -8,7 +8,7 @@ import pytest
 
 from sites.connectors.base import Unreachable
 from sites.connectors.outcomes import recorded_of, sections
-from sites.connectors.slurm_reports import read_answer, reports
+from sites.connectors.slurm_reports import read_answer, reports, squeue_seconds
 from sites.workload import ContainerReport, JobRef, Phase, Report
 
 KEY = "ab12cd34"
@@ -152,3 +152,8 @@ def test_an_answer_that_was_cut_short_is_no_answer() -> None:
 def test_only_names_of_events_are_ever_removed() -> None:
     tokens = ["hpc:base/events/a", "hpc:base/events/../../.ssh/id", "hpc:/etc/passwd", "other:base/events/b"]
     assert recorded_of("hpc", tokens) == b"base/events/a\0"
+
+
+def test_how_long_squeue_took_is_told_by_the_sites_own_clock() -> None:
+    parts = sections(b"\ntoken took 0\n40.25 40.75\n\ntoken end 0\n", "token", "a site")
+    assert squeue_seconds(parts) == 0.5

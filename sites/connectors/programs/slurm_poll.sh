@@ -4,8 +4,12 @@
 forget_events "$recorded"
 refs=$(cat)
 who=$(id -u)
+read -r began rest < /proc/uptime
 queue=$(timeout 60 squeue -h -a -t all -u "$who" -o '%A|%T|%S|%e|%D|%C|%b|%r|%j')
 code=$?
+read -r ended rest < /proc/uptime
+section took 0
+echo "$began $ended"
 section queue "$code"
 [ "$code" -eq 0 ] || { section end 0; exit 0; }
 printf '%s\n' "$queue"
