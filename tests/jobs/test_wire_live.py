@@ -50,17 +50,17 @@ def token(stack: Stack) -> str:
 
 
 def test_idle_connections_are_closed_after_five_seconds_and_never_announced(stack: Stack, token: str) -> None:
-    used, silent = _connection(stack), _connection(stack)
-    used.sendall(_ping(token))
-    answer = b""
-    while not answer.endswith(b"}"):
-        answer += used.recv(65536)
-    assert answer.startswith(b"HTTP/1.1 200 OK")
-    assert b"connection: close" not in answer.lower()
-    began = time.monotonic()
-    assert used.recv(1) == b""
-    assert silent.recv(1) == b""
-    assert 3 < time.monotonic() - began < 9
+    with _connection(stack) as used, _connection(stack) as silent:
+        used.sendall(_ping(token))
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += used.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert b"connection: close" not in answer.lower()
+        began = time.monotonic()
+        assert used.recv(1) == b""
+        assert silent.recv(1) == b""
+        assert 3 < time.monotonic() - began < 9
 
 
 def test_a_body_that_is_far_too_large_still_gets_its_sentence(stack: Stack, token: str) -> None:
