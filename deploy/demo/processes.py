@@ -23,7 +23,7 @@ def argvs(port: int) -> dict[str, list[str]]:
     celery = [sys.executable, "-m", "celery", "-A", "controlplane"]
     return {
         "web": [sys.executable, "manage.py", "serve", "--host", "127.0.0.1", "--port", str(port)],
-        "worker": [*celery, "worker", "-P", "threads", "-c", "8", "--without-gossip", "--without-mingle"],
+        "worker": [*celery, "worker", "-P", "threads", "--without-gossip", "--without-mingle"],
         "beat": [*celery, "beat"],
     }
 
