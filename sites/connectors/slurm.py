@@ -128,10 +128,14 @@ class SlurmConnector(FolderConnector):
         sure = "end|yes" in done.stdout.decode().split("\n")
         return {ref: native for ref, native in found.items() if native or sure}
 
+    def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> dict[str, Report]:
+        self.scheduler_seconds = 0.0
+        return super().poll(refs, recorded)
+
     def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> dict[str, Report]:
         given = {"most_details": MOST_DETAILS, "accounting": self._accounting}
         parts, complaint = self._ask(account, "slurm_poll", refs, recorded, given)
-        self.scheduler_seconds = squeue_seconds(parts)
+        self.scheduler_seconds += squeue_seconds(parts)
         if parts["queue"].code != 0:
             raise Unreachable(f"Slurm at {self._name} does not answer: {complaint or 'squeue took too long'}.")
         answer = read_answer(parts, account, has_accounting=self._has_accounting)
