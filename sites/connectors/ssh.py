@@ -157,6 +157,8 @@ class _Answer(asyncssh.SSHClientSession[bytes]):
 
     def __init__(self, limit: int) -> None:
         self.completed: asyncio.Future[Completed] = asyncio.get_running_loop().create_future()
+        # Nobody asks after a session that was cut while it opened; asyncio would log that as an error of ours.
+        self.completed.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         self._limit = limit
         self._written: dict[int | None, bytearray] = {None: bytearray(), asyncssh.EXTENDED_DATA_STDERR: bytearray()}
 
