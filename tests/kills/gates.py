@@ -13,12 +13,13 @@ from pathlib import Path
 STEPS = {
     "unpacking": "unpack the batch",
     "staged": "rename `open` to `submitting`",
+    "launching": "set sbatch's time limit, with `submitting` in place",
     "submitting": "call sbatch",
     "submitted": "write native_id, sbatch having answered",
     "answering": "hand the answer to the worker",
     "fencing": "rename `open` to `fenced`",
 }
-_PROGRAMS = ("tar", "mv", "sbatch", "rm")
+_PROGRAMS = ("tar", "mv", "timeout", "sbatch", "rm")
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a pod does: how long, and how it ends."""
+    """What a pod does, and its exit code if nobody stops it."""
 
     name: str
-    seconds: float
-    exit_code: int
+    shell: str
+    exit_code: int = 0
 
 
-SUCCEEDS, FAILS, SHORT = Kind("succeeds", 0, 0), Kind("fails", 0, 3), Kind("short", 2, 0)
-#: Always deleted: it would still run when all else is over.
-LONG = Kind("long", 40, 0)
+SUCCEEDS, FAILS, SHORT = Kind("succeeds", "exit 0"), Kind("fails", "exit 3", 3), Kind("short", "sleep 2")
+#: Always deleted, and it does not hide that it was stopped: a shell might outlive its `sleep` and end with 0.
+LONG = Kind("long", "exec sleep 40")
 KINDS = (SUCCEEDS, SUCCEEDS, FAILS, FAILS, SHORT, LONG)
 #: Of the other pods one in so many is deleted as well.
 _DELETED = 6
@@ -86,8 +86,7 @@ class Load:
     def _pod(self, kind: Kind) -> dict[str, object]:
         pod = make_pod(kind.name)
         uid = pod["metadata"]["uid"]
-        script = f"echo run >> {self.runs}/{uid}; sleep {kind.seconds}; exit {kind.exit_code}"
-        pod["spec"]["containers"][0]["args"] = [script]
+        pod["spec"]["containers"][0]["args"] = [f"echo run >> {self.runs}/{uid}; {kind.shell}"]
         return pod
 
     def _delete_after(self, seconds: float, sent: Sent) -> None:

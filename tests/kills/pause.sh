@@ -19,6 +19,7 @@ case $name:$* in
     tar:*) pause unpacking ;;
     mv:'open submitting') pause staged ;;
     mv:*' fenced') pause fencing ;;
+    timeout:*' sbatch '*) pause launching ;;
     rm:*/staging/*) pause answering ;;
     sbatch:*)
         pause submitting

@@ -26,19 +26,21 @@ VICTIMS = {
 }
 #: Those whose end matters at a step of a submission; for the others any moment is like another.
 _AT_STEPS = ("workers", "ssh", "postgres", "postgres-crash", "slurmctld")
-#: One of each that must be met. The second of the two finds what the first left behind.
+#: One of each that must be met: victim, step and pause. Recovery comes after some 5 seconds, and no longer believes
+#: in a launch after 60. Staging leaves something for the next point's fencing.
 _NAMED = (
-    ("workers", "unpacking"),
-    ("workers", "staged"),
-    ("workers", "fencing"),
-    ("workers", "submitting"),
-    ("workers", "submitted"),
-    ("workers", "answering"),
-    ("workers", RECORDING),
-    ("web", ADMITTING),
-    ("ssh", "submitting"),
-    ("ssh", "submitted"),
-    ("postgres", RECORDING),
+    ("workers", "launching", 75),
+    ("workers", "unpacking", 8),
+    ("workers", "staged", 8),
+    ("workers", "fencing", 3),
+    ("workers", "submitting", 8),
+    ("workers", "submitted", 8),
+    ("workers", "answering", 1),
+    ("workers", RECORDING, 1),
+    ("web", ADMITTING, 1),
+    ("ssh", "submitting", 1),
+    ("ssh", "submitted", 1),
+    ("postgres", RECORDING, 1),
 )
 
 
@@ -68,8 +70,10 @@ class Point:
 
 def every_step(chance: random.Random) -> list[Point]:
     """The workers killed at each step, and what else stands between a pod and its batch job."""
-    points = [_point(number, victim, step, chance) for number, (victim, step) in enumerate(_NAMED)]
-    return [replace(point, is_named=True) for point in points]
+    return [
+        replace(_point(number, victim, step, chance), pause=pause, is_named=True)
+        for number, (victim, step, pause) in enumerate(_NAMED)
+    ]
 
 
 def at_random(count: int, chance: random.Random) -> list[Point]:
