@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from sites.connectors.base import ABSENT, InDoubt, Unreachable
 from sites.workload import Container, NativeFlags, Phase, Workload
 from tests.backends.control import batch_jobs, cut_ssh_sessions, start_slurmctld, stop_slurmctld
 from tests.sites.stand_in import ref_of
+from tests.sites.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,10 +42,10 @@ def slurm(ssh_backend: Backends) -> Iterator[Connector]:
     connector.close()
 
 
-def waiting() -> Workload:
+def waiting(*command: str) -> Workload:
     """A pod that stays in the queue: what is counted here is batch jobs, not what they do."""
     key = secrets.token_hex(20)
-    main = Container("main", "", command=("/bin/true",))
+    main = Container("main", "", command=command or ("true",))
     return Workload(key, f"{BASE}/{key}", "days/pod", (main,), flags=NativeFlags(partition="closed"))
 
 
@@ -73,12 +75,12 @@ def test_a_connection_cut_in_the_middle_of_a_batch_loses_and_doubles_nothing(
     slurm: Connector, ssh_backend: Backends
 ) -> None:
     slurm.capacity()
-    workloads = [waiting() for _ in range(60)]
+    workloads = [waiting() for _ in range(200)]
     threading.Timer(0.35, cut_ssh_sessions, [ssh_backend]).start()
     with pytest.raises(Unreachable):
         slurm.submit(workloads)
     found = settle(slurm, workloads)
-    assert len(found) == 60
+    assert len(found) == 200
     assert_each_once_or_never(ssh_backend, found)
     remove(slurm, workloads, found)
 
@@ -103,6 +105,19 @@ def test_a_controller_that_is_down_takes_nothing_loses_nothing_and_comes_back(
     assert_each_once_or_never(ssh_backend, found)
     remove(slurm, before, {ref.key: ref.native_id for ref in refs})
     remove(slurm, late, found)
+
+
+def test_containers_of_cancelled_jobs_tell_how_they_ended(slurm: Connector) -> None:
+    # Slurm signals the batch script and its containers at once, which is when a shell may mistake an end.
+    workloads = [replace(waiting("sleep", "60"), flags=NativeFlags()) for _ in range(8)]
+    refs = [ref_of(workload, native) for workload, native in zip(workloads, _submitted(slurm, workloads), strict=True)]
+    watch = Watch(slurm, refs)
+    watch.until(lambda: all(watch.containers.values()))
+    slurm.cancel(refs)
+    watch.until_ended()
+    assert [watch.exit_codes(ref.key) for ref in refs] == [{"main": 143}] * 8
+    assert {report.exit_code for report in watch.reports.values()} == {143}
+    slurm.clean(refs)
 
 
 def _submitted(slurm: Connector, workloads: Sequence[Workload]) -> list[str]:
