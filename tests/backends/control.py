@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,18 +100,17 @@ def start_slurmctld(backends: Backends) -> None:
 
 def stop_sshd(backends: Backends) -> None:
     """Refuse connections and cut those that are open, in the middle of whatever they carry."""
-    listener = _running(backends.sshd_pid, "sshd")
-    sessions = [p for one in listener for p in one.children(recursive=True) if p.name() == "sshd"]
-    _end([*listener, *sessions], signal.SIGKILL)
+    _end([*_running(backends.sshd_pid, "sshd"), *_ssh_sessions(backends)], signal.SIGKILL)
 
 
 def cut_ssh_sessions(backends: Backends) -> None:
     """Cut every open connection; new ones are welcome."""
+    _end(_ssh_sessions(backends), signal.SIGKILL)
+
+
+def _ssh_sessions(backends: Backends) -> list[psutil.Process]:
     listener = _running(backends.sshd_pid, "sshd")
-    _end(
-        [p for one in listener for p in one.children(recursive=True) if p.name() == "sshd"],
-        signal.SIGKILL,
-    )
+    return [child for one in listener for child in one.children(recursive=True) if _is_named(child, "sshd")]
 
 
 def start_sshd(backends: Backends) -> None:
@@ -174,14 +174,21 @@ def _running(pidfile: Path, name: str) -> list[psutil.Process]:
     """The daemon of this pid file as a list of one, or none: a pid alone proves nothing, the name must agree."""
     try:
         process = psutil.Process(int(pidfile.read_text()))
-        return [process] if process.name() == name and process.status() != psutil.STATUS_ZOMBIE else []
     except (OSError, ValueError, psutil.NoSuchProcess):
         return []
+    return [process] if _is_named(process, name) and _alive(process) else []
+
+
+def _is_named(process: psutil.Process, name: str) -> bool:
+    try:
+        return process.name() == name
+    except psutil.NoSuchProcess:  # it has ended this moment
+        return False
 
 
 def _end(processes: Sequence[psutil.Process], how: signal.Signals) -> None:
     for process in processes:
-        if process.is_running():
+        with suppress(psutil.NoSuchProcess):  # it has ended this moment
             process.send_signal(how)
     _wait_until(lambda: not any(map(_alive, processes)), "a daemon does not stop")
 
