@@ -5,7 +5,7 @@
 #   gates/reached   made when the step has come
 gates=${0%/*}/gates
 name=${0##*/}
-PATH=${PATH#*:}
+real=$(PATH=${PATH#*:}; command -v "$name") # and what it runs itself comes by here again
 
 pause() { # <step>
     { read -r step skip seconds < "$gates/armed"; } 2> /dev/null && [ "$step" = "$1" ] || return 0
@@ -23,11 +23,11 @@ case $name:$* in
     rm:*/staging/*) pause answering ;;
     sbatch:*)
         pause submitting
-        said=$(sbatch "$@" 2>&1)
+        said=$("$real" "$@" 2>&1)
         code=$?
         pause submitted
         printf '%s\n' "$said"
         exit "$code"
         ;;
 esac
-exec "$name" "$@"
+exec "$real" "$@"
