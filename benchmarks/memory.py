@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psutil
@@ -59,13 +60,14 @@ def _exercise(whole: Whole, pods: int) -> None:
 
 def _weight(pid: int) -> tuple[float, int]:
     """Megabytes of a process and its descendants, and how many they are."""
-    tree = list(_tree(psutil.Process(pid)))
-    return sum(process.memory_full_info().pss for process in tree) / MEGABYTE, len(tree)
+    shares = list(_shares(psutil.Process(pid)))
+    return sum(shares) / MEGABYTE, len(shares)
 
 
-def _tree(root: psutil.Process) -> Iterator[psutil.Process]:
-    yield root
-    yield from root.children(recursive=True)
+def _shares(root: psutil.Process) -> Iterator[int]:
+    for process in (root, *root.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # PostgreSQL's own come and go
+            yield process.memory_full_info().pss
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Table (a): from the end of a batch job to its kubelet seeing it, when a kubelet has many pods.
 
-    python -m benchmarks.seen [--pods 200] [--seconds 60] [--local]
+    python -m benchmarks.seen [--pods 200] [--start 20] [--seconds 60] [--local]
 
 Web, worker and beat as processes; the model of the kubelet asks after its pods one by one, and again 5 s later; the
 site is polled each 5 s. It is the backends' Slurm over SSH where that is up, else (or with --local) this host. Pods
-sleep for random times, so that their ends are spread over so many seconds. A job's end is when its container's outcome
-file was written.
+sleep `start` seconds, so that all are at work before the first one ends, and then random times, so that their ends are
+spread over so many seconds. A job's end is when its container's outcome file was written.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 INTERVAL = 5.0
 MOST_MEDIAN, MOST_P99 = 6.0, 12.0
-#: Seconds that pods run at least, so that all of them are at work before the first one ends.
-START = 20.0
 #: Pods of this host at work at a time.
 SLOTS = 50
 GIVE_UP_AFTER = 240.0
@@ -45,6 +43,7 @@ GIVE_UP_AFTER = 240.0
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure how late a kubelet sees that its pods have ended.")
     parser.add_argument("--pods", type=int, default=200)
+    parser.add_argument("--start", type=float, default=20, help="seconds that every pod runs")
     parser.add_argument("--seconds", type=float, default=60, help="over which the pods' ends are spread")
     parser.add_argument("--local", action="store_true", help="run the pods on this host even where Slurm is up")
     asked = parser.parse_args()
@@ -55,20 +54,20 @@ def main() -> int:
 
     with whole_stack(site_in) as whole:
         print(f"{asked.pods} pods at {'Slurm over SSH' if use_slurm else 'this host'}")
-        delays = _delays(whole, asked.pods, asked.seconds)
+        delays = _delays(whole, asked.pods, asked.start, asked.seconds)
         whole.site.tidy()
     return tell(_figure(delays, asked.pods))
 
 
-def _delays(whole: Whole, count: int, spread: float) -> list[float]:
+def _delays(whole: Whole, count: int, start: float, spread: float) -> list[float]:
     """Seconds from each pod's end to its kubelet seeing it; fewer than pods where some were not seen in time."""
     kubelet = Kubelet(whole.url, whole.token, poll_interval=INTERVAL)
     kubelet.run()
     chance = random.Random(count)  # the same pods in each run
-    shells = [f"sleep {START + chance.uniform(0, spread):.2f}" for _ in range(count)]
+    shells = [f"sleep {start + chance.uniform(0, spread):.2f}" for _ in range(count)]
     pods = [kubelet.create(make_pod(f"benchmark-{number}", shell)) for number, shell in enumerate(shells)]
     kubelet.settle()
-    deadline = time.monotonic() + START + spread + GIVE_UP_AFTER
+    deadline = time.monotonic() + start + spread + GIVE_UP_AFTER
     while not all(pod.ended for pod in pods) and time.monotonic() < deadline:
         time.sleep(0.5)
     kubelet.stop()

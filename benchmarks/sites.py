@@ -31,8 +31,8 @@ class BenchmarkSite:
     secret: str = field(default="", repr=False)
     poll_interval: float = 5
 
-    def seed(self) -> dict[str, Any]:
-        """What benchmarks.seed makes rows of."""
+    def row(self) -> dict[str, Any]:
+        """What a stack makes its site of."""
         names = ("kind", "config", "secret", "poll_interval")
         return {name: getattr(self, name) for name in names}
 

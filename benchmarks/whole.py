@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ def whole_stack(site_in: Callable[[Path], BenchmarkSite]) -> Iterator[Whole]:
         site = site_in(folder / "site")
         with Stack(folder, {"ISTHMUS_LOG_LEVEL": "WARNING"}) as stack:
             stack.manage("manage.py", "prepare_database")
-            node = json.loads(stack.manage("-m", "benchmarks.seed", given=site.seed()))
+            node = stack.seed(site.row())
             for process in PROCESSES:
                 stack.start(process)
             stack.wait_until_up()
