@@ -6,9 +6,11 @@ import sys
 
 from django.conf import settings
 
+APPLICATION = "controlplane.wsgi:application"
 
-def granian_command(*, host: str, port: int) -> list[str]:
-    """The argv of a web server for `controlplane.wsgi:application` in this project's folder."""
+
+def granian_command(*, host: str, port: int, application: str = APPLICATION) -> list[str]:
+    """The argv of a web server for a WSGI application, to be run in this project's folder."""
     options = {
         "--interface": "wsgi",
         "--http": 1,  # "auto" waits for a connection's first bytes without any limit
@@ -30,5 +32,5 @@ def granian_command(*, host: str, port: int) -> list[str]:
         "granian",
         *(str(part) for option in options.items() for part in option),
         *flags,
-        "controlplane.wsgi:application",
+        application,
     ]

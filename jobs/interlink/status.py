@@ -44,7 +44,7 @@ _ALL = """
 _SEEN = ("initContainerStatuses", "containerStatuses")
 _JSON = [("Content-Type", "application/json")]
 _LINES = {code.value: f"{code.value} {code.phrase}" for code in HTTPStatus}
-_STATEMENTS = (("pod", _POD), ("all", _ALL), ("token", BY_DIGEST.replace("%s", "$1")))
+STATEMENTS = (("pod", _POD), ("all", _ALL), ("token", BY_DIGEST.replace("%s", "$1")))
 
 
 def is_status(path: str) -> bool:
@@ -71,7 +71,7 @@ def status(environ: WSGIEnvironment, start_response: StartResponse) -> list[byte
 
 def close_connections() -> None:
     """Close this process's idle connections, for a database that is to be dropped."""
-    reader(_STATEMENTS).close()
+    reader(STATEMENTS).close()
 
 
 def _answer(method: str, environ: WSGIEnvironment) -> bytes:
@@ -89,7 +89,7 @@ def _answer(method: str, environ: WSGIEnvironment) -> bytes:
 
 def _asked(caller: NodeCaller, pods: list[Any]) -> dict[UUID, bytes]:
     """UID -> text of those asked for that are known, in the order of the request."""
-    read, node = reader(_STATEMENTS).rows, b"%d" % caller.node_id
+    read, node = reader(STATEMENTS).rows, b"%d" % caller.node_id
     texts = {}
     for uid, seen in [_pod(pod) for pod in pods]:
         for (text,) in read("pod", (node, str(uid).encode(), seen)):
@@ -98,7 +98,7 @@ def _asked(caller: NodeCaller, pods: list[Any]) -> dict[UUID, bytes]:
 
 
 def _all(caller: NodeCaller) -> dict[UUID, bytes]:
-    rows = reader(_STATEMENTS).rows("all", (b"%d" % caller.node_id, b"%d" % settings.INTERLINK_LIST_LIMIT))
+    rows = reader(STATEMENTS).rows("all", (b"%d" % caller.node_id, b"%d" % settings.INTERLINK_LIST_LIMIT))
     return {UUID(uid.decode()): text for uid, text in rows}
 
 
@@ -118,7 +118,7 @@ def _slug(path: str) -> str | None:
 
 
 def _find(digest: bytes) -> FoundToken | None:
-    for token, expires_at, is_revoked, tenant_enabled, node, tenant, slug in reader(_STATEMENTS).rows(
+    for token, expires_at, is_revoked, tenant_enabled, node, tenant, slug in reader(STATEMENTS).rows(
         "token", (digest,), binary=True
     ):
         return FoundToken(

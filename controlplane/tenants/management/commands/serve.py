@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
-from controlplane.serve import granian_command
+from controlplane.serve import APPLICATION, granian_command
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -19,8 +19,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--application", default=APPLICATION, help="another WSGI application, to measure beside")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        argv = granian_command(host=options["host"], port=options["port"])
+        argv = granian_command(host=options["host"], port=options["port"], application=options["application"])
         # In this process's place, so that signals reach Granian itself and Django's memory here is given back.
         os.execv(argv[0], argv)  # noqa: S606

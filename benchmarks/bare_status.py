@@ -1,0 +1,33 @@
+"""The yardstick of /status: a WSGI function with the same SELECT, and nothing else that a service needs.
+
+No credential, no check of what is asked, no metrics, nothing remembered. It reads the database in the same way as ours
+does; through psycopg's cursors and pool, the usual way, it would be about half as fast.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import django
+
+django.setup()
+
+import orjson  # noqa: E402
+
+from jobs.interlink.reader import reader  # noqa: E402  (Django first, which knows the database's address)
+from jobs.interlink.status import STATEMENTS  # noqa: E402
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+NODE = os.environ["BENCHMARK_NODE"].encode()
+
+
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """[v1.Pod] -> the text of the first one."""
+    (pod,) = orjson.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+    ((text,),) = reader(STATEMENTS).rows("pod", (NODE, pod["metadata"]["uid"].encode(), b'["main"]'))
+    body = b"[" + text + b"]"
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
