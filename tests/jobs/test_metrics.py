@@ -15,7 +15,7 @@ from jobs.states import State
 from tests.factories import make_job, make_site
 
 if TYPE_CHECKING:
-    from pytest_django.fixtures import SettingsWrapper
+    from pytest_django import Settings
 
 pytestmark = pytest.mark.django_db
 
@@ -79,7 +79,7 @@ def test_a_scrape_costs_the_same_with_many_jobs() -> None:
     assert len(many) == len(few)
 
 
-def test_a_metrics_token_closes_the_page(settings: SettingsWrapper) -> None:
+def test_a_metrics_token_closes_the_page(settings: Settings) -> None:
     settings.METRICS_TOKEN = "only for the scraper"
     assert Client().get("/metrics").status_code == 401
     assert Client().get("/metrics", headers={"Authorization": "Bearer only for the scraper"}).status_code == 200
