@@ -68,7 +68,6 @@ def _measure(whole: Whole, pods: int, rounds: int) -> int:
         for number in range(1, rounds + 1):
             found.append(_round(clients, database, loop, whole.site, pods))
             print(f"round {number}: {found[-1]}")
-    clients.close()
     return tell(_figure(found))
 
 
