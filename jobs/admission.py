@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
-from django.db.models import Exists
+from django.db import connection, transaction
 
-from controlplane.tenants.models import VirtualNode
 from jobs import deletion, lifecycle, nudge, payload
-from jobs.models import Job, Tombstone, new_key
+from jobs.models import Job, new_key
 from jobs.placement import Placed
 from jobs.routing import destination
 from jobs.states import State
@@ -17,9 +15,19 @@ from jobs.states import State
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from uuid import UUID
 
     from controlplane.auth.callers import NodeCaller
     from sites.manifest import PodRequest
+
+# By hand: every create asks it, and the ORM would take longer to phrase it than PostgreSQL to answer.
+_SEEN_BEFORE = """
+    SELECT job.id, node.heard_minutes,
+           EXISTS (SELECT FROM jobs_tombstone AS stone WHERE stone.node_id = node.id AND stone.pod_uid = %(pod)s)
+    FROM tenants_virtualnode AS node
+    LEFT JOIN jobs_job AS job ON job.node_id = node.id AND job.pod_uid = %(pod)s
+    WHERE node.id = %(node)s
+"""
 
 
 def admit(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: datetime) -> Job:
@@ -29,21 +37,26 @@ def admit(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: 
     """
     with transaction.atomic():
         deletion.one_at_a_time(caller.node_id, pod.uid)
-        known = Job.objects.filter(node_id=caller.node_id, pod_uid=pod.uid).only("key").first()
+        known, heard_minutes, is_deleted = _seen_before(caller.node_id, pod.uid)
         if known is not None:
-            return known
+            return Job.objects.only("key").get(pk=known)
         job = _new_job(caller, pod, body, now=now)
-        tombstones = Tombstone.objects.filter(node_id=caller.node_id, pod_uid=pod.uid)
-        node = VirtualNode.objects.annotate(pod_is_deleted=Exists(tombstones)).only("heard_minutes")
-        found = node.get(pk=caller.node_id)
         # Its age as an orphan begins now, on the node's own clock.
-        job.polled_minute = found.heard_minutes
+        job.polled_minute = heard_minutes
         lifecycle.create(job)
-        if found.pod_is_deleted:
+        if is_deleted:
             deletion.delete(caller, pod.uid, now=now)
         elif job.site_id is not None:
             nudge.nudge("submit", job.site_id)
     return job
+
+
+def _seen_before(node_id: int, pod_uid: UUID) -> tuple[int | None, int, bool]:
+    """The pod's job if it has one, the node's clock, and whether the pod was deleted before it came."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SEEN_BEFORE, {"node": node_id, "pod": pod_uid})
+        row: tuple[int | None, int, bool] = cursor.fetchone()
+    return row
 
 
 def _new_job(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: datetime) -> Job:
