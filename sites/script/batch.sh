@@ -88,9 +88,14 @@ announce() {  # <container> started|ended <exit code, or ->
     : > "$events/$key.$restart.$1.$2.$now.$3"
 }
 
+is_quiet() {  # <container>: nothing was written since the last look. Asked five times a second, so no process is started
+    [[ $run/$1.looked -nt $run/$1.log ]]
+}
+
 sample() {  # <container>: a line in its index when the log has grown
     local size
     look_at_clock
+    { : > "$run/$1.looked"; } 2> /dev/null  # first, so that what is written from here on is seen by the next look
     size=$(stat -c %s -- "$run/$1.log") || return 0
     [[ $size == "${sizes[$1]:-0}" ]] && return 0
     sizes[$1]=$size
@@ -113,7 +118,7 @@ run_together() {  # <container>...: start all, return when all have ended
         forward_stop "$@"
         look_at_clock
         for name; do
-            is_running "$name" && [[ ${sampled_at[$name]:-} != "$now" ]] && sample "$name"
+            is_running "$name" && [[ ${sampled_at[$name]:-} != "$now" ]] && ! is_quiet "$name" && sample "$name"
         done
     done
 }

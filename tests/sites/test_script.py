@@ -43,7 +43,7 @@ def test_a_pod_that_succeeds_exits_zero_and_says_when(attempt: Attempt) -> None:
     assert before <= attempt.started_at("main") <= attempt.ended_at("main") <= time.time()
     started, ended = attempt.started_at("main"), attempt.ended_at("main")
     assert attempt.events() == [f"{KEY}.0.main.ended.{ended}.0", f"{KEY}.0.main.started.{started}.-"]
-    assert attempt.names() == {"main.log", "main.index", "main.started", "main.ended"}
+    assert attempt.names() == {"main.log", "main.index", "main.looked", "main.started", "main.ended"}
 
 
 def test_the_first_failing_container_in_order_gives_the_exit_code(attempt: Attempt) -> None:
@@ -120,6 +120,16 @@ def test_the_index_dates_output_to_the_second(attempt: Attempt) -> None:
 def test_a_silent_container_leaves_no_index(attempt: Attempt) -> None:
     attempt.stage(shell("main", "sleep 1.2")).run()
     assert "main.index" not in attempt.names()
+
+
+def test_a_silent_container_is_watched_without_starting_processes(attempt: Attempt) -> None:
+    attempt.stage(shell("main", "echo begun; sleep 3"))
+    looks, stat = attempt.base / "looks", attempt.base / "bin" / "stat"
+    stat.parent.mkdir()
+    stat.write_text(f'#!/bin/sh\necho look >> {looks}\nexec /usr/bin/stat "$@"\n')
+    stat.chmod(0o755)
+    assert attempt.run(PATH=f"{stat.parent}:/usr/bin:/bin") == 0
+    assert 1 <= len(looks.read_text().splitlines()) <= 6
 
 
 def test_term_reaches_the_containers_and_their_codes_are_recorded(attempt: Attempt) -> None:
