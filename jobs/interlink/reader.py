@@ -123,11 +123,11 @@ def conninfo(**parameters: str) -> str:
     where = {name: str(given[name.upper()]) for name in ("user", "password", "host", "port")}
     return make_conninfo(
         **{
+            **{name: value for name, value in given["OPTIONS"].items() if isinstance(value, str)},
+            **{name: value for name, value in where.items() if value},
+            "dbname": str(given["NAME"]),
             "connect_timeout": "2",
             "tcp_user_timeout": "5000",
-            "dbname": str(given["NAME"]),
-            **{name: value for name, value in where.items() if value},
-            **{name: value for name, value in given["OPTIONS"].items() if isinstance(value, str)},
             **parameters,
         }
     )
