@@ -28,5 +28,5 @@ if [ ! -d "$IMAGE" ]; then
   mv -T "$BACKENDS/images/new" "$IMAGE"
 fi
 # Other names of the same image, as pods of the recorded traffic and of the demo write it.
-for name in busybox busybox+latest docker.io%library%busybox+1.36; do ln -sfn busybox+1.36 "$BACKENDS/images/$name"; done
+for name in busybox busybox+latest docker.io%library%busybox+1.36 python+3.11-alpine; do ln -sfn busybox+1.36 "$BACKENDS/images/$name"; done
 chmod 755 "$BACKENDS/images"
