@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.backends.control import Backends
-
-BASE = ".isthmus-benchmark/jobs"
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,11 @@ class BenchmarkSite:
         return {name: getattr(self, name) for name in names}
 
     def tidy(self, native_ids: Sequence[str] = ()) -> None:
-        """Take away these batch jobs and all attempt folders."""
+        """Take away these batch jobs, and all attempt folders."""
         if self.kind == "slurm" and native_ids:
             environ = {"PATH": os.environ["PATH"], **self.config["env"]}
             subprocess.run(["xargs", "scancel", "-Q"], input="\n".join(native_ids), text=True, env=environ, check=True)
-        shutil.rmtree(self.home / self.config["base"], ignore_errors=True)
+        shutil.rmtree((self.home / self.config["base"]).parent, ignore_errors=True)
 
 
 def slurm_over_ssh(*, poll_interval: float = 5) -> BenchmarkSite:
@@ -55,7 +54,8 @@ def slurm_over_ssh(*, poll_interval: float = 5) -> BenchmarkSite:
         "user": backends.user,
         "host_key": backends.known_hosts.read_text(),
     }
-    config = {"base": BASE, "runtime": {"kind": "host"}, "env": {"SLURM_CONF": backends.slurm_conf}, "ssh": ssh}
+    base = f".isthmus-benchmark-{secrets.token_hex(4)}/jobs"  # of this run: another may be at work
+    config = {"base": base, "runtime": {"kind": "host"}, "env": {"SLURM_CONF": backends.slurm_conf}, "ssh": ssh}
     home = Path(pwd.getpwnam(backends.user).pw_dir)
     return BenchmarkSite("slurm", config, home, backends.key.read_text(), poll_interval)
 
@@ -68,6 +68,6 @@ def find_slurm() -> Backends | None:
 def this_host(folder: Path, *, slots: int) -> BenchmarkSite:
     """The local connector, with its attempts in `folder`; as root, jobs run as the system user."""
     user = system_user()
-    base = private_folder(folder, user)
+    base = private_folder(folder, user) / "jobs"
     config = {"base": str(base), "runtime": {"kind": "host"}, "slots": slots}
-    return BenchmarkSite("local", config | ({"user": user.pw_name} if user else {}), base)
+    return BenchmarkSite("local", config | ({"user": user.pw_name} if user else {}), base.parent)
