@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+from pathlib import Path
 
 from django.conf import settings
 
@@ -34,3 +37,16 @@ def granian_command(*, host: str, port: int, application: str = APPLICATION) -> 
         *flags,
         application,
     ]
+
+
+def share_counters() -> None:
+    """Give the web processes about to be started a folder of counters, so that /metrics tells of all of them.
+
+    prometheus_client reads PROMETHEUS_MULTIPROC_DIR from the environment when it is imported, hence in there; what an
+    earlier server left in the folder would be counted again.
+    """
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix="isthmus-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in Path(folder).glob("*.db"):
+        left.unlink()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+import requests
 
 from tests.backends.fixtures import slurm_backend, ssh_backend
 from tests.kills.stack import Stack
@@ -88,6 +89,10 @@ def test_what_a_real_kubelet_sent_runs_and_comes_back(kubelet: Kubelet, stack: S
     assert used == {"research/train": 2, "research/fails-with-3": 1, "research/hello": 1}
     assert kept == (0,), "what the pods brought along is erased at their end"
     assert all(not pod.complaints for pod in kubelet.pods.values())
+
+    # The figures are those of all web processes together.
+    page = requests.get(f"{stack.url}/metrics", timeout=10).text
+    assert 'isthmus_requests_total{method="POST",route="vk/<slug:slug>/create",status="200"} 3.0' in page
 
 
 def test_a_pod_deleted_while_it_runs_is_gone_from_slurm(kubelet: Kubelet, stack: Stack) -> None:

@@ -82,6 +82,7 @@ def _settings(chosen: options.Options) -> dict[str, str]:
         "ISTHMUS_ENCRYPTION_KEYS": keys["ring"],
         "ISTHMUS_SECURE_COOKIES": "false",  # plain http on loopback
         "ISTHMUS_LOG_ARCHIVE": str(chosen.home / "logs"),
+        "PROMETHEUS_MULTIPROC_DIR": str(chosen.home / "metrics"),
         "ISTHMUS_DATABASE_ROLE": "owner",
     }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
-from controlplane.serve import APPLICATION, granian_command
+from controlplane.serve import APPLICATION, granian_command, share_counters
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -22,6 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--application", default=APPLICATION, help="another WSGI application, to measure beside")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        share_counters()
         argv = granian_command(host=options["host"], port=options["port"], application=options["application"])
         # In this process's place, so that signals reach Granian itself and Django's memory here is given back.
         os.execv(argv[0], argv)  # noqa: S606

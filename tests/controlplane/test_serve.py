@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from controlplane import serve
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_web_processes_share_a_folder_of_counters_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    serve.share_counters()
+    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.rmdir()
+
+
+def test_what_an_earlier_server_counted_is_not_counted_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "metrics"))
+    serve.share_counters()
+    (tmp_path / "metrics" / "counter_1.db").touch()
+    serve.share_counters()
+    assert list((tmp_path / "metrics").iterdir()) == []
+
+
+def test_the_server_is_told_the_settings() -> None:
+    argv = serve.granian_command(host="127.0.0.1", port=8123)
+    assert argv[argv.index("--port") + 1] == "8123"
+    assert argv[-1] == "controlplane.wsgi:application"
