@@ -13,7 +13,13 @@ import pytest
 from sites.connectors import open_connector
 from sites.connectors.base import ABSENT, InDoubt, Unreachable
 from sites.workload import Container, NativeFlags, Phase, Workload
-from tests.backends.control import batch_jobs, cut_ssh_sessions, start_slurmctld, stop_slurmctld
+from tests.backends.control import (
+    batch_jobs,
+    cut_ssh_sessions,
+    live_batch_jobs,
+    start_slurmctld,
+    stop_slurmctld,
+)
 from tests.sites.stand_in import ref_of
 from tests.sites.watch import Watch
 
@@ -49,6 +55,15 @@ def waiting(*command: str) -> Workload:
     return Workload(key, f"{BASE}/{key}", "days/pod", (main,), flags=NativeFlags(partition="closed"))
 
 
+def cut_once_begun(backends: Backends, workloads: Sequence[Workload]) -> None:
+    """Cut the connections when the first of these batch jobs is there; 200 of them take Slurm a second or more."""
+    names = {f"isthmus-{workload.key}" for workload in workloads}
+    deadline = time.monotonic() + 60
+    while names.isdisjoint(live_batch_jobs(backends)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    cut_ssh_sessions(backends)
+
+
 def settle(slurm: Connector, workloads: Sequence[Workload]) -> dict[str, Found]:
     """What recovery does: ask until nothing is in doubt."""
     deadline = time.monotonic() + 90
@@ -76,9 +91,11 @@ def test_a_connection_cut_in_the_middle_of_a_batch_loses_and_doubles_nothing(
 ) -> None:
     slurm.capacity()
     workloads = [waiting() for _ in range(200)]
-    threading.Timer(0.35, cut_ssh_sessions, [ssh_backend]).start()
+    blow = threading.Thread(target=cut_once_begun, args=(ssh_backend, workloads))
+    blow.start()
     with pytest.raises(Unreachable):
         slurm.submit(workloads)
+    blow.join()
     found = settle(slurm, workloads)
     assert len(found) == 200
     assert_each_once_or_never(ssh_backend, found)
