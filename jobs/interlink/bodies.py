@@ -20,15 +20,18 @@ def read_json(environ: WSGIEnvironment) -> Any:
 
     Called once the caller is known, so that nobody else makes us read or parse anything.
     """
-    body = _read(environ)
+    body = read_body(environ)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"The body is not JSON (line {error.lineno}, column {error.colno}).") from None
 
 
-def _read(environ: WSGIEnvironment) -> bytes:
-    """Not through Django, whose own limit is meant for forms and whose reader knows no body without a length."""
+def read_body(environ: WSGIEnvironment) -> bytes:
+    """The body, unparsed. TooLarge beyond INTERLINK_MAX_BODY bytes.
+
+    Not through Django, whose own limit is meant for forms and whose reader knows no body without a length.
+    """
     limit: int = settings.INTERLINK_MAX_BODY
     stated = environ.get("CONTENT_LENGTH", "")
     stream = environ["wsgi.input"]
