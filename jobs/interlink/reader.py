@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
+from collections import deque
 from functools import cache
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,54 @@ WAIT = 1.0
 Row = tuple[Any, ...]  # of bytes, as the statement selects them
 
 
+class Turns:
+    """Connections to be lent, to whoever has waited longest.
+
+    A plain queue lends to whoever asks at the right moment, most often the thread that has just given one back; the
+    others wait for many times as long as a read takes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._free: deque[PGconn | None] = deque([None] * size)
+        self._waiting: deque[SimpleQueue[PGconn | None]] = deque()
+        self._mutex = threading.Lock()
+
+    def get(self, timeout: float) -> PGconn | None:
+        """A connection, or None for the leave to make one. Raises queue.Empty after `timeout` seconds."""
+        with self._mutex:
+            if self._free:
+                return self._free.pop()
+            turn: SimpleQueue[PGconn | None] = SimpleQueue()
+            self._waiting.append(turn)
+        try:
+            return turn.get(timeout=timeout)
+        except Empty:
+            with self._mutex:
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+                    raise
+            return turn.get_nowait()  # it came at the last moment
+
+    def put(self, held: PGconn | None) -> None:
+        with self._mutex:
+            if self._waiting:
+                self._waiting.popleft().put(held)
+            else:
+                self._free.append(held)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    def take_free(self) -> list[PGconn]:
+        """The connections that nobody uses; leave to make new ones stays behind."""
+        with self._mutex:
+            free = [held for held in self._free if held is not None]
+            self._free = deque([None] * len(self._free))
+        return free
+
+
 class Reader:
     """Runs prepared statements, from any thread. `statements`: name -> SQL with $1, $2, ..."""
 
@@ -39,9 +89,7 @@ class Reader:
         self._conninfo = conninfo
         self._statements = statements
         self._away_until = 0.0
-        self._free: SimpleQueue[PGconn | None] = SimpleQueue()
-        for _ in range(size):
-            self._free.put(None)
+        self._free = Turns(size)
 
     def rows(self, name: str, values: Sequence[bytes], *, binary: bool = False) -> list[Row]:
         """The rows of a prepared statement, as PostgreSQL writes them in text.
@@ -69,11 +117,8 @@ class Reader:
 
     def close(self) -> None:
         """Close the connections that are not in use; they are made again when needed."""
-        for _ in range(self._free.qsize()):
-            held = self._free.get()
-            if held is not None:
-                held.finish()
-            self._free.put(None)
+        for held in self._free.take_free():
+            held.finish()
 
     def _connect(self) -> PGconn:
         fresh = pq.PGconn.connect(self._conninfo.encode())
