@@ -84,9 +84,9 @@ def test_what_a_real_kubelet_sent_runs_and_comes_back(kubelet: Kubelet, stack: S
 
     # Usage is on record for each, from Slurm's own figures.
     with psycopg.connect(stack.database_url) as database:
-        used = dict(database.execute("SELECT pod, cpus FROM jobs_usagerecord WHERE NOT estimated").fetchall())
+        rows = database.execute("SELECT pod, cpus FROM jobs_usagerecord WHERE NOT estimated").fetchall()
         kept = database.execute("SELECT count(*) FROM jobs_job WHERE request IS NOT NULL").fetchone()
-    assert used == {"research/train": 2, "research/fails-with-3": 1, "research/hello": 1}
+    assert dict(rows) == {"research/train": 2, "research/fails-with-3": 1, "research/hello": 1}
     assert kept == (0,), "what the pods brought along is erased at their end"
     assert all(not pod.complaints for pod in kubelet.pods.values())
 

@@ -45,13 +45,15 @@ def test_a_wait_in_vain_ends_and_takes_nobody_elses_turn() -> None:
     with pytest.raises(Empty):
         turns.get(timeout=0.01)
     assert turns.waiting == 0
-    turns.put(connection("one"))
-    assert turns.get(timeout=1) == "one"
+    one = connection("one")
+    turns.put(one)
+    assert turns.get(timeout=1) is one
 
 
 def test_what_is_taken_away_leaves_the_leave_to_make_another() -> None:
     turns = Turns(2)
     turns.get(timeout=1)
-    turns.put(connection("one"))
-    assert turns.take_free() == ["one"]
+    one = connection("one")
+    turns.put(one)
+    assert turns.take_free() == [one]
     assert [turns.get(timeout=1), turns.get(timeout=1)] == [None, None]
