@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
+_DUE = ("next_submit_at", "next_find_at", "next_cancel_at", "next_archive_at", "next_clean_at")
+
+
 class ReadOnly:
     """What the admin shows and may not change."""
 
@@ -36,12 +39,20 @@ class HistoryInline(ReadOnly, admin.TabularInline):
 
 @admin.register(Job)
 class JobAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("__str__", "tenant", "site", "state", "reason", "native_id", "created_at", "ended_at")
+    list_display = ("__str__", "tenant", "site", "state", "reason", "created_at", "ended_at")
     list_filter = ("state", "site", "tenant")
     list_select_related = ("tenant", "site")
     search_fields = ("pod_name", "=pod_namespace", "=pod_uid", "=key", "=native_id")
     show_full_result_count = False  # counting a million rows would cost more than the page
-    exclude = ("request", "status_first", "status_exact")
+    # What an operator asks first, first. Of the request and the rendered texts nothing is shown.
+    fieldsets = (
+        (None, {"fields": ("state", "reason", "message", "exit_code")}),
+        ("Whose and where", {"fields": ("tenant", "node", "site", "native_id", "attempt", "attempt_key", "folder")}),
+        ("The pod", {"fields": ("pod_uid", "containers", "observed", "cpus", "memory", "gpus", "time_limit")}),
+        ("When", {"fields": ("created_at", "submitted_at", "started_at", "ended_at", "missing_since")}),
+        ("The wish to end it", {"fields": ("cancel_requested_at", "cancel_reason", "deleted_at")}),
+        ("Next", {"fields": (*_DUE, "tries")}),
+    )
     inlines = [HistoryInline]
     actions = ["cancel"]
 

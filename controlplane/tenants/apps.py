@@ -5,4 +5,5 @@ from django.apps import AppConfig
 
 class TenantsConfig(AppConfig):
     name = "controlplane.tenants"
+    verbose_name = "People and tenants"
     label = "tenants"
