@@ -92,6 +92,7 @@ class _Line:
         try:
             return await self._open_on(connection, command)
         except (asyncssh.ConnectionLost, asyncssh.ChannelOpenError, ConnectionError):
+            await asyncio.sleep(0)  # asyncssh calls a connection closed one turn of the loop after it has lost it
             if not connection.is_closed():
                 raise
         # It had died unnoticed. Our program was not sent yet, so that asking again cannot do anything twice.

@@ -12,6 +12,7 @@ import pytest
 
 from sites.connectors.base import Rejected, Unreachable
 from sites.connectors.config import BadConfig
+from sites.connectors.event_loop import wait_for
 from sites.connectors.ssh import SshShell
 from sites.connectors.ssh_settings import SshSettings, pinned
 from tests.backends.control import cut_ssh_sessions, start_sshd, stop_sshd
@@ -19,6 +20,7 @@ from tests.backends.control import cut_ssh_sessions, start_sshd, stop_sshd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sites.connectors.shell import Completed
     from tests.backends.control import Backends
 
 
@@ -106,6 +108,18 @@ def test_a_connection_that_was_cut_is_made_again_by_the_next_call(shell: SshShel
     before = _client(shell)
     cut_ssh_sessions(ssh_backend)
     assert _client(shell) != before
+
+
+def test_a_connection_lost_in_the_very_moment_of_asking_is_made_again(shell: SshShell, settings: SshSettings) -> None:
+    shell.run("true", timeout=10)
+    line = shell._line(settings.user)
+
+    async def lose_and_ask() -> Completed:
+        assert line._connection
+        line._connection.abort()  # it is called closed only in the loop's next turn
+        return await line.exchange("echo here", b"", 10)
+
+    assert wait_for(lose_and_ask(), 20).stdout == b"here\n"
 
 
 def test_a_command_whose_connection_is_cut_is_no_answer(shell: SshShell, ssh_backend: Backends) -> None:
