@@ -45,9 +45,12 @@ class Session:
             self._held.discard((lane, site_id))
             if self._connection is None:
                 return
-            if self._held:
-                self._ask("pg_advisory_unlock", lane, site_id)
-            else:
+            try:
+                # Before it is closed: PostgreSQL ends a session only some time after we have left it.
+                self._call("pg_advisory_unlock", lane, site_id)
+            except psycopg.OperationalError:
+                self._close()  # the session is gone, and its locks with it
+            if not self._held:
                 self._close()
 
     def _ask(self, function: _Function, lane: Lane, site_id: int) -> bool:
