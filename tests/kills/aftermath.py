@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ENDS = ("succeeded", "failed", "cancelled")
 _PREFIX = "isthmus-"
+#: Seconds in which a launch that went on late would have had its batch job start.
+_LATE_WORK = 8.0
 
 _JOBS = """
 SELECT job.pod_uid::text AS uid, job.state, job.exit_code, job.reason, job.message, job.attempt_key, job.native_id,
@@ -88,7 +90,9 @@ def settle(stack: Stack, strikes: Strikes, *, base: Path, within: float) -> Afte
 
 
 def _unsettled(stack: Stack, strikes: Strikes, base: Path) -> bool:
-    """Whether anything may still change."""
+    """Whether anything may still change. What came late has a while to do what it must not."""
+    if time.monotonic() < strikes.late_until + _LATE_WORK:
+        return True
     watched = [sent.pod for sent in strikes.load.sent if sent.answered and sent.delete is None]
     unseen = strikes.load.kubelet.panic is None and not all(pod.ended for pod in watched)
     if unseen or _alive(strikes.backends, base):

@@ -26,15 +26,15 @@ VICTIMS = {
 }
 #: Those whose end matters at a step of a submission; for the others any moment is like another.
 _AT_STEPS = ("workers", "ssh", "postgres", "postgres-crash", "slurmctld")
-#: One of each that must be met: victim, step and pause. Recovery comes after some 5 seconds, and no longer believes
-#: in a launch after 60. Staging leaves something for the next point's fencing.
+#: One of each that must be met: victim, step and pause. Recovery comes within some 10 seconds, and no longer believes
+#: in a launch after 60; what pauses longer goes on after it. Staging leaves something for the next point's fencing.
 _NAMED = (
     ("workers", "launching", 75),
-    ("workers", "unpacking", 8),
-    ("workers", "staged", 8),
+    ("workers", "unpacking", 20),
+    ("workers", "staged", 20),
     ("workers", "fencing", 3),
-    ("workers", "submitting", 8),
-    ("workers", "submitted", 8),
+    ("workers", "submitting", 20),
+    ("workers", "submitted", 20),
     ("workers", "answering", 1),
     ("workers", RECORDING, 1),
     ("web", ADMITTING, 1),
@@ -94,7 +94,7 @@ def _point(number: int, victim: str, step: str, chance: random.Random) -> Point:
         step,
         skip=skip,
         # From a blow that the site hardly notices to one after which it goes on when recovery has been there.
-        pause=1.0 if step == RECORDING else chance.choice([1.0, 3.0, 8.0]),
+        pause=1.0 if step == RECORDING else chance.choice([1.0, 4.0, 15.0]),
         after=chance.uniform(0, 0.3 if victim == "web" else 2.0),
         away=chance.choice([0.0, 0.5, 2.0]),
         pods=chance.randint(4, 8),

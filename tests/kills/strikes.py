@@ -24,13 +24,15 @@ WORKERS = ("worker", "worker-2")
 
 @dataclass
 class Strikes:
-    """missed: the points whose moment did not come in time; the blow fell nevertheless."""
+    """missed: the points whose moment did not come in time; the blow fell nevertheless. late_until: the time of the
+    monotonic clock until which something at the site may still stand at a gate, and do its work late after that."""
 
     stack: Stack
     gates: Gates
     load: Load
     backends: Backends
     missed: list[Point] = field(default_factory=list)
+    late_until: float = 0.0
 
     def carry_out(self, point: Point, chance: random.Random) -> None:
         """Everything is up again at the end; what the blow left in doubt is not settled yet."""
@@ -39,6 +41,7 @@ class Strikes:
             if not come():
                 self.missed.append(point)
             self._strike(point.victim)
+        self.late_until = max(self.late_until, time.monotonic() + point.pause)
         time.sleep(point.away)
         self._bring_back(point.victim)
         self.stack.wait_until_up()
