@@ -66,21 +66,30 @@ class Outage:
         `work` must be safe to repeat: a commit whose confirmation was lost has happened. Raises Unavailable at the
         end, or at once where too many wait already.
         """
+        try:
+            with self.attempt():
+                return work()
+        except Unavailable:
+            with self._place_to_wait():
+                return self._try_again(work, until=until)
+
+    def _try_again(self, work: Callable[[], Answer], *, until: float) -> Answer:
         wait = _FIRST_WAIT
         while True:
+            if time.monotonic() + wait > until:
+                raise _away()
+            connection.close()  # a request that sleeps holds none
+            time.sleep(wait)
+            wait = min(2 * wait, _LONGEST_WAIT)
             try:
                 with self.attempt():
                     return work()
             except Unavailable:
-                if time.monotonic() + wait > until:
-                    raise
-            with self._place_to_wait():
-                time.sleep(wait)
-            wait = min(2 * wait, _LONGEST_WAIT)
+                continue
 
     @contextmanager
     def _place_to_wait(self) -> Iterator[None]:
-        connection.close()
+        """One of three quarters of the threads, kept until the end: whoever came first is not turned away by a later."""
         with self._counting:
             if self._waiting >= settings.WEB_THREADS * 3 // 4:
                 raise _away()
