@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from controlplane import metrics
+from controlplane.audit import actors
+from controlplane.audit.actors import Actor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +30,12 @@ class RequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = _sent_id(request) or uuid.uuid4().hex
         began = time.monotonic()
-        with structlog.contextvars.bound_contextvars(
-            request=request_id, session=request.headers.get("InterLink-Http-Session", "")[:100]
+        nobody = Actor("anonymous", address=request.META.get("REMOTE_ADDR", ""), request_id=request_id)
+        with (
+            actors.acting(nobody),
+            structlog.contextvars.bound_contextvars(
+                request=request_id, session=request.headers.get("InterLink-Http-Session", "")[:100]
+            ),
         ):
             response = self.get_response(request)
             took = time.monotonic() - began

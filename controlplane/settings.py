@@ -51,7 +51,11 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.postgres",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "controlplane.audit",
     "controlplane.tenants",
     "controlplane.auth",
     "sites",
@@ -65,6 +69,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "controlplane.auth.admin_scope.AdminScope",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -107,6 +112,13 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "controlplane.answers.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
+
+# --- who may call
+MEMBERSHIP_LAPSE = seconds("ISTHMUS_MEMBERSHIP_LAPSE", default=30 * 86400)
+
+# --- allocations
+
+# --- the REST API
 
 # --- workers
 CELERY_BROKER_URL = REDIS_URL

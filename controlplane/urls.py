@@ -13,5 +13,6 @@ urlpatterns = [
     path("readyz", probes.readyz),
     path("metrics", metrics.metrics),
     path("", include("jobs.interlink.urls")),
+    path("api/v1/", include("jobs.api.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -35,7 +35,7 @@ def admit(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: 
 
     `body` is what `pod` was parsed from. A pod that was deleted before it arrived gets a job that is over at once.
     """
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):  # mostly in its caller's, which sees the caller's tenant
         deletion.one_at_a_time(caller.node_id, pod.uid)
         known, heard_minutes, is_deleted = _seen_before(caller.node_id, pod.uid)
         if known is not None:

@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from controlplane.tenants.scope import seeing_everything
 from jobs.models import Heartbeat, Job
 from jobs.states import ALIVE, State
 from sites.models import Site
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 #: kind of work -> its column, and the state that the column's partial index is limited to
 _DUE: dict[str, tuple[str, State | None]] = {
+    "start": ("next_start_at", State.HELD),
     "submit": ("next_submit_at", State.QUEUED),
     "find": ("next_find_at", State.SUBMITTING),
     "cancel": ("next_cancel_at", None),
@@ -64,10 +66,9 @@ class Rows:
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         now = timezone.now()
-        yield _jobs()
-        yield _oldest_due(now)
-        yield from _sites(now)
-        yield _beats(now)
+        with seeing_everything():
+            families = [_jobs(), _oldest_due(now), *_sites(now), _beats(now)]
+        yield from families
 
 
 def _jobs() -> GaugeMetricFamily:

@@ -8,9 +8,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from controlplane.tenants.models import Tenant, VirtualNode
+from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 from jobs.states import ALIVE, AT_SITE, ENDS, State
-from sites.models import Site
+from sites.models import Allocation, Site
 from sites.workload import JobRef
 
 _STATES = [state.value for state in State]
@@ -32,11 +32,17 @@ class Job(models.Model):
     init containers first. observed: container -> {"started", "ended" (epoch seconds), "code", "restart"}, as far as the
     site told. status_first and status_exact: the answer to /status, ready to send (contracts: jobs/rendering.py).
     reason and message say why it waits or how it ended, for people. The `next_*_at` columns are the work that is due.
+
+    It came through a virtual node, or was submitted by a person or a service account. allocation: what it is counted
+    against while `is_counted`, which is from being queued to its end; reserved_*: what of the hours it holds meanwhile.
     """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
-    node = models.ForeignKey(VirtualNode, on_delete=models.PROTECT)
+    node = models.ForeignKey(VirtualNode, on_delete=models.PROTECT, null=True)
+    person = models.ForeignKey(Person, on_delete=models.SET_NULL, null=True, related_name="jobs")
+    service = models.ForeignKey(ServiceAccount, on_delete=models.SET_NULL, null=True, related_name="jobs")
     site = models.ForeignKey(Site, on_delete=models.PROTECT, null=True, help_text="none until it is placed")
+    allocation = models.ForeignKey(Allocation, on_delete=models.PROTECT, null=True, related_name="jobs")
     key = models.CharField(max_length=40, default=new_key, unique=True, editable=False)
     pod_uid = models.UUIDField()
     pod_name = models.CharField(max_length=253)
@@ -46,7 +52,14 @@ class Job(models.Model):
     cpus = models.PositiveIntegerField(default=1)
     memory = models.PositiveBigIntegerField(default=0)
     gpus = models.PositiveIntegerField(default=0)
-    time_limit = models.PositiveIntegerField(null=True)
+    gpu_kind = models.CharField(max_length=63, blank=True)
+    flavor = models.CharField(max_length=63, blank=True)
+    partition = models.CharField(max_length=1100, blank=True, help_text="as the pod asks for it; may be a list")
+    time_limit = models.PositiveIntegerField(null=True, help_text="seconds; the pod's own, else its allocation's")
+    is_counted = models.BooleanField(default=False)
+    reserved_cpu_seconds = models.PositiveBigIntegerField(default=0)
+    reserved_gpu_seconds = models.PositiveBigIntegerField(default=0)
+    priority = models.SmallIntegerField(default=0)
 
     state = models.CharField(max_length=10, choices=[(state.value, state.value) for state in State])
     reason = models.CharField(max_length=100, blank=True)
@@ -63,6 +76,7 @@ class Job(models.Model):
     native_id = models.CharField(max_length=200, blank=True)
 
     created_at = models.DateTimeField(default=timezone.now)
+    changed_at = models.DateTimeField(default=timezone.now, help_text="of the last move; for `changed_since`")
     submitted_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -73,6 +87,7 @@ class Job(models.Model):
     polled_minute = models.PositiveBigIntegerField(default=0, help_text="on the node's clock of heard minutes")
 
     tries = models.PositiveIntegerField(default=0, help_text="silences in a row, for the back-off")
+    next_start_at = models.DateTimeField(null=True, help_text="when a held job is looked at next")
     next_submit_at = models.DateTimeField(null=True)
     next_find_at = models.DateTimeField(null=True)
     next_cancel_at = models.DateTimeField(null=True)
@@ -82,6 +97,18 @@ class Job(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["node", "pod_uid"], name="one_job_for_a_pod_of_a_node"),
+            models.CheckConstraint(
+                condition=Q(node__isnull=False) | Q(polled_minute=0), name="only_a_node_polls_its_pods"
+            ),
+            models.CheckConstraint(
+                condition=Q(is_counted=True, allocation__isnull=False)
+                | Q(is_counted=False, reserved_cpu_seconds=0, reserved_gpu_seconds=0),
+                name="what_is_counted_has_an_allocation",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state__in=[State.HELD, *_ENDS]) | Q(is_counted=False),
+                name="what_waits_or_ended_is_not_counted",
+            ),
             models.UniqueConstraint(fields=["attempt_key"], condition=~Q(attempt_key=""), name="attempt_key_is_unique"),
             models.CheckConstraint(condition=Q(state__in=_STATES), name="state_is_known"),
             models.CheckConstraint(
@@ -109,6 +136,11 @@ class Job(models.Model):
             ),
         ]
         indexes = [
+            models.Index(fields=["site", "next_start_at"], condition=Q(state=State.HELD), name="job_due_start"),
+            models.Index(fields=["allocation"], condition=Q(state__in=_ALIVE), name="job_alive_of_allocation"),
+            models.Index(fields=["tenant", "-id"], name="job_of_tenant"),
+            models.Index(fields=["tenant", "changed_at"], name="job_of_tenant_changed"),
+            models.Index(fields=["site", "-id"], name="job_at_site"),
             models.Index(fields=["site", "next_submit_at"], condition=Q(state=State.QUEUED), name="job_due_submit"),
             models.Index(fields=["site", "next_find_at"], condition=Q(state=State.SUBMITTING), name="job_due_find"),
             models.Index(fields=["site"], condition=Q(state__in=_OWNED), name="job_owned_by_site"),
@@ -191,7 +223,10 @@ class UsageRecord(models.Model):
 
     job = models.ForeignKey(Job, on_delete=models.SET_NULL, null=True)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
-    node = models.ForeignKey(VirtualNode, on_delete=models.PROTECT)
+    node = models.ForeignKey(VirtualNode, on_delete=models.PROTECT, null=True)
+    person = models.ForeignKey(Person, on_delete=models.SET_NULL, null=True, related_name="usage")
+    service = models.ForeignKey(ServiceAccount, on_delete=models.SET_NULL, null=True, related_name="usage")
+    allocation = models.ForeignKey(Allocation, on_delete=models.SET_NULL, null=True, related_name="usage")
     site = models.ForeignKey(Site, on_delete=models.PROTECT)
     attempt_key = models.CharField(max_length=40, unique=True)
     native_id = models.CharField(max_length=200)
@@ -200,6 +235,7 @@ class UsageRecord(models.Model):
     ended_at = models.DateTimeField()
     cpus = models.PositiveIntegerField()
     gpus = models.PositiveIntegerField()
+    gpu_kind = models.CharField(max_length=63, blank=True)
     nodes = models.PositiveIntegerField()
     cpu_seconds = models.PositiveBigIntegerField()
     gpu_seconds = models.PositiveBigIntegerField()
@@ -208,7 +244,11 @@ class UsageRecord(models.Model):
     recorded_at = models.DateTimeField()
 
     class Meta:
-        indexes = [models.Index(fields=["tenant", "ended_at"]), models.Index(fields=["site", "ended_at"])]
+        indexes = [
+            models.Index(fields=["tenant", "ended_at"]),
+            models.Index(fields=["site", "ended_at"]),
+            models.Index(fields=["allocation", "ended_at"]),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(started_at__isnull=True) | Q(started_at__lte=F("ended_at")), name="usage_runs_forward"

@@ -10,13 +10,15 @@ from __future__ import annotations
 import logging
 import threading
 from multiprocessing.util import Finalize
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
+from controlplane.tenants.scope import seeing_everything
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from uuid import UUID
 
     from controlplane.auth.callers import NodeCaller
@@ -76,11 +78,10 @@ class Heard:
         if not nodes:
             return
         try:
-            with connection.cursor() as cursor:
-                cursor.execute(_NODES, [sorted(nodes)])
-                cursor.execute(_TOKENS, [sorted(tokens)])
-                if pods:
-                    cursor.execute(_JOBS, [[node for node, _ in pods], [uid for _, uid in pods]])
+            _write(_NODES, sorted(nodes))
+            _write(_TOKENS, sorted(tokens))
+            if pods:
+                _write(_JOBS, [node for node, _ in pods], [uid for _, uid in pods])
         except (DatabaseError, InterfaceError):
             self._nodes |= nodes
             self._tokens |= tokens
@@ -114,6 +115,12 @@ class Heard:
             logger.warning("what was heard is not written down yet", extra={"why": type(error).__name__})
         finally:
             connection.close()
+
+
+def _write(statement: str, *lists: Sequence[Any]) -> None:
+    """In a transaction of its own: the nodes of all tenants are in it, and none shall wait for another's rows."""
+    with seeing_everything(), connection.cursor() as cursor:
+        cursor.execute(statement, lists)
 
 
 #: The one of this process.

@@ -30,7 +30,8 @@ class Logs(WireView):
 
     def get(self, request: Request, slug: str | None = None) -> StreamingHttpResponse:
         pod_uid, container, options = _asked(read_json(request.META))
-        job = logs.find_job(node_id=self.caller.node_id, pod_uid=pod_uid, container=container)
+        with self.rows():
+            job = logs.find_job(node_id=self.caller.node_id, pod_uid=pod_uid, container=container)
         stream = logs.open_log(job, container, options)
         # No charset: these are the container's bytes, whatever they are.
         return StreamingHttpResponse(stream, content_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})

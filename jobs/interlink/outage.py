@@ -89,7 +89,7 @@ class Outage:
 
     @contextmanager
     def _place_to_wait(self) -> Iterator[None]:
-        """One of three quarters of the threads, kept until the end: whoever came first is not turned away by a later."""
+        """One of three quarters of the threads, kept until the end: a later request must not turn away an earlier."""
         with self._counting:
             if self._waiting >= settings.WEB_THREADS * 3 // 4:
                 raise _away()

@@ -16,9 +16,11 @@ from django.utils import timezone
 from rest_framework.views import APIView
 
 from controlplane.answers import FirstRenderer, Sentence
+from controlplane.audit import actors
 from controlplane.auth import callers, tokens
 from controlplane.auth.callers import NodeCaller
 from controlplane.errors import BadRequest, Forbidden, Unavailable
+from controlplane.tenants.scope import seeing
 from jobs import admission, deletion
 from jobs.interlink import ping
 from jobs.interlink.bodies import read_json
@@ -27,8 +29,14 @@ from jobs.interlink.outage import outage
 from sites import manifest
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
     from rest_framework.request import Request
     from rest_framework.response import Response
+
+    from jobs.models import Job
+    from sites.manifest import PodRequest
 
 
 class WireView(APIView):
@@ -44,7 +52,12 @@ class WireView(APIView):
             raise Forbidden("Only a virtual node's token is taken here.")
         self.caller = request.user
         self.caller.must_be(kwargs.get("slug"))
+        actors.bind(self.caller.actor)
         heard.note(self.caller)
+
+    def rows(self) -> AbstractContextManager[None]:
+        """A transaction that sees the calling node's tenant."""
+        return seeing(tenants=[self.caller.tenant_id])
 
 
 class DurableView(WireView):
@@ -62,8 +75,12 @@ class Create(DurableView):
         body = read_json(request.META)
         pod = manifest.parse(body)
         now = timezone.now()
-        job = outage.outlast(lambda: admission.admit(self.caller, pod, body, now=now), until=self.until)
+        job = outage.outlast(lambda: self._admit(pod, body, now=now), until=self.until)
         return _json({"PodUID": str(pod.uid), "PodJID": job.key})
+
+    def _admit(self, pod: PodRequest, body: dict[str, Any], *, now: datetime) -> Job:
+        with self.rows():
+            return admission.admit(self.caller, pod, body, now=now)
 
 
 class Delete(DurableView):
@@ -72,8 +89,12 @@ class Delete(DurableView):
     def delete(self, request: Request, slug: str | None = None) -> HttpResponse:
         uid = _uid(read_json(request.META))
         now = timezone.now()
-        outage.outlast(lambda: deletion.delete(self.caller, uid, now=now), until=self.until)
+        outage.outlast(lambda: self._delete(uid, now=now), until=self.until)
         return HttpResponse("Deleted", content_type="text/plain")
+
+    def _delete(self, uid: UUID, *, now: datetime) -> None:
+        with self.rows():
+            deletion.delete(self.caller, uid, now=now)
 
     post = delete
 
@@ -86,7 +107,7 @@ class PingLink(WireView):
             super().perform_authentication(request)
 
     def post(self, request: Request, slug: str | None = None) -> HttpResponse:
-        with outage.attempt():
+        with outage.attempt(), self.rows():
             text = ping.answer(self.caller.node_id)
         ping.memory.remember(_digest(request), text)
         return HttpResponse(text, content_type="application/json")

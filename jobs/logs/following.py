@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from controlplane.errors import TooMany
+from controlplane.tenants.scope import seeing
 from jobs.lanes import lend_connection
 from jobs.logs.feeds import Run, SharedOutput, feeds
 from jobs.logs.output import NOT_NEEDED, at_site, ended_at, is_at_site, output_of
@@ -144,7 +145,8 @@ class _Follower:
             return
         self._looked_at = now
         try:
-            job = Job.objects.select_related("site").defer(*NOT_NEEDED).filter(pk=self._job.pk).first()
+            with seeing(tenants=[self._job.tenant_id]):
+                job = Job.objects.select_related("site").defer(*NOT_NEEDED).filter(pk=self._job.pk).first()
         except (OperationalError, InterfaceError) as error:
             logger.warning("row not looked up", extra={"job": self._job.pk, "why": type(error).__name__})
         else:

@@ -13,6 +13,7 @@ from django.core.files.storage import storages
 from django.utils import timezone
 
 from controlplane.errors import NotFound, Unavailable
+from controlplane.tenants.scope import seeing
 from jobs.models import ArchivedLog
 from jobs.states import State
 from sites.connecting import connector_for
@@ -111,8 +112,9 @@ class SiteOutput:
 class ArchivedOutput:
     """The output of an ended job from the `logs` storage. Close it after use."""
 
-    def __init__(self, archived: ArchivedLog) -> None:
+    def __init__(self, archived: ArchivedLog, *, tenant_id: int) -> None:
         self.begin = archived.skipped
+        self._tenant_id = tenant_id
         self._archived = archived
         self._closing = ExitStack()
 
@@ -139,7 +141,8 @@ class ArchivedOutput:
 
     @cached_property
     def _index(self) -> bytes:
-        return self._archived.index.encode()
+        with seeing(tenants=[self._tenant_id]):
+            return self._archived.index.encode()
 
 
 class NoOutput:
@@ -197,9 +200,10 @@ def _connect(site: Site | None) -> Connector:
 
 
 def _archived(job: Job, container: str) -> Output:
-    archived = ArchivedLog.objects.filter(job=job, container=container).defer("index").first()
+    with seeing(tenants=[job.tenant_id]):  # not the request's own: a long answer looks it up between two pieces
+        archived = ArchivedLog.objects.filter(job=job, container=container).defer("index").first()
     if archived is not None:
-        return ArchivedOutput(archived)
+        return ArchivedOutput(archived, tenant_id=job.tenant_id)
     if job.ended_at is not None and (timezone.now() - job.ended_at).total_seconds() > settings.KEEP_LOGS:
         raise NotFound(f"Logs are kept for {settings.KEEP_LOGS / 86400:.0f} days; this pod's are gone.")
     return NoOutput()

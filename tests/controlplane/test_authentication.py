@@ -111,7 +111,7 @@ def test_a_refused_token_is_not_remembered() -> None:
 def _found(asked: list[bytes], *, expires_at: float) -> Callable[[bytes], FoundToken]:
     def find(digest: bytes) -> FoundToken:
         asked.append(digest)
-        return FoundToken(1, expires_at, is_revoked=False, tenant_enabled=True, node_id=1, tenant_id=1, slug="n")
+        return FoundToken(1, "node", expires_at, False, True, 1, 1, "n", None, None, "")  # noqa: FBT003  (a row)
 
     return find
 

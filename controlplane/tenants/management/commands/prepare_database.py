@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import ProgrammingError, connection, transaction
 
-from controlplane import database_roles
+from controlplane import database_roles, row_security
 from controlplane.environment import database_url, text
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ MIGRATIONS = "django_migrations"
 # History and usage are written once. The worker deletes what is past its time; a usage record outlives its job.
 APPEND_ONLY: dict[str, dict[str, tuple[LiteralString, ...]]] = {
     "jobs.Transition": {"web": ("SELECT", "INSERT"), "worker": ("SELECT", "INSERT", "DELETE")},
+    "audit.Event": {"web": ("SELECT", "INSERT"), "worker": ("SELECT", "INSERT")},
     "jobs.UsageRecord": {"web": ("SELECT", "INSERT"), "worker": ("SELECT", "INSERT", "DELETE", "UPDATE (job_id)")},
 }
 
@@ -46,7 +47,8 @@ class Command(BaseCommand):
     def _grant_to_others(self, cursor: CursorWrapper) -> None:
         cursor.execute("SELECT current_user")
         (owner,) = cursor.fetchone()
-        for role in ("web", "worker"):
+        names: dict[str, str | None] = {"web": None, "worker": None}
+        for role in names:
             parts = urlsplit(database_url(role))
             name = unquote(parts.username or "")
             if name == owner:
@@ -54,6 +56,8 @@ class Command(BaseCommand):
                 continue
             _ensure_role(cursor, name, unquote(parts.password or ""), role=role)
             _grant(cursor, name, role=role)
+            names[role] = name
+        row_security.protect(cursor, web=names["web"], worker=names["worker"])
 
 
 def _ensure_role(cursor: CursorWrapper, name: str, password: str, *, role: str) -> None:

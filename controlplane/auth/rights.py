@@ -1,0 +1,77 @@
+"""What one caller may do, and how far that reaches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from controlplane.auth.roles import RULES, Action, Role, Scope
+from controlplane.errors import Forbidden
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True)
+class Held:
+    """One role of a caller: of a tenant (its id), of a site (its slug), or of the federation."""
+
+    role: Role
+    tenant_id: int | None = None
+    site: str = ""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The rows that an action may touch: all, or those of these tenants (ids) and of these sites (slugs)."""
+
+    everything: bool = False
+    tenants: frozenset[int] = frozenset()
+    sites: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Rights:
+    """The roles of a caller, and the scopes of the token that it shows; None where nothing bounds them (a session)."""
+
+    held: tuple[Held, ...] = ()
+    scopes: frozenset[str] | None = None
+
+    def reach(self, action: Action) -> Reach:
+        """How far the caller may go. Raises Forbidden where not at all, with the reason."""
+        rule = RULES[action]
+        if self.scopes is not None and rule.scope not in self.scopes:
+            raise Forbidden(f"This token lacks the scope `{rule.scope}`, which is needed to {rule.meaning}.")
+        allowing = [each for each in self.held if each.role in rule.roles]
+        if not allowing:
+            raise Forbidden(f"None of your roles here allows you to {rule.meaning}.")
+        return Reach(
+            everything=any(each.tenant_id is None and not each.site for each in allowing),
+            tenants=frozenset(each.tenant_id for each in allowing if each.tenant_id is not None),
+            sites=frozenset(each.site for each in allowing if each.site),
+        )
+
+    def allows(self, action: Action) -> bool:
+        """Whether the action reaches anything at all."""
+        try:
+            self.reach(action)
+        except Forbidden:
+            return False
+        return True
+
+    def roles_in(self, tenant_id: int) -> frozenset[Role]:
+        """The caller's own roles in one tenant."""
+        return frozenset(each.role for each in self.held if each.tenant_id == tenant_id)
+
+    def bounded(self, *, scopes: Iterable[str] | None, tenant_id: int | None = None) -> Rights:
+        """These rights as a token with `scopes`, confined to one tenant perhaps, passes them on."""
+        held = self.held if tenant_id is None else tuple(each for each in self.held if each.tenant_id == tenant_id)
+        return Rights(held, None if scopes is None else frozenset(scopes))
+
+
+#: A virtual node's: the wire, for its tenant.
+def of_node(tenant_id: int) -> Rights:
+    return Rights((Held(Role.VIRTUAL_NODE, tenant_id=tenant_id),))
+
+
+ALL_SCOPES = frozenset(Scope)

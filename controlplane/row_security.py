@@ -1,0 +1,92 @@
+"""Row security: what the web and worker roles see of each tenant-owned table. Knows PostgreSQL, not Django.
+
+The web role sees what the settings of its transaction say (controlplane/tenants/scope.py); without them, nothing. The
+worker serves all tenants, by a policy of its own. Nobody has BYPASSRLS; the owner, who runs migrations and commands at
+the host, is not bound. Applied by `manage.py prepare_database`, each time anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, LiteralString
+
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from controlplane.database_roles import Cursor
+
+# Sub-selects, so that PostgreSQL asks once a statement and not once a row.
+_ALL: LiteralString = "(SELECT current_setting('isthmus.tenants', true) = '*')"
+_TENANTS: LiteralString = "ARRAY(SELECT unnest(isthmus_ids('isthmus.tenants')))"
+_SITES: LiteralString = "ARRAY(SELECT unnest(isthmus_ids('isthmus.sites')))"
+_PERSON: LiteralString = "(SELECT nullif(current_setting('isthmus.person', true), '')::bigint)"
+
+_TENANT: LiteralString = f"{_ALL} OR tenant_id = ANY({_TENANTS})"
+_TENANT_OR_SITE: LiteralString = f"{_TENANT} OR site_id = ANY({_SITES})"
+_TENANT_OR_PERSON: LiteralString = f"{_TENANT} OR person_id = {_PERSON}"
+_OF_JOB: LiteralString = "EXISTS (SELECT FROM jobs_job AS job WHERE job.id = job_id)"
+_OF_NODE: LiteralString = "EXISTS (SELECT FROM tenants_virtualnode AS node WHERE node.id = node_id)"
+_SLUGS: LiteralString = f"(SELECT slug FROM hpc_sites_site WHERE id = ANY({_SITES}))"  # noqa: S608  (constants above)
+
+#: Table -> which rows the web role sees and may write.
+VISIBLE: dict[str, LiteralString] = {
+    "tenants_tenant": (
+        f"{_ALL} OR id = ANY({_TENANTS})"
+        " OR EXISTS (SELECT FROM hpc_sites_allocation AS allocation"
+        f" WHERE allocation.tenant_id = tenants_tenant.id AND allocation.site_id = ANY({_SITES}))"
+    ),
+    "tenants_membership": _TENANT_OR_PERSON,
+    "tenants_virtualnode": (
+        f"{_TENANT} OR EXISTS (SELECT FROM jobs_job AS job"
+        f" WHERE job.node_id = tenants_virtualnode.id AND job.site_id = ANY({_SITES}))"
+    ),
+    "tenants_serviceaccount": _TENANT,
+    "tenants_apitoken": _TENANT_OR_PERSON,
+    "tenants_approvalrequest": f"{_TENANT} OR site IN {_SLUGS}",
+    "hpc_sites_allocation": _TENANT_OR_SITE,
+    "hpc_sites_route": f"{_ALL} OR site_id = ANY({_SITES}) OR {_OF_NODE}",
+    "jobs_job": _TENANT_OR_SITE,
+    "jobs_transition": _OF_JOB,
+    "jobs_archivedlog": _OF_JOB,
+    "jobs_tombstone": _OF_NODE,
+    "jobs_usagerecord": _TENANT_OR_SITE,
+    "audit_event": f"{_TENANT} OR site IN {_SLUGS}",
+}
+#: Table -> which rows the web role may write, where that is not what it sees: everybody's acts are recorded.
+WRITABLE: dict[str, LiteralString] = {"audit_event": "true"}
+
+
+def protect(cursor: Cursor, *, web: str | None, worker: str | None) -> None:
+    """Turn row security on everywhere and set the policies anew. A role that is None connects as the owner."""
+    for table, visible in VISIBLE.items():
+        _execute(cursor, "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY", table)
+        for name in ("web", "web_insert", "worker"):
+            _execute(cursor, "DROP POLICY IF EXISTS {policy} ON {table}", table, policy=name)
+        if web is not None:
+            _protect_from_web(cursor, table, visible, web)
+        if worker is not None:
+            _execute(
+                cursor, "CREATE POLICY {policy} ON {table} TO {role} USING (true) WITH CHECK (true)", table,
+                policy="worker", role=worker,
+            )  # fmt: skip
+
+
+def _protect_from_web(cursor: Cursor, table: str, visible: LiteralString, web: str) -> None:
+    check = WRITABLE.get(table)
+    if check is None:
+        _execute(
+            cursor, "CREATE POLICY {policy} ON {table} TO {role} USING (" + visible + ")", table, policy="web", role=web
+        )
+        return
+    _execute(
+        cursor, "CREATE POLICY {policy} ON {table} FOR SELECT TO {role} USING (" + visible + ")", table,
+        policy="web", role=web,
+    )  # fmt: skip
+    _execute(
+        cursor, "CREATE POLICY {policy} ON {table} FOR INSERT TO {role} WITH CHECK (" + check + ")", table,
+        policy="web_insert", role=web,
+    )  # fmt: skip
+
+
+def _execute(cursor: Cursor, statement: LiteralString, table: str, *, policy: str = "", role: str = "") -> None:
+    names = {"table": sql.Identifier(table), "policy": sql.Identifier(policy), "role": sql.Identifier(role)}
+    cursor.execute(sql.SQL(statement).format(**{k: v for k, v in names.items() if "{" + k + "}" in statement}))

@@ -1,0 +1,59 @@
+"""Whose rows a transaction sees: the second line behind every view's own filters.
+
+The web role's row-security policies (`controlplane/row_security.py`) read three settings that exist for one
+transaction only. Outside of `seeing` nothing of any tenant's is there, so a forgotten scope shows nothing instead of
+too much. A streamed answer opens one for each look it takes; nothing here outlives a transaction.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from django.db import connection, transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+#: The value of `isthmus.tenants` with which every tenant's rows are seen.
+EVERYTHING = "*"
+_SET = (
+    "SELECT set_config('isthmus.tenants', %s, true), set_config('isthmus.sites', %s, true),"
+    " set_config('isthmus.person', %s, true)"
+)
+_GET = (
+    "SELECT coalesce(current_setting('isthmus.tenants', true), ''),"
+    " coalesce(current_setting('isthmus.sites', true), ''), coalesce(current_setting('isthmus.person', true), '')"
+)
+
+
+@contextmanager
+def seeing(*, tenants: Collection[int] = (), sites: Collection[int] = (), person: int | None = None) -> Iterator[None]:
+    """A transaction that sees the rows of these tenants, of these sites, and the person's own."""
+    with _scope(_array(tenants), _array(sites), "" if person is None else str(person)):
+        yield
+
+
+@contextmanager
+def seeing_everything() -> Iterator[None]:
+    """A transaction that sees all rows: for finding out who calls, for the federation's roles, and for the service."""
+    with _scope(EVERYTHING, "", ""):
+        yield
+
+
+@contextmanager
+def _scope(tenants: str, sites: str, person: str) -> Iterator[None]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        nested = len(connection.savepoint_ids) > 0
+        outer = None
+        if nested:
+            cursor.execute(_GET)
+            outer = cursor.fetchone()
+        cursor.execute(_SET, [tenants, sites, person])
+        yield
+        if outer is not None:
+            cursor.execute(_SET, outer)
+
+
+def _array(ids: Collection[int]) -> str:
+    return "{" + ",".join(str(int(each)) for each in ids) + "}"
