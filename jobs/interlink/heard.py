@@ -120,7 +120,7 @@ class Heard:
 def _write(statement: str, *lists: Sequence[Any]) -> None:
     """In a transaction of its own: the nodes of all tenants are in it, and none shall wait for another's rows."""
     with seeing_everything(), connection.cursor() as cursor:
-        cursor.execute(statement, lists)
+        cursor.execute(statement, list(lists))
 
 
 #: The one of this process.
