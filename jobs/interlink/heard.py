@@ -18,7 +18,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from controlplane.tenants.scope import seeing_everything
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from uuid import UUID
 
     from controlplane.auth.callers import NodeCaller
@@ -117,7 +117,7 @@ class Heard:
             connection.close()
 
 
-def _write(statement: str, *lists: Sequence[Any]) -> None:
+def _write(statement: str, *lists: list[Any]) -> None:
     """In a transaction of its own: the nodes of all tenants are in it, and none shall wait for another's rows."""
     with seeing_everything(), connection.cursor() as cursor:
         cursor.execute(statement, list(lists))
