@@ -86,4 +86,4 @@ def _end(name: str) -> datetime:
 
 def _execute(statement: LiteralString, **names: sql.Composable) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(sql.SQL(statement).format(**names))  # type: ignore[arg-type]  # psycopg's own kind of text
+        cursor.execute(sql.SQL(statement).format(**names))

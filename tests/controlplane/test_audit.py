@@ -19,8 +19,6 @@ from tests.factories import make_tenant
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_django.fixtures import SettingsWrapper
-
 pytestmark = pytest.mark.django_db
 
 
@@ -106,7 +104,7 @@ def test_months_are_made_once_and_across_the_end_of_a_year() -> None:
 
 
 @pytest.mark.usefixtures("partitions")
-def test_only_months_that_are_past_their_time_are_dropped_and_that_is_on_record(settings: SettingsWrapper) -> None:
+def test_only_months_that_are_past_their_time_are_dropped_and_that_is_on_record(settings: Any) -> None:
     months.prepare(now=datetime(2019, 12, 1, tzinfo=UTC))
     _insert(datetime(2019, 12, 5, tzinfo=UTC))
     _insert(datetime(2020, 1, 5, tzinfo=UTC))
