@@ -31,7 +31,7 @@ class Command(BaseCommand):
             ("requests", Job.objects.filter(request__isnull=False), payload.reseal, "request"),
             ("credentials", Site.objects.filter(credential__isnull=False), connecting.reseal, "credential"),
         ):
-            done[name] = _all(rows, reseal, column, lost)  # type: ignore[arg-type]  # rows and reseal are of one model
+            done[name] = _all(rows, reseal, column, lost)
         trail.record("secrets.reseal", "secrets", changes=done)
         self.stdout.write(", ".join(f"{number} {name}" for name, number in done.items()) + " were sealed anew.")
         if lost:
