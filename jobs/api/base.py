@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 
 from controlplane.audit import actors, trail
 from controlplane.audit.models import Event
+from controlplane.auth.authentication import BearerAuthentication, SessionAuthentication
 from controlplane.auth.callers import PersonCaller, ServiceCaller
 from controlplane.errors import Forbidden
 from controlplane.tenants.scope import seeing, seeing_everything
@@ -36,6 +37,7 @@ class ApiView(APIView):
     own (`rows_within`), since it is sent when this one is over.
     """
 
+    authentication_classes = [BearerAuthentication, SessionAuthentication]
     actions: ClassVar[Mapping[str, Action]] = {}
     caller: PersonCaller | ServiceCaller
     reach: Reach
