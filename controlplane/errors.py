@@ -24,6 +24,17 @@ class BadRequest(IsthmusError):
     status = 400
 
 
+class Invalid(IsthmusError):
+    """A well-formed request whose values do not fit. errors: field -> one sentence each."""
+
+    code = "invalid"
+    status = 400
+
+    def __init__(self, message: str, errors: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.errors = errors or {}
+
+
 class Unauthenticated(IsthmusError):
     """No credential, or one that is wrong, expired or revoked."""
 
@@ -50,6 +61,13 @@ class NotAllowed(IsthmusError):
 
     code = "not_allowed"
     status = 405
+
+
+class Conflict(IsthmusError):
+    """What is asked for does not go together with what is there now."""
+
+    code = "conflict"
+    status = 409
 
 
 class TooLarge(IsthmusError):
