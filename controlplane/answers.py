@@ -102,7 +102,7 @@ def _translated(error: APIException) -> IsthmusError:
     if error.status_code == Unauthenticated.status:
         return Unauthenticated("Send a token in the header `Authorization: Bearer <token>`.")
     if isinstance(error, ValidationError):
-        return Invalid("Some of what was sent does not fit: see `errors`.", dict(_fields("", error.detail)))
+        return Invalid(dict(_fields("", error.detail)))
     known = IsthmusError(str(error.detail))
     known.status, known.code = error.status_code, error.default_code
     return known

@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class IsthmusError(Exception):
     """Base of every error with a meaning. `message` is one sentence that says what to do."""
@@ -25,14 +30,14 @@ class BadRequest(IsthmusError):
 
 
 class Invalid(IsthmusError):
-    """A well-formed request whose values do not fit. errors: field -> one sentence each."""
+    """Some fields hold what they cannot. errors: field -> one sentence."""
 
     code = "invalid"
     status = 400
 
-    def __init__(self, message: str, errors: dict[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.errors = errors or {}
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        super().__init__(" ".join(errors.values()))
+        self.errors = dict(errors)
 
 
 class Unauthenticated(IsthmusError):
@@ -64,7 +69,7 @@ class NotAllowed(IsthmusError):
 
 
 class Conflict(IsthmusError):
-    """What is asked for does not go together with what is there now."""
+    """Somebody was faster, or what is there already stands against it."""
 
     code = "conflict"
     status = 409

@@ -83,7 +83,7 @@ def asked(request: Request, kind: type[Input]) -> dict[str, Any]:
 
 def _only(name: str, values: list[str]) -> str:
     if len(values) > 1:
-        raise Invalid("A parameter is there twice: see `errors`.", {name: "Give this once."})
+        raise Invalid({name[:100]: "Give this parameter once."})
     return values[0]
 
 

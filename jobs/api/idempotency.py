@@ -94,10 +94,7 @@ def _name(view: ApiView, request: Request, key: str) -> bytes:
 
 def _well_formed(key: str) -> str:
     if not (0 < len(key) <= _LONGEST and key.isascii() and key.isprintable()):
-        raise Invalid(
-            f"The {HEADER} does not fit: see `errors`.",
-            {HEADER: f"Send 1 to {_LONGEST} printable ASCII characters, such as a UUID."},
-        )
+        raise Invalid({HEADER: f"Send 1 to {_LONGEST} printable ASCII characters, such as a UUID."})
     return key
 
 

@@ -78,5 +78,5 @@ def _id(cursor: str) -> int:
     except (binascii.Error, ValueError):
         text = ""
     if not text.isdigit() or int(text) > _LARGEST_ID:
-        raise Invalid("There is no such page: see `errors`.", {"cursor": "Take it from `next` of the page before."})
+        raise Invalid({"cursor": "There is no such page: take the cursor from `next` of the page before."})
     return int(text)

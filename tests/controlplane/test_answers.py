@@ -20,7 +20,7 @@ from jobs.interlink.views import WireView
     ("error", "status"),
     [
         (errors.BadRequest("Say it better."), 400),
-        (errors.Invalid("See the errors.", {"name": "Say it."}), 400),
+        (errors.Invalid({"name": "Say it."}), 400),
         (errors.Conflict("It is there."), 409),
         (errors.Unauthenticated("Who?"), 401),
         (errors.Forbidden("No."), 403),
