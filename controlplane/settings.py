@@ -119,6 +119,21 @@ MEMBERSHIP_LAPSE = seconds("ISTHMUS_MEMBERSHIP_LAPSE", default=30 * 86400)
 # --- allocations
 
 # --- the REST API
+API_RATE = number("ISTHMUS_API_RATE", default=600)
+API_PAGE = number("ISTHMUS_API_PAGE", default=50)
+API_PAGE_MOST = number("ISTHMUS_API_PAGE_MOST", default=500)
+API_MAX_BODY = number("ISTHMUS_API_MAX_BODY", default=1024 * 1024)
+KEEP_ANSWERS = seconds("ISTHMUS_KEEP_ANSWERS", default=86400)
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Isthmus",
+    "VERSION": "v1",
+    "OAS_VERSION": "3.1.0",
+    "DESCRIPTION": "Tenants, virtual nodes, allocations and jobs at HPC sites. How to call it: docs/api.md.",
+    "SCHEMA_PATH_PREFIX": "/api/v1/",
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "SWAGGER_UI_DIST": "SIDECAR",  # from our own host: no other one's scripts
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
 
 # --- workers
 CELERY_BROKER_URL = REDIS_URL

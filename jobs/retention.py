@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from jobs import logs
-from jobs.models import ArchivedLog, Job, Tombstone, UsageRecord
+from jobs.models import ArchivedLog, Job, KeptAnswer, Tombstone, UsageRecord
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,7 +25,7 @@ _BATCH = 1000
 
 
 def forget_the_old(*, now: datetime) -> dict[str, int]:
-    """Forget logs, jobs, tombstones and usage whose time is over; how many of each."""
+    """Forget logs, jobs, tombstones, usage and kept answers whose time is over; how many of each."""
     over = now - timedelta(seconds=settings.KEEP_JOBS)
     forgotten = {
         "logs": _forget_logs(ArchivedLog.objects.filter(archived_at__lt=now - timedelta(seconds=settings.KEEP_LOGS))),
@@ -39,6 +39,7 @@ def forget_the_old(*, now: datetime) -> dict[str, int]:
             Tombstone.objects.filter(created_at__lt=now - timedelta(seconds=settings.KEEP_TOMBSTONES))
         ),
         "usage": _forget(UsageRecord.objects.filter(ended_at__lt=now - timedelta(seconds=settings.KEEP_USAGE))),
+        "answers": _forget(KeptAnswer.objects.filter(created_at__lt=now - timedelta(seconds=settings.KEEP_ANSWERS))),
     }
     logger.info("forgotten", extra={"forgotten": forgotten})
     return forgotten
