@@ -62,7 +62,7 @@ class FirstRenderer(BaseContentNegotiation):
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's EXCEPTION_HANDLER: every exception that leaves a view."""
     known = _known(error)
-    headers = {"WWW-Authenticate": "Bearer"} if known.status == Unauthenticated.status else {}
+    headers = {"WWW-Authenticate": known.challenge} if isinstance(known, Unauthenticated) else {}
     is_wire = Sentence in getattr(context.get("view"), "renderer_classes", ())
     return Response(
         problem(known), status=known.status, headers=headers, content_type=None if is_wire else PROBLEM_TYPE
