@@ -59,7 +59,7 @@ _COLUMNS: dict[GroupBy, dict[str, Any]] = {
 }
 
 
-def within(records: QuerySet[UsageRecord], *, begin: datetime | None, end: datetime | None) -> QuerySet[UsageRecord]:
+def between(records: QuerySet[UsageRecord], *, begin: datetime | None, end: datetime | None) -> QuerySet[UsageRecord]:
     """The records of what ended at `begin` or later, and before `end`."""
     if begin is not None:
         records = records.filter(ended_at__gte=begin)
@@ -84,8 +84,7 @@ def grouped(records: QuerySet[UsageRecord], by: Sequence[GroupBy]) -> list[Group
     )
     if len(rows) > MOST_GROUPS:
         raise Invalid(
-            f"That is more than {MOST_GROUPS} lines: see `errors`.",
-            {"group_by": "Tell fewer things apart, or ask for a shorter time."},
+            {"group_by": f"There are more than {MOST_GROUPS} lines: tell fewer apart, or ask for a shorter time."}
         )
     return [_group(row, by) for row in rows]
 

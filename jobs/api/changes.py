@@ -30,9 +30,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST = 2**63 - 1
 
 
-def page(
-    request: Request, jobs: Jobs, query: Mapping[str, Any], shown: Callable[[Job], Mapping[str, Any]]
-) -> Response:
+def page(request: Request, jobs: Jobs, query: Mapping[str, Any], shown: Callable[[Job], Mapping[str, Any]]) -> Response:
     """`{"items", "next"}` as other lists have it, but `next` is always an address: where to go on, now or later."""
     jobs = jobs.filter(changed_at__lte=Now() - SETTLED).order_by("changed_at", "pk")
     begin, after = query["changed_since"], None
@@ -62,6 +60,4 @@ def _place(cursor: str) -> tuple[datetime, int]:
             raise ValueError
         return _EPOCH + timedelta(microseconds=int(micros)), int(pk)
     except (binascii.Error, ValueError, OverflowError):
-        raise Invalid(
-            "There is no such page: see `errors`.", {"cursor": "Take it from `next` of the page before."}
-        ) from None
+        raise Invalid({"cursor": "There is no such page: take it from `next` of the page before."}) from None

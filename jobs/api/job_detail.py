@@ -11,7 +11,7 @@ from controlplane.errors import NotFound
 from jobs.api import job_list
 from jobs.api.job_list import JobOut
 from jobs.models import Job
-from jobs.states import State
+from jobs.states import WAITING, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,7 @@ _COLUMNS = (
     "flavor", "allocation_id", "cancel_reason", "deleted_at",
 )  # fmt: skip
 _HISTORY_MOST = 200
+_WAITING = WAITING | {State.SUBMITTING, State.PENDING}
 _STATES = ("waiting", "running", "terminated")
 EXAMPLE = {
     **job_list.EXAMPLE,
@@ -136,12 +137,13 @@ def unknown(key: str) -> NotFound:
     return NotFound(f"There is no job {key[:40]} here.")
 
 
-def shown(job: Any, *, waits: str) -> dict[str, Any]:
-    """What `find` found, as JobDetailOut has it. waits: the sentence on why it does."""
+def told(key: str, reach: Reach) -> dict[str, Any]:
+    """All of it, as JobDetailOut has it, with why it waits as it is at this moment."""
+    job = find(key, reach)
     return {
         **job_list.shown(job),
         "uid": str(job.pod_uid),
-        "waits": waits,
+        "waits": job.message if State(job.state) in _WAITING else "",
         "containers": list(_containers(job)),
         **{name: getattr(job, name) for name in _PLAIN},
         "allocation": job.allocation_id,
@@ -181,7 +183,3 @@ def _usage(record: UsageRecord) -> dict[str, Any]:
 
 
 _USAGE = ("native_id", "started_at", "ended_at", "cpus", "gpus", "nodes", "outcome", "estimated")
-
-
-def is_waiting(job: Job) -> bool:
-    return State(job.state) not in {State.RUNNING, State.SUCCEEDED, State.FAILED, State.CANCELLED}

@@ -15,7 +15,7 @@ from controlplane.errors import Invalid
 from jobs import logs
 from jobs.api.base import ApiView
 from jobs.api.bodies import Input, asked
-from jobs.api.formats import PlainText
+from jobs.api.formats import FirstOrAsked, PlainText
 from jobs.api.job_detail import unknown
 from jobs.api.schema import operation
 from jobs.models import Job
@@ -52,6 +52,7 @@ class JobLog(ApiView):
 
     actions = {"GET": Action.JOBS_READ}
     renderer_classes = [PlainText]
+    content_negotiation_class = FirstOrAsked
 
     @operation(
         "read_job_log",
@@ -81,5 +82,5 @@ def _only_container(containers: list[dict[str, Any]] | None) -> str:
     """The name of a pod's one container. Invalid where it has several; what no pod is, `find_job` says."""
     names = [each["name"] for each in containers or []]
     if len(names) > 1:
-        raise Invalid("Say which container: see `errors`.", {"container": f"One of {', '.join(names)}."})
+        raise Invalid({"container": f"The pod has several containers: name one of {', '.join(names)}."})
     return names[0] if names else ""

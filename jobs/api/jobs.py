@@ -1,25 +1,71 @@
-"""The addresses of jobs: the list, one of them, and cancelling it. Submitting is in `submitting.py`."""
+"""The addresses of jobs: the list, new ones, and one of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample
 from rest_framework.response import Response
 
-from controlplane.audit import trail
-from controlplane.auth.roles import Action, Role
-from controlplane.errors import Conflict, Forbidden
-from jobs import explaining, wishes
+from controlplane.auth.roles import Action
+from jobs import admission
 from jobs.api import job_detail, job_list
 from jobs.api.base import ApiView
+from jobs.api.bodies import asked
+from jobs.api.idempotency import idempotent
 from jobs.api.job_detail import JobDetailOut
+from jobs.api.job_list import JobOut, JobQuery
+from jobs.api.manifests import PARSERS
+from jobs.api.pages import pages_of
 from jobs.api.schema import operation
-from jobs.models import Job
+from jobs.api.submitting import EXAMPLES, MANIFEST, SubmitQuery, body_of, tenant_of
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
+
+
+class Jobs(ApiView):
+    """All jobs within reach, and new ones."""
+
+    actions = {"GET": Action.JOBS_READ, "POST": Action.JOBS_SUBMIT}
+    parser_classes = PARSERS
+
+    @operation(
+        "list_jobs",
+        "The jobs that you may see",
+        answers=pages_of(JobOut),
+        query=JobQuery,
+        examples=[job_list.LIST_EXAMPLE],
+    )
+    def get(self, request: Request) -> Response:
+        """Newest first. With `changed_since` in the order of changes, each job at its latest one, about two seconds
+        after it has happened; to follow all changes, ask the address in `next` again and again."""
+        return job_list.answer(request, self.reach, self.caller)
+
+    @operation(
+        "submit_job",
+        "Submit a pod without any cluster",
+        answers={201: JobDetailOut},
+        takes=MANIFEST,
+        query=SubmitQuery,
+        errors=[404, 422],
+        examples=[
+            *EXAMPLES,
+            OpenApiExample("the job", job_detail.EXAMPLE, response_only=True, status_codes=["201"]),
+        ],
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """A v1 Pod, or a v1 List or several YAML documents that hold one Pod and the ConfigMaps and Secrets that it
+        needs. What a limit of the tenant does not allow now waits, and the job says for what."""
+        query = asked(request, SubmitQuery)
+        tenant = tenant_of(self, query)
+        job = admission.submit(
+            self.caller, body_of(request), tenant_id=tenant.pk, site_slug=query.get("site"), now=timezone.now()
+        )
+        found = job_detail.told(job.key, self.reach)
+        return Response(found, status=201, headers={"Location": f"{request.path.rstrip('/')}/{job.key}"})
 
 
 class JobDetail(ApiView):
@@ -34,39 +80,4 @@ class JobDetail(ApiView):
         examples=[OpenApiExample("a job that waits", job_detail.EXAMPLE, response_only=True)],
     )
     def get(self, request: Request, key: str) -> Response:
-        return Response(told(job_detail.find(key, self.reach)))
-
-
-class JobCancel(ApiView):
-    """The wish that a job ends."""
-
-    actions = {"POST": Action.JOBS_CANCEL}
-
-    @operation("cancel_job", "Cancel a job", answers={202: JobDetailOut}, errors=[409])
-    def post(self, request: Request, key: str) -> Response:
-        """The wish is kept until the site has carried it out, however long it does not answer. A member may cancel the
-        jobs that they have submitted themselves. Asking twice changes nothing."""
-        job = job_detail.find(key, self.reach)
-        self._require_right(job)
-        if job.ended_at is not None:
-            raise Conflict(f"The job has ended already: it has {job.state}.")
-        by = self.caller.actor.name
-        if wishes.cancel([job.pk], reason="Cancelled", message=f"Cancelled by {by}.", now=timezone.now()):
-            site = job.site.slug if job.site else ""
-            trail.record("job.cancel", "job", job.key, tenant_id=job.tenant_id, site=site)
-        return Response(told(job_detail.find(key, self.reach)), status=202)
-
-    def _require_right(self, job: Job) -> None:
-        """Who has nothing but membership cancels what is their own."""
-        if self.reach.everything or (job.site is not None and job.site.slug in self.reach.sites):
-            return
-        if Role.TENANT_MANAGER in self.caller.rights.roles_in(job.tenant_id):
-            return
-        if not Job.objects.filter(job_list.own(self.caller), pk=job.pk).exists():
-            raise Forbidden("You may cancel the jobs that you have submitted yourself; ask a manager of the tenant.")
-
-
-def told(job: Any) -> dict[str, Any]:
-    """A job of `job_detail.find`, with why it waits as it is now."""
-    waits = explaining.why_waits(job, now=timezone.now()) if job_detail.is_waiting(job) else ""
-    return job_detail.shown(job, waits=waits)
+        return Response(job_detail.told(key, self.reach))
