@@ -100,7 +100,7 @@ class Federation:
 
 def make_federation() -> Federation:
     climate, physics = make_tenant(slug="climate", name="Climate"), make_tenant(slug="physics", name="Physics")
-    vega = make_site(slug="vega", name="Vega", config={"name": "vega", "host": "login.vega.example"})
+    vega = make_site(slug="vega", name="Vega", config={"name": "vega"})
     juno = make_site(slug="juno", name="Juno", config={"name": "juno"})
     return Federation(
         climate=climate,
