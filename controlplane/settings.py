@@ -111,6 +111,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "controlplane.answers.exception_handler",
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "jobs.api.schema.ApiSchema",
 }
 
 # --- who may call
@@ -140,6 +141,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Tenants, virtual nodes, allocations and jobs at HPC sites. How to call it: docs/api.md.",
     "SCHEMA_PATH_PREFIX": "/api/v1/",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "POSTPROCESSING_HOOKS": [],  # choices stay where they are: two fields called `role` are not the same
     "SWAGGER_UI_DIST": "SIDECAR",  # from our own host: no other one's scripts
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
@@ -186,4 +188,5 @@ KEEP_JOBS = seconds("ISTHMUS_KEEP_JOBS", default=90 * 86400)
 KEEP_LOGS = seconds("ISTHMUS_KEEP_LOGS", default=30 * 86400)
 KEEP_TOMBSTONES = seconds("ISTHMUS_KEEP_TOMBSTONES", default=7 * 86400)
 KEEP_USAGE = seconds("ISTHMUS_KEEP_USAGE", default=5 * 365 * 86400)
+KEEP_AUDIT = seconds("ISTHMUS_KEEP_AUDIT", default=5 * 365 * 86400)
 KEEP_FOLDERS = seconds("ISTHMUS_KEEP_FOLDERS", default=86400)

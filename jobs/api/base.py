@@ -17,7 +17,6 @@ from controlplane.tenants.models import Tenant
 from controlplane.tenants.scope import seeing, seeing_everything
 from jobs.api import limits
 from jobs.api.bodies import JsonBody
-from jobs.api.schema import ApiSchema
 from sites.models import Site
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ class ApiView(APIView):
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     parser_classes: Sequence[type[BaseParser]] = [JsonBody]
     renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]
-    schema = ApiSchema()
     actions: ClassVar[Mapping[str, Action]] = {}
     caller: PersonCaller | ServiceCaller
     reach: Reach
@@ -148,7 +146,7 @@ def rows_within(reach: Reach, caller: PersonCaller | ServiceCaller) -> AbstractC
 class Unknown(ApiView):
     """Every address under /api/v1/ that is none."""
 
-    schema = None  # type: ignore[assignment]  # not part of the description
+    schema = None  # not part of the description
 
     def check_leave(self, request: Request) -> None:
         raise NotFound("There is nothing at this address: /api/v1/docs lists what there is.")

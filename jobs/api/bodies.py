@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.parsers import BaseParser
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
+#: A name of a resource as Kubernetes has it, such as nvidia.com/gpu.
+RESOURCE = r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,200}[A-Za-z0-9])?$"
+_LARGEST = 2**31 - 1
 #: Parameters that are not a view's own.
 _COMMON = frozenset({"format"})
 
@@ -50,6 +55,25 @@ def an_object(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise BadRequest("The body must be an object: names and values between curly brackets.")
     return body
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "propertyNames": {"pattern": RESOURCE},
+        "additionalProperties": {"type": "integer", "minimum": 0, "maximum": _LARGEST},
+    }
+)
+class Resources(serializers.DictField):
+    """{resource: number}."""
+
+    child = serializers.IntegerField(min_value=0, max_value=_LARGEST)
+
+    def to_internal_value(self, data: Any) -> Any:
+        values = super().to_internal_value(data)
+        if odd := [name for name in values if not re.fullmatch(RESOURCE, name)]:
+            raise serializers.ValidationError({odd[0][:100]: "This is no name of a resource, such as nvidia.com/gpu."})
+        return values
 
 
 class Input(serializers.Serializer[Any]):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
 from rest_framework import serializers
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from django.db.models import Model, QuerySet
     from rest_framework.request import Request
+
+    Row = TypeVar("Row", bound=Model)
 
 _LARGEST_ID = 2**63 - 1
 
@@ -47,11 +49,14 @@ def page(
     `next` is relative to the service's own address, so that no proxy's idea of it sends a token elsewhere.
     """
     most = query.get("limit", settings.API_PAGE)
-    if "cursor" in query:
-        rows = rows.filter(pk__lt=_id(query["cursor"]))
-    found = list(rows.order_by("-pk")[: most + 1])
+    found = list(behind(rows, query).order_by("-pk")[: most + 1])
     following = _address(request, found[most - 1]) if len(found) > most else None
     return Response({"items": [shown(row) for row in found[:most]], "next": following})
+
+
+def behind(rows: QuerySet[Row], query: Mapping[str, Any]) -> QuerySet[Row]:
+    """The rows behind the cursor, where there is one."""
+    return rows.filter(pk__lt=_id(query["cursor"])) if "cursor" in query else rows
 
 
 def pages_of(item: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:

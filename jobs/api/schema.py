@@ -76,7 +76,8 @@ def operation(
     """Of a view's handler: tell it so. To be the outermost decorator.
 
     answers: a serializer, answered with 200, or {status: serializer or None}. takes, query: an Input. errors: statuses
-    beside those that follow from the rest (a hole in the address: 404; a body or a query: 400; and so on).
+    beside those that follow from the rest (a hole in the address: 404; a body or a query: 400; and so on). Of a handler
+    that several views inherit, {words} in the id and the summary come from the view's `words`.
     """
 
     def told(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,6 +103,8 @@ class ApiSchema(AutoSchema):
         told: dict[str, Any] | None = super().get_operation(*args, **kwargs)
         if told is None:
             return None
+        for name in ("operationId", "summary"):
+            told[name] = told[name].format(**getattr(self.view, "words", {}))
         handler = getattr(self.view, self.method.lower())
         is_idempotent = getattr(handler, "is_idempotent", False)
         statuses = _ALWAYS | getattr(handler, "errors", frozenset())
