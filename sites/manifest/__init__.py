@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sites.manifest.completing import completed
+from sites.manifest.demand import Demand, demand
 from sites.manifest.pod import PodRequest, parse
 
-__all__ = ["PodRequest", "parse"]
+__all__ = ["Demand", "PodRequest", "completed", "demand", "parse"]
