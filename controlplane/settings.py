@@ -117,6 +117,8 @@ REST_FRAMEWORK = {
 MEMBERSHIP_LAPSE = seconds("ISTHMUS_MEMBERSHIP_LAPSE", default=30 * 86400)
 
 # --- allocations
+START_RETRY = seconds("ISTHMUS_START_RETRY", default=60)
+HOLD_PATIENCE = seconds("ISTHMUS_HOLD_PATIENCE", default=900)
 
 # --- the REST API
 
