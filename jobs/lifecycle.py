@@ -14,7 +14,8 @@ import orjson
 from django.conf import settings
 from django.db import connection, transaction
 
-from jobs import accounting, rendering
+from jobs import accounting, nudge, rendering
+from jobs.counting import Ledger
 from jobs.models import Job, Transition, UsageRecord
 from jobs.states import ENDS, State, may_move
 
@@ -33,11 +34,12 @@ WRITABLE = frozenset(
     {
         "site_id", "reason", "message", "observed", "exit_code", "attempt", "attempt_key", "folder", "account",
         "native_id", "submitted_at", "started_at", "ended_at", "cancel_requested_at", "cancel_reason", "deleted_at",
-        "missing_since", "tries", "next_submit_at", "next_find_at", "next_cancel_at", "next_archive_at",
-        "next_clean_at",
+        "missing_since", "tries", "next_start_at", "next_submit_at", "next_find_at", "next_cancel_at",
+        "next_archive_at", "next_clean_at", "allocation_id", "reserved_cpu_seconds", "reserved_gpu_seconds",
+        "time_limit", "priority", "cpus", "memory", "gpus", "gpu_kind", "partition",
     }
 )  # fmt: skip
-_STORED = (*sorted(WRITABLE), "state", "status_first", "status_exact")
+_STORED = (*sorted(WRITABLE), "is_counted", "changed_at", "state", "status_first", "status_exact")
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,11 @@ def create(job: Job) -> None:
 
 
 def move(moves: Iterable[Move], *, now: datetime) -> list[Job]:
-    """Apply what still applies, each job with its history, usage and texts in one transaction; answer those jobs.
+    """Apply what still applies, each job with its history, usage, texts and allocation in one transaction; those jobs.
 
-    Three statements, and one each for histories and usage, whatever the number of jobs. An illegal move is logged and
-    left out: it must not stop the others.
+    A job is counted from HELD to QUEUED on, if `allocation_id` says against what, and no more once it is held again or
+    over. The statements are as many as for one job: three, one each for histories and usage, a few for allocations. An
+    illegal move is logged and left out: it must not stop the others.
     """
     wished = {move.job_id: move for move in moves}
     if not wished:
@@ -83,6 +86,7 @@ def move(moves: Iterable[Move], *, now: datetime) -> list[Job]:
         moved: list[Job] = []
         history: list[Transition] = []
         usage: list[UsageRecord] = []
+        ledger = Ledger()
         for job in rows:
             wish = wished[job.pk]
             old = State(job.state)
@@ -94,7 +98,11 @@ def move(moves: Iterable[Move], *, now: datetime) -> list[Job]:
                 history.append(_line(job, old, now=now))
             if wish.to in ENDS and (record := accounting.usage(job, wish.report, now=now)):
                 usage.append(record)
+                ledger.spend(record)
+            _count(job, old, wish, ledger)
         _store(moved)
+        for site_id in ledger.apply(now=now):
+            nudge.nudge("submit", site_id)
         Transition.objects.bulk_create(history)
         UsageRecord.objects.bulk_create(usage, ignore_conflicts=True)
     return moved
@@ -128,14 +136,25 @@ def _applies(job: Job, old: State, wish: Move) -> bool:
 def _change(job: Job, wish: Move, *, now: datetime) -> None:
     for name, value in wish.changes.items():
         setattr(job, name, value)
+    job.changed_at = now
     if wish.to is not None:
         job.state = wish.to
     if wish.to in ENDS:
         job.ended_at = job.ended_at or now
-        job.next_submit_at = job.next_find_at = job.next_cancel_at = None
+        job.next_start_at = job.next_submit_at = job.next_find_at = job.next_cancel_at = None
         if job.attempt_key:
             job.next_archive_at = now
     _render(job)
+
+
+def _count(job: Job, old: State, wish: Move, ledger: Ledger) -> None:
+    if wish.to in {State.HELD, *ENDS}:
+        ledger.release(job)
+    elif old is State.HELD and wish.to is State.QUEUED and job.allocation_id is not None:
+        job.is_counted = True
+        ledger.take(job)
+    if wish.to is State.HELD:
+        job.allocation_id = None
 
 
 def _render(job: Job) -> None:
@@ -177,6 +196,6 @@ def _store(jobs: Sequence[Job]) -> None:
 
 
 def _column_type(name: str) -> str:
-    column = Job._meta.get_field(name.removesuffix("_id") if name == "site_id" else name)
+    column = Job._meta.get_field(name.removesuffix("_id") if name in {"site_id", "allocation_id"} else name)
     kind = column.rel_db_type(connection) if column.is_relation else column.db_type(connection)  # type: ignore[union-attr]
     return str(kind)

@@ -62,7 +62,7 @@ class Jobs(ApiView):
         query = asked(request, SubmitQuery)
         tenant = tenant_of(self, query)
         job = admission.submit(
-            self.caller, body_of(request), tenant_id=tenant.pk, site_slug=query.get("site"), now=timezone.now()
+            self.caller, body_of(request, tenant), tenant_id=tenant.pk, site_slug=query.get("site"), now=timezone.now()
         )
         found = job_detail.told(job.key, self.reach)
         return Response(found, status=201, headers={"Location": f"{request.path.rstrip('/')}/{job.key}"})

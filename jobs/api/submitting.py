@@ -66,12 +66,12 @@ class SubmitQuery(Input):
     site = serializers.SlugField(required=False, help_text="without it, the first site at which the pod may start")
 
 
-def body_of(request: Request) -> dict[str, Any]:
+def body_of(request: Request, tenant: Tenant) -> dict[str, Any]:
     """The body of a /create, as a kubelet would send the pod. Raises BadRequest, Refused."""
     data: Any = request.data
     if "documents" not in data:  # DRF's own answer for no body at all
         raise BadRequest("The body must be a manifest with `apiVersion: v1` and `kind: Pod`.")
-    return manifest.create_body(data["documents"], uid=uuid4())
+    return manifest.create_body(data["documents"], uid=uuid4(), namespace=tenant.slug)
 
 
 def tenant_of(view: ApiView, query: dict[str, Any]) -> Tenant:

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 _LISTS = {"List", "PodList", "ConfigMapList", "SecretList"}
 _CONTAINERS = ("initContainers", "containers")
-_NAMESPACE = "default"
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # as in Kubernetes' own names: no vowels, nothing to be misread
 
 
-def create_body(documents: Sequence[object], *, uid: UUID) -> dict[str, Any]:
+def create_body(documents: Sequence[object], *, uid: UUID, namespace: str = "default") -> dict[str, Any]:
     """{"pod", "configmaps", "secrets", "projectedvolumesmaps"} of one v1.Pod and what came along with it.
 
-    documents: manifests, or v1.Lists of them. uid: the pod's, whatever its manifest says. BadRequest: not one pod, or
+    documents: manifests, or v1.Lists of them. uid: the pod's, whatever its manifest says; namespace: its own where the
+    manifest names none. BadRequest: not one pod, or
     malformed. Refused: it refers to something that did not come along, by name, or holds what is not taken here.
     """
     named: dict[str, list[dict[str, Any]]] = {"Pod": [], "ConfigMap": [], "Secret": []}
@@ -38,7 +38,7 @@ def create_body(documents: Sequence[object], *, uid: UUID) -> dict[str, Any]:
         named[_kind(each, place)].append(dict(each))
     if len(named["Pod"]) != 1:
         raise BadRequest(f"Send one pod at a time: there are {len(named['Pod'])} objects of `kind: Pod` in the body.")
-    pod = _with_identity(named["Pod"][0], uid)
+    pod = _with_identity(named["Pod"][0], uid, namespace)
     for each in (*named["ConfigMap"], *named["Secret"]):
         _require_namespace(each, pod["metadata"]["namespace"])
     body: dict[str, Any] = {"pod": pod, "configmaps": named["ConfigMap"], "secrets": named["Secret"]}
@@ -83,12 +83,12 @@ def _kind(each: Json, place: str) -> str:
     return kind
 
 
-def _with_identity(pod: dict[str, Any], uid: UUID) -> dict[str, Any]:
+def _with_identity(pod: dict[str, Any], uid: UUID, namespace: str) -> dict[str, Any]:
     metadata = dict(mapping(pod.get("metadata"), "pod.metadata"))
     prefix = text(metadata.get("generateName"), "pod.metadata.generateName")
     if not metadata.get("name") and prefix:
         metadata["name"] = prefix + "".join(secrets.choice(_LETTERS) for _ in range(5))
-    metadata["namespace"] = metadata.get("namespace") or _NAMESPACE
+    metadata["namespace"] = metadata.get("namespace") or namespace
     metadata["uid"] = str(uid)
     return {**pod, "metadata": metadata}
 
