@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample
@@ -71,7 +70,7 @@ def body_of(request: Request, tenant: Tenant) -> dict[str, Any]:
     data: Any = request.data
     if "documents" not in data:  # DRF's own answer for no body at all
         raise BadRequest("The body must be a manifest with `apiVersion: v1` and `kind: Pod`.")
-    return manifest.create_body(data["documents"], uid=uuid4(), namespace=tenant.slug)
+    return manifest.create_body(data["documents"], namespace=tenant.slug)
 
 
 def tenant_of(view: ApiView, query: dict[str, Any]) -> Tenant:

@@ -1,15 +1,15 @@
 """A pod with the ConfigMaps and Secrets that it needs, sent without any cluster -> the body of a /create. Pure.
 
-What a kubelet does before it sends a pod is done here: names and namespace get their defaults, variables their values
-(`references.py`), projected volumes their files (`projected.py`).
+What a cluster and a kubelet do before a pod is sent is done here: it gets its identity (`completing.py`), variables get
+their values (`references.py`), projected volumes their files (`projected.py`).
 """
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any
 
 from controlplane.errors import BadRequest, Refused
+from sites.manifest.completing import completed
 from sites.manifest.projected import projected_maps
 from sites.manifest.references import resolve
 from sites.manifest.shape import mapping, mappings, text
@@ -17,31 +17,32 @@ from sites.manifest.volumes import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from uuid import UUID
 
     Json = Mapping[str, object]
 
 _LISTS = {"List", "PodList", "ConfigMapList", "SecretList"}
 _CONTAINERS = ("initContainers", "containers")
-_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # as in Kubernetes' own names: no vowels, nothing to be misread
 
 
-def create_body(documents: Sequence[object], *, uid: UUID, namespace: str = "default") -> dict[str, Any]:
+def create_body(documents: Sequence[object], *, namespace: str) -> dict[str, Any]:
     """{"pod", "configmaps", "secrets", "projectedvolumesmaps"} of one v1.Pod and what came along with it.
 
-    documents: manifests, or v1.Lists of them. uid: the pod's, whatever its manifest says; namespace: its own where the
-    manifest names none. BadRequest: not one pod, or
-    malformed. Refused: it refers to something that did not come along, by name, or holds what is not taken here.
+    documents: manifests, or v1.Lists of them. namespace: the pod's where its manifest names none. Its UID is always a
+    new one: that of a manifest is another pod's. BadRequest: not one pod, or malformed. Refused: it refers to something
+    that did not come along, by name, or holds what is not taken here.
     """
     named: dict[str, list[dict[str, Any]]] = {"Pod": [], "ConfigMap": [], "Secret": []}
     for place, each in _objects(documents):
         named[_kind(each, place)].append(dict(each))
     if len(named["Pod"]) != 1:
         raise BadRequest(f"Send one pod at a time: there are {len(named['Pod'])} objects of `kind: Pod` in the body.")
-    pod = _with_identity(named["Pod"][0], uid, namespace)
+    pod = named["Pod"][0]
+    metadata = {**mapping(pod.get("metadata"), "pod.metadata"), "uid": None}
+    along = {"configmaps": named["ConfigMap"], "secrets": named["Secret"]}
+    body: dict[str, Any] = completed({"pod": {**pod, "metadata": metadata}, **along}, namespace=namespace)
+    pod = body["pod"]
     for each in (*named["ConfigMap"], *named["Secret"]):
         _require_namespace(each, pod["metadata"]["namespace"])
-    body: dict[str, Any] = {"pod": pod, "configmaps": named["ConfigMap"], "secrets": named["Secret"]}
     sources = Sources.of(body, pod["metadata"])
     pod["spec"] = spec = dict(mapping(pod.get("spec"), "pod.spec"))
     for field in _CONTAINERS:
@@ -81,16 +82,6 @@ def _kind(each: Json, place: str) -> str:
             "needs, are taken here."
         )
     return kind
-
-
-def _with_identity(pod: dict[str, Any], uid: UUID, namespace: str) -> dict[str, Any]:
-    metadata = dict(mapping(pod.get("metadata"), "pod.metadata"))
-    prefix = text(metadata.get("generateName"), "pod.metadata.generateName")
-    if not metadata.get("name") and prefix:
-        metadata["name"] = prefix + "".join(secrets.choice(_LETTERS) for _ in range(5))
-    metadata["namespace"] = metadata.get("namespace") or namespace
-    metadata["uid"] = str(uid)
-    return {**pod, "metadata": metadata}
 
 
 def _require_namespace(each: Json, namespace: str) -> None:

@@ -36,5 +36,5 @@ def completed(body: Mapping[str, object], *, namespace: str) -> dict[str, object
         "pod": {**pod, "metadata": metadata},
         "configmaps": body.get("configmaps"),
         "secrets": body.get("secrets"),
-        "projectedvolumesmaps": None,
+        "projectedvolumesmaps": body.get("projectedvolumesmaps"),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -12,7 +11,7 @@ from sites import manifest
 from sites.manifest.documents import LARGEST_YAML
 from tests.sites.bodies import config_map, secret
 
-UID = UUID("65874472-987d-45c2-ba85-74dd068d2b89")
+UID = "65874472-987d-45c2-ba85-74dd068d2b89"
 
 
 def a_pod(*, spec: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None, **container: Any) -> Any:
@@ -35,23 +34,24 @@ def a_secret(name: str, data: dict[str, bytes]) -> dict[str, Any]:
 
 def variables(*documents: Any) -> dict[str, str]:
     """The variables of the pod's container, once everything is resolved."""
-    return dict(manifest.parse(manifest.create_body(documents, uid=UID)).containers[0].env)
+    return dict(manifest.parse(manifest.create_body(documents, namespace="climate")).containers[0].env)
 
 
 def refused(*documents: Any) -> str:
     with pytest.raises(IsthmusError) as caught:
-        manifest.parse(manifest.create_body(documents, uid=UID))
+        manifest.parse(manifest.create_body(documents, namespace="climate"))
     return caught.value.message
 
 
-def test_a_pod_gets_the_uid_and_the_namespace_that_it_lacks() -> None:
-    pod = manifest.parse(manifest.create_body([a_pod(metadata={"uid": "of-another-cluster"})], uid=UID))
-    assert (pod.uid, pod.name, pod.namespace) == (UID, "train", "default")
+def test_a_pod_gets_a_uid_of_its_own_and_the_namespace_that_it_lacks() -> None:
+    pod = manifest.parse(manifest.create_body([a_pod(metadata={"uid": UID})], namespace="climate"))
+    assert (pod.name, pod.namespace) == ("train", "climate")
+    assert str(pod.uid) != UID
 
 
 def test_a_generated_name_differs_each_time() -> None:
     unnamed = a_pod(metadata={"name": None, "generateName": "train-"})
-    names = {manifest.parse(manifest.create_body([unnamed], uid=UID)).name for _ in range(3)}
+    names = {manifest.parse(manifest.create_body([unnamed], namespace="climate")).name for _ in range(3)}
     assert len(names) == 3
     assert all(name.startswith("train-") and len(name) == len("train-") + 5 for name in names)
 
@@ -125,7 +125,7 @@ def test_a_projected_volume_gets_the_files_of_its_sources() -> None:
     volumes = [{"name": "all", "projected": {"sources": sources}}]
     pod = a_pod(spec={"volumes": volumes}, volumeMounts=[{"name": "all", "mountPath": "/all"}])
     along = a_config_map("settings", {"level": "high", "speed": "fast"}), a_secret("login", {"password": b"\xff"})
-    [volume] = manifest.parse(manifest.create_body([pod, *along], uid=UID)).volumes
+    [volume] = manifest.parse(manifest.create_body([pod, *along], namespace="climate")).volumes
     assert {file.path: file.content for file in volume.files} == {
         "conf/level": b"high",
         "password": b"\xff",
@@ -137,7 +137,7 @@ def test_a_token_of_a_cluster_cannot_be_mounted_without_one() -> None:
     volumes = [{"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}]
     mounted = a_pod(spec={"volumes": volumes}, volumeMounts=[{"name": "token", "mountPath": "/token"}])
     assert "projects a serviceAccountToken" in refused(mounted)
-    assert manifest.create_body([a_pod(spec={"volumes": volumes})], uid=UID)["projectedvolumesmaps"] == []
+    assert manifest.create_body([a_pod(spec={"volumes": volumes})], namespace="climate")["projectedvolumesmaps"] == []
 
 
 def test_a_list_holds_a_pod_and_what_it_needs() -> None:
@@ -219,4 +219,4 @@ def test_a_missing_volume_is_refused_as_on_the_wire() -> None:
     volumes = [{"name": "conf", "configMap": {"name": "gone"}}]
     pod = a_pod(spec={"volumes": volumes}, volumeMounts=[{"name": "conf", "mountPath": "/conf"}])
     with pytest.raises(Refused, match="The ConfigMap gone, which the volume conf needs"):
-        manifest.parse(manifest.create_body([pod], uid=UID))
+        manifest.parse(manifest.create_body([pod], namespace="climate"))

@@ -15,6 +15,7 @@ from jobs import lifecycle
 from jobs.lifecycle import Move
 from jobs.models import Job
 from jobs.states import State
+from sites.models import Allocation
 from tests.factories import make_job, make_node, make_pod, make_request, make_service
 from tests.jobs.api.federation import Caller
 
@@ -55,6 +56,8 @@ def test_each_role_sees_its_jobs_and_no_other(federation: Federation) -> None:
 
 def test_a_site_operator_sees_a_job_whose_tenant_has_no_allocation_any_more(federation: Federation) -> None:
     a_job(federation.climate, federation.vega)
+    Job.objects.update(allocation=None, is_counted=False, reserved_cpu_seconds=0, reserved_gpu_seconds=0)
+    Allocation.objects.all().delete()
     [job] = federation.vera.get("jobs").json["items"]
     assert (job["site"], job["tenant"]) == ("vega", None)
     [job] = federation.alice.get("jobs").json["items"]
