@@ -33,6 +33,8 @@ VISIBLE: dict[str, LiteralString] = {
         f"{_ALL} OR id = ANY({_TENANTS})"
         " OR EXISTS (SELECT FROM hpc_sites_allocation AS allocation"
         f" WHERE allocation.tenant_id = tenants_tenant.id AND allocation.site_id = ANY({_SITES}))"
+        " OR EXISTS (SELECT FROM tenants_approvalrequest AS request"  # noqa: S608  (constants above)
+        f" WHERE request.tenant_id = tenants_tenant.id AND request.site IN {_SLUGS})"
     ),
     "tenants_membership": _TENANT_OR_PERSON,
     "tenants_virtualnode": (

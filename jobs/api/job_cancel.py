@@ -26,7 +26,7 @@ class JobCancel(ApiView):
 
     actions = {"POST": Action.JOBS_CANCEL}
 
-    @operation("cancel_job", "Cancel a job", answers={202: JobDetailOut}, errors=[409])
+    @operation("cancelJob", "Cancel a job", answers={202: JobDetailOut}, errors=[409])
     def post(self, request: Request, key: str) -> Response:
         """The wish is kept until the site has carried it out, however long it does not answer. A member may cancel the
         jobs that they have submitted themselves. Asking twice changes nothing."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from django.utils import timezone
 from rest_framework import serializers
 
 from controlplane.errors import NotFound
+from jobs import explaining
 from jobs.api import job_list
 from jobs.api.job_list import JobOut
 from jobs.models import Job
-from jobs.states import WAITING, State
+from jobs.states import MEANING, WAITING, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,13 +145,22 @@ def told(key: str, reach: Reach) -> dict[str, Any]:
     return {
         **job_list.shown(job),
         "uid": str(job.pod_uid),
-        "waits": job.message if State(job.state) in _WAITING else "",
+        "waits": _waits(job),
         "containers": list(_containers(job)),
         **{name: getattr(job, name) for name in _PLAIN},
         "allocation": job.allocation_id,
         "history": list(reversed(TransitionOut(job.history.order_by("-pk")[:_HISTORY_MOST], many=True).data)),
         "usage": [_usage(each) for each in job.usagerecord_set.order_by("pk")],
     }
+
+
+def _waits(job: Any) -> str:
+    state = State(job.state)
+    if state not in _WAITING:
+        return ""
+    # Judged anew where the tenant can be seen, without which there is nothing to judge by.
+    live = explaining.why_waits(job, now=timezone.now()) if job.tenant_slug else None
+    return (live.message if live else job.message) or f"{MEANING[state].capitalize()}."
 
 
 _PLAIN = ("attempt", "native_id", "partition", "flavor", "exit_code", "cancel_requested_at", "cancel_reason")

@@ -55,7 +55,7 @@ class JobLog(ApiView):
     content_negotiation_class = FirstOrAsked
 
     @operation(
-        "read_job_log",
+        "readJobLog",
         "A container's output",
         answers={(200, "text/plain"): OpenApiResponse(OpenApiTypes.BINARY, "the container's bytes, as they are")},
         query=LogQuery,

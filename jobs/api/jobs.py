@@ -32,7 +32,7 @@ class Jobs(ApiView):
     parser_classes = PARSERS
 
     @operation(
-        "list_jobs",
+        "listJobs",
         "The jobs that you may see",
         answers=pages_of(JobOut),
         query=JobQuery,
@@ -44,7 +44,7 @@ class Jobs(ApiView):
         return job_list.answer(request, self.reach, self.caller)
 
     @operation(
-        "submit_job",
+        "submitJob",
         "Submit a pod without any cluster",
         answers={201: JobDetailOut},
         takes=MANIFEST,
@@ -74,7 +74,7 @@ class JobDetail(ApiView):
     actions = {"GET": Action.JOBS_READ}
 
     @operation(
-        "get_job",
+        "getJob",
         "One job, with its history and why it waits",
         answers=JobDetailOut,
         examples=[OpenApiExample("a job that waits", job_detail.EXAMPLE, response_only=True)],

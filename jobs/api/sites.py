@@ -113,7 +113,7 @@ class Sites(ApiView):
     actions = {"GET": Action.SITES_READ}
 
     @operation(
-        "list_sites",
+        "listSites",
         "The sites that you may see",
         answers=pages_of(SiteOut),
         query=PageQuery,
@@ -131,7 +131,7 @@ class SiteDetail(ApiView):
     actions = {"GET": Action.SITES_READ}
 
     @operation(
-        "get_site",
+        "getSite",
         "One site",
         answers=SiteOut,
         examples=[OpenApiExample("a silent site", _EXAMPLE, response_only=True)],

@@ -116,7 +116,7 @@ class Usage(ApiView):
     content_negotiation_class = FirstOrAsked
 
     @operation(
-        "get_usage",
+        "getUsage",
         "What was used, by tenant, site, person or month",
         answers={(200, "application/json"): UsageOut, (200, "text/csv"): OpenApiTypes.STR},
         query=UsageQuery,
