@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin
 
+from controlplane.audit import trail
 from controlplane.auth.admin_pages import RecordedAdmin
 from sites import connecting
 from sites.connectors import open_connector
@@ -78,6 +79,8 @@ class SiteAdmin(RecordedAdmin):
         if secret := form.cleaned_data["secret"]:
             connecting.seal_credential(obj, secret)
         super().save_model(request, obj, form, change)
+        if secret:
+            trail.record("site.secret", "site", obj.pk, site=obj.slug)
 
 
 @admin.register(Route)
