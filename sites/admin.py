@@ -1,6 +1,6 @@
 """The admin pages of sites, routes, allocations and flavors.
 
-A site's configuration is tried on its connector before it is saved; allocations are given by the same rules as elsewhere.
+A configuration is tried on its connector before it is saved; allocations are given by the same rules as elsewhere.
 """
 
 from __future__ import annotations
