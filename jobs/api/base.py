@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 
 from controlplane.audit import actors, trail
 from controlplane.audit.models import Event
+from controlplane.auth.authentication import BearerAuthentication, SessionAuthentication
 from controlplane.auth.callers import NodeCaller, PersonCaller, ServiceCaller
 from controlplane.errors import Forbidden, NotFound
 from controlplane.tenants.models import Tenant
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
     from django.http import HttpResponseBase
+    from rest_framework.authentication import BaseAuthentication
     from rest_framework.parsers import BaseParser
     from rest_framework.request import Request
     from rest_framework.response import Response
@@ -43,6 +45,7 @@ class ApiView(APIView):
     own (`rows_within`), since it is sent when this one is over.
     """
 
+    authentication_classes: Sequence[type[BaseAuthentication]] = [BearerAuthentication, SessionAuthentication]
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     parser_classes: Sequence[type[BaseParser]] = [JsonBody]
     renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]

@@ -18,7 +18,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from controlplane import secrets
-from controlplane.errors import Invalid, IsthmusError
+from controlplane.errors import Conflict, Invalid, IsthmusError
 from jobs.models import KeptAnswer
 
 if TYPE_CHECKING:
@@ -77,7 +77,10 @@ def _begun(name: bytes, body: bytes) -> KeptAnswer | None:
 def _repeated(kept: KeptAnswer, body: bytes) -> Response:
     if bytes(kept.request) != body:
         raise KeyReused(f"This {HEADER} was used for another request: take a new one for each that you make.")
-    answer = orjson.loads(secrets.unseal(bytes(kept.answer or b""), bound_to=_bound(bytes(kept.name))))
+    try:
+        answer = orjson.loads(secrets.unseal(bytes(kept.answer or b""), bound_to=_bound(bytes(kept.name))))
+    except secrets.Unsealable as error:
+        raise Conflict("This was done before, but its answer was sealed with a key that is gone.") from error
     headers = {"Location": answer["location"]} if answer["location"] else {}
     return Response(answer["data"], status=answer["status"], headers={**headers, REPLAYED: "true"})
 
