@@ -92,6 +92,11 @@ class ApiView(APIView):
         self._transaction.enter_context(rows_within(reach, self.caller))
         self._is_open = True
 
+    def close_rows(self) -> None:
+        """End the transaction before a long answer: from here on no rows are there, and no connection is held."""
+        self._transaction.close()
+        self._is_open = False
+
     def tenants(self) -> QuerySet[Tenant]:
         """The tenants within reach: for a site, those with an allocation there."""
         if self.reach.everything:
