@@ -13,8 +13,11 @@ from django.urls.resolvers import URLPattern, URLResolver
 
 from controlplane.auth import roles
 from controlplane.auth.roles import RULES, Action, Role
+from controlplane.tenants.models import ApprovalRequest
 from jobs.api import urls
 from jobs.api.base import ApiView, Unknown
+from jobs.states import State
+from tests.factories import make_job
 from tests.federation import new_token, token_of
 
 if TYPE_CHECKING:
@@ -30,16 +33,27 @@ ANYBODY = None
 
 @dataclass(frozen=True)
 class Entry:
-    """What an address is for, and a body that it takes. programs: whether service accounts have use of it at all."""
+    """What an address is for, and a body that it takes. programs: whether service accounts have use of it at all.
+
+    is_members_own: members may do it with what is theirs; what is asked for here is the community's member's.
+    """
 
     action: Action | None
     body: Any = None
     programs: bool = True
+    is_members_own: bool = False
 
 
 PERSON = {"issuer": "https://issuer.example.org", "subject": "{subject}"}
 SCOPES = {"scopes": ["read"]}
 OWN, ACCOUNT, NODE = "tokens", "tenants/<slug:tenant>/service-accounts/<slug:account>", "virtual-nodes/<slug:node>"
+ALLOCATION, REQUEST, JOB = "allocations/<int:allocation>", "requests/<int:number>", "jobs/<slug:key>"
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "hello"},
+    "spec": {"containers": [{"name": "main", "image": "busybox", "command": ["true"]}]},
+}
 ENTRIES: dict[str, Entry] = {
     "GET me": Entry(ANYBODY),
     f"GET {OWN}": Entry(Action.TOKENS_OWN, programs=False),
@@ -77,6 +91,27 @@ ENTRIES: dict[str, Entry] = {
     "DELETE roles/<int:role>": Entry(Action.ROLES_CHANGE),
     "POST claims/try": Entry(Action.CLAIMS_TRY, {"issuer": "nobody", "claims": {}}),
     "GET audit": Entry(Action.AUDIT_READ),
+    "GET sites": Entry(Action.SITES_READ),
+    "GET sites/<slug:site>": Entry(Action.SITES_READ),
+    "GET allocations": Entry(Action.ALLOCATIONS_READ),
+    "POST allocations": Entry(Action.ALLOCATIONS_CHANGE, {"tenant": "{tenant}", "site": "{site}"}),
+    f"GET {ALLOCATION}": Entry(Action.ALLOCATIONS_READ),
+    f"PATCH {ALLOCATION}": Entry(Action.ALLOCATIONS_CHANGE, {"cpus": 2}),
+    f"POST {ALLOCATION}/revoke": Entry(Action.ALLOCATIONS_CHANGE),
+    "GET requests": Entry(Action.REQUESTS_READ),
+    "POST requests": Entry(
+        Action.REQUESTS_ASK, {"kind": "allocation", "tenant": "{tenant}", "site": "{site}", "payload": {}}
+    ),
+    f"GET {REQUEST}": Entry(Action.REQUESTS_READ),
+    f"POST {REQUEST}/decide": Entry(Action.REQUESTS_DECIDE, {"grant": True}),
+    f"POST {REQUEST}/withdraw": Entry(Action.REQUESTS_ASK),
+    "GET jobs": Entry(Action.JOBS_READ),
+    "POST jobs": Entry(Action.JOBS_SUBMIT, POD),
+    "POST jobs/explain": Entry(Action.JOBS_SUBMIT, POD),
+    f"GET {JOB}": Entry(Action.JOBS_READ),
+    f"POST {JOB}/cancel": Entry(Action.JOBS_CANCEL, is_members_own=True),
+    f"GET {JOB}/log": Entry(Action.JOBS_READ),
+    "GET usage": Entry(Action.USAGE_READ),
 }
 
 
@@ -92,6 +127,7 @@ def walk(patterns: list[Any], before: str = "") -> Iterator[tuple[str, type[ApiV
                 yield path, view
 
 
+OF_A_COMMUNITY = ("<slug:tenant>", "<slug:node>", "<slug:site>", "<int:allocation>", "<int:number>", "<slug:key>")
 VIEWS = dict(walk(urls.urlpatterns))
 METHODS = ("get", "post", "put", "patch", "delete")
 ALL = sorted(f"{method.upper()} {path}" for path, view in VIEWS.items() for method in METHODS if hasattr(view, method))
@@ -202,8 +238,10 @@ def is_let_in(entry: Entry, someone: Someone, of: Community) -> str:
         return "refused"
     address = next(each for each, known in ENTRIES.items() if known is entry)
     is_elsewhere = someone.community is not None and someone.community is not of
-    concerns_a_tenant = "<slug:tenant>" in address or "<slug:node>" in address
-    return "not there" if is_elsewhere and concerns_a_tenant else "let in"
+    if is_elsewhere and any(hole in address for hole in OF_A_COMMUNITY):
+        return "not there"
+    is_anothers = someone.roles == {Role.TENANT_MEMBER} and someone.is_program
+    return "refused" if entry.is_members_own and is_anothers else "let in"
 
 
 def filled(path: str, of: Community, federation: Federation, someone: Someone | None) -> str:
@@ -221,11 +259,27 @@ def filled(path: str, of: Community, federation: Federation, someone: Someone | 
         "<int:token>": token.pk,
         "<int:membership>": of.membership.pk,
         "<int:role>": federation.auditor.role_grants.get().pk,
+        "<slug:site>": of.site.slug,
+        "<int:allocation>": of.tenant.allocations.get().pk,
     }
+    if "<slug:key>" in path:
+        holes["<slug:key>"] = make_job(node=of.node, site=of.site, state=State.HELD, person=of.member).key
+    if "<int:number>" in path:
+        holes["<int:number>"] = a_request(of).pk
     for hole, value in holes.items():
         path = path.replace(hole, str(value))
     assert "<" not in path, f"fill the holes of {path}"
     return path
+
+
+def a_request(of: Community) -> ApprovalRequest:
+    return ApprovalRequest.objects.create(
+        tenant=of.tenant,
+        site=of.site.slug,
+        kind="extension",
+        subject=of.tenant.allocations.get().pk,
+        payload={"cpus": 2},
+    )
 
 
 def with_names(body: Any, of: Community, federation: Federation) -> Any:
