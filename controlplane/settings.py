@@ -115,6 +115,10 @@ REST_FRAMEWORK = {
 
 # --- who may call
 MEMBERSHIP_LAPSE = seconds("ISTHMUS_MEMBERSHIP_LAPSE", default=30 * 86400)
+ISSUERS = text("ISTHMUS_ISSUERS", default="")
+ISSUER_TIMEOUT = seconds("ISTHMUS_ISSUER_TIMEOUT", default=5)
+ISSUER_MEMORY = seconds("ISTHMUS_ISSUER_MEMORY", default=3600)
+ISSUER_RETRY = seconds("ISTHMUS_ISSUER_RETRY", default=30)
 
 # --- allocations
 

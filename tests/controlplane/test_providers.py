@@ -1,0 +1,182 @@
+"""Discovery, keys, userinfo and introspection, at an issuer that answers well, badly, late or not at all."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from joserfc.jwk import OctKey, RSAKey
+
+from controlplane.auth import issuer_file, providers, signatures
+from controlplane.errors import Unauthenticated, Unavailable
+from tests.controlplane.test_issuers import write
+from tests.identity_provider import IdentityProvider, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from controlplane.auth.issuers import Issuer
+
+
+@pytest.fixture
+def provider(settings: Any) -> Iterator[IdentityProvider]:
+    settings.ISSUER_TIMEOUT = 0.5
+    with running("wlcg-iam") as one:
+        yield one
+    providers.forget()
+
+
+@pytest.fixture
+def issuer(provider: IdentityProvider, tmp_path: Path) -> Issuer:
+    [one] = issuer_file.read(write(tmp_path, provider.configuration()))
+    return one
+
+
+def test_what_is_published_is_asked_for_once(provider: IdentityProvider, issuer: Issuer) -> None:
+    for _ in range(3):
+        assert providers.metadata(issuer).announces_iss
+        assert [key.kid for key in providers.keys(issuer)] == [provider.keys[0].kid]
+    assert sorted(provider.calls) == [".well-known/openid-configuration", "jwks"]
+
+
+def test_the_old_stays_good_while_the_issuer_is_down(provider: IdentityProvider, issuer: Issuer, settings: Any) -> None:
+    settings.ISSUER_MEMORY = settings.ISSUER_RETRY = 0
+    known = providers.keys(issuer)
+    provider.down = {"all"}
+    assert providers.keys(issuer) == known
+    assert providers.metadata(issuer).jwks_uri.endswith("/jwks")
+
+
+def test_what_is_too_old_is_asked_for_anew(provider: IdentityProvider, issuer: Issuer, settings: Any) -> None:
+    settings.ISSUER_MEMORY = settings.ISSUER_RETRY = 0
+    providers.keys(issuer)
+    provider.rotate()
+    assert [key.kid for key in providers.keys(issuer)] == [provider.keys[0].kid]
+
+
+def test_an_unknown_key_is_asked_for_but_not_at_every_token(
+    provider: IdentityProvider, issuer: Issuer, settings: Any
+) -> None:
+    settings.ISSUER_RETRY = 30
+    providers.keys(issuer)
+    provider.rotate()
+    token = provider.sign({"sub": "x"})
+    for _ in range(3):
+        with pytest.raises(Unauthenticated, match="does not publish"):
+            signatures.verified(issuer, token)
+    assert provider.calls.count("jwks") == 1
+    settings.ISSUER_RETRY = 0
+    assert signatures.verified(issuer, token)[1] == {"sub": "x"}
+    assert provider.calls.count("jwks") == 2
+
+
+def test_a_silent_issuer_is_unavailable_and_then_left_alone(provider: IdentityProvider, issuer: Issuer) -> None:
+    provider.down = {"all"}
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="Issuer idp does not answer"):
+            providers.metadata(issuer)
+    assert len(provider.calls) == 1
+
+
+def test_a_slow_issuer_is_given_up(provider: IdentityProvider, issuer: Issuer, settings: Any) -> None:
+    settings.ISSUER_TIMEOUT = 0.2
+    provider.delay = {".well-known/openid-configuration": 1.0}
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        providers.metadata(issuer)
+    assert time.monotonic() - began < 0.9
+
+
+def test_an_issuer_that_drips_is_given_up(provider: IdentityProvider, issuer: Issuer, settings: Any) -> None:
+    settings.ISSUER_TIMEOUT = 0.2
+    provider.drip = 0.02
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        providers.metadata(issuer)
+    assert time.monotonic() - began < 2
+
+
+def test_one_dead_issuer_does_not_hold_up_another(provider: IdentityProvider, issuer: Issuer, tmp_path: Path) -> None:
+    provider.down = {"all"}
+    with running() as healthy:
+        [other] = issuer_file.read(write(tmp_path, healthy.configuration("other")))
+        with pytest.raises(Unavailable):
+            providers.metadata(issuer)
+        assert providers.metadata(other).token_endpoint == f"{healthy.issuer}/token"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"issuer": "https://evil.example.org"},
+        {"issuer": None},
+        {"jwks_uri": "http://evil.example.org/jwks"},
+        {"token_endpoint": None},
+        {"token_endpoint": ["https://a", "https://b"]},
+        {"userinfo_endpoint": "file:///etc/passwd"},
+    ],
+)
+def test_discovery_that_names_another_issuer_or_unsafe_endpoints_is_not_believed(
+    provider: IdentityProvider, issuer: Issuer, change: dict[str, Any]
+) -> None:
+    provider.metadata = change
+    with pytest.raises(Unavailable):
+        providers.metadata(issuer)
+
+
+def test_a_redirect_is_not_followed(provider: IdentityProvider, issuer: Issuer) -> None:
+    provider.metadata = {"jwks_uri": f"{provider.issuer}/logout?post_logout_redirect_uri={provider.issuer}/jwks"}
+    with pytest.raises(Unavailable):
+        providers.keys(issuer)
+    assert "jwks" not in provider.calls
+
+
+def test_too_large_an_answer_is_not_read(provider: IdentityProvider, issuer: Issuer) -> None:
+    provider.padding = 2 * 1024 * 1024
+    with pytest.raises(Unavailable):
+        providers.userinfo(issuer, provider.opaque_token())
+
+
+def test_userinfo_tells_of_the_owner_and_refuses_a_stranger(provider: IdentityProvider, issuer: Issuer) -> None:
+    assert provider.visitor
+    assert providers.userinfo(issuer, provider.opaque_token())["sub"] == provider.visitor.sub
+    with pytest.raises(Unauthenticated):
+        providers.userinfo(issuer, "made up")
+
+
+def test_introspection_knows_the_good_from_the_bad(provider: IdentityProvider, issuer: Issuer) -> None:
+    assert providers.introspect(issuer, provider.opaque_token())["active"] is True
+    assert providers.introspect(issuer, provider.opaque_token(active=False))["active"] is False
+    assert providers.introspect(issuer, "made up") == {"active": False}
+
+
+def test_an_issuer_without_introspection_is_unavailable_for_it(provider: IdentityProvider, issuer: Issuer) -> None:
+    provider.metadata = {"introspection_endpoint": None}
+    with pytest.raises(Unavailable):
+        providers.introspect(issuer, "anything")
+
+
+def test_a_secret_goes_into_the_form_where_no_basic_is_taken(provider: IdentityProvider, issuer: Issuer) -> None:
+    provider.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
+    assert providers.introspect(issuer, provider.opaque_token())["active"] is True
+
+
+def test_only_our_algorithms_and_the_issuers_keys_sign(provider: IdentityProvider, issuer: Issuer) -> None:
+    stranger = RSAKey.generate_key(2048, {"kid": str(provider.keys[0].kid)})
+    shared = OctKey.generate_key(256, {"kid": str(provider.keys[0].kid)})
+    whole = provider.sign({"sub": "x"})
+    head, body, signature = whole.split(".")
+    unsigned = "eyJhbGciOiJub25lIn0." + body + "."
+    bad = [
+        provider.sign({"sub": "x"}, key=stranger),
+        provider.sign({"sub": "x"}, alg="RS512"),
+        provider.sign({"sub": "x"}, key=shared, alg="HS256"),
+        unsigned, f"{head}.{body}.", f"{head}.{body}", "", "a.b.c", "ø.ø.ø", f"{head}.{body[:-4]}.{signature}",
+        whole + "x" * 9000,
+    ]  # fmt: skip
+    for token in bad:
+        with pytest.raises(Unauthenticated):
+            signatures.verified(issuer, token)
+    assert signatures.verified(issuer, whole)[1] == {"sub": "x"}
