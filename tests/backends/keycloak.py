@@ -56,6 +56,16 @@ class Keycloak:
             self._set(before, {field: before[field] for field in fields})
 
     @contextmanager
+    def asking_for_consent(self) -> Iterator[None]:
+        """After the password it asks whether Isthmus may know who it is: whoever says no goes back with an error."""
+        client = self._admin("GET", "clients?clientId=isthmus")[0]
+        self._admin("PUT", f"clients/{client['id']}", client | {"consentRequired": True})
+        try:
+            yield
+        finally:
+            self._admin("PUT", f"clients/{client['id']}", client)
+
+    @contextmanager
     def paused(self) -> Iterator[None]:
         """It accepts connections and answers none of them, as a host under too much load does."""
         pid = int(self.pidfile.read_text())

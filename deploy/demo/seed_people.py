@@ -1,0 +1,54 @@
+"""The demo's communities and its people: memberships by the issuer's own rules, as a login gives them, and a token each."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+
+from controlplane.auth import issuers, memberships, tokens
+from controlplane.auth.roles import Scope
+from controlplane.tenants.models import Person, Tenant
+from deploy.demo import identity, seed
+from deploy.people import COMMUNITIES, PEOPLE
+from sites.models import Allocation
+
+if TYPE_CHECKING:
+    from deploy.people import Someone
+    from sites.models import Site
+
+LIFETIME = timedelta(days=365)
+NAMES = {"vo-example": "Example community", "climate": "Climate community"}
+
+
+@dataclass(frozen=True)
+class Holder:
+    """One person as demo.json lists them. role: as in controlplane/auth/roles.py; tenant: a slug, or None."""
+
+    name: str
+    role: str | None
+    tenant: str | None
+    token: str
+
+
+def communities(site: Site) -> None:
+    """A tenant for each, which may use some of the site."""
+    for slug in COMMUNITIES:
+        tenant, _ = Tenant.objects.get_or_create(slug=slug, defaults={"name": NAMES[slug]})
+        limits = {"pods": 20, "cpus": 4, "memory": 8 * 1024**3, "cpu_hours": 100}
+        Allocation.objects.get_or_create(tenant=tenant, site=site, defaults=limits)
+
+
+def people(known: dict[str, str]) -> list[Holder]:
+    """Everybody of deploy/people.py; their token is the one in `known` (by name) while that is good."""
+    return [_holder(someone, known.get(someone.name, "")) for someone in PEOPLE]
+
+
+def _holder(someone: Someone, token: str) -> Holder:
+    person = _person(someone)
+    if not seed.is_good(token, person=person):
+        scopes = [scope.value for scope in Scope]
+        _, token = tokens.mint_personal(person, scopes=scopes, label="make demo", lifetime=LIFETIME)
+    return Holder(name=someone.name, role=someone.role, tenant=someone.tenant, token=token)
