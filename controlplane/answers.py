@@ -58,7 +58,7 @@ class FirstRenderer(BaseContentNegotiation):
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's EXCEPTION_HANDLER: every exception that leaves a view."""
     known = _known(error)
-    headers = {"WWW-Authenticate": "Bearer"} if known.status == Unauthenticated.status else {}
+    headers = {"WWW-Authenticate": known.challenge} if isinstance(known, Unauthenticated) else {}
     return Response({"code": known.code, "message": known.message}, status=known.status, headers=headers)
 
 

@@ -33,6 +33,7 @@ app.conf.beat_schedule = {
     "reclaim orphans": {"task": "jobs.reclaim_orphans", "schedule": 60.0, "options": {"expires": 60}},
     "place held": {"task": "jobs.place_held", "schedule": 5.0, "options": {"expires": 5}},
     "forget the old": {"task": "jobs.forget_the_old", "schedule": 3600.0, "options": {"expires": 3600}},
+    "lapse memberships": {"task": "jobs.lapse_memberships", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 app.autodiscover_tasks(["jobs"])
 

@@ -25,10 +25,17 @@ class BadRequest(IsthmusError):
 
 
 class Unauthenticated(IsthmusError):
-    """No credential, or one that is wrong, expired or revoked."""
+    """No credential. challenge: what WWW-Authenticate says is wanted (RFC 6750)."""
 
     code = "unauthenticated"
     status = 401
+    challenge = "Bearer"
+
+
+class InvalidToken(Unauthenticated):
+    """A token was shown that is not good: mistyped, unknown, expired, revoked, for others, or of nobody any more."""
+
+    challenge = 'Bearer error="invalid_token"'
 
 
 class Forbidden(IsthmusError):

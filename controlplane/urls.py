@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from controlplane import probes
+from controlplane.auth import token_endpoint
 from jobs import metrics
 
 urlpatterns = [
@@ -14,5 +15,6 @@ urlpatterns = [
     path("metrics", metrics.metrics),
     path("", include("jobs.interlink.urls")),
     path("api/v1/", include("jobs.api.urls")),
+    path("oauth2/token", token_endpoint.token),
     path("admin/", admin.site.urls),
 ]

@@ -41,5 +41,12 @@ def read_request(job: Job) -> dict[str, Any]:
     return parts
 
 
+def reseal(job: Job) -> bool:
+    """Put the stored request under the ring's first key. True if it changed; the caller saves. Raises `Unsealable`."""
+    fresh = secrets.reseal(bytes(job.request), bound_to=_row(job.tenant_id, job.key)) if job.request else None
+    job.request = fresh or job.request
+    return fresh is not None
+
+
 def _row(tenant_id: int, key: str) -> str:
     return f"jobs_job.request:{tenant_id}:{key}"

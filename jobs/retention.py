@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
+from controlplane.tenants.models import ApiToken
 from jobs import logs
 from jobs.models import ArchivedLog, Job, Tombstone, UsageRecord
 
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BATCH = 1000
+#: Of the token endpoint's tokens, after their end: long enough to be found by who asks why a kubelet was refused.
+_KEEP_AUTOMATIC = timedelta(days=1)
 
 
 def forget_the_old(*, now: datetime) -> dict[str, int]:
-    """Forget logs, jobs, tombstones and usage whose time is over; how many of each."""
+    """Forget logs, jobs, tombstones, usage and automatic tokens whose time is over; how many of each."""
     over = now - timedelta(seconds=settings.KEEP_JOBS)
     forgotten = {
         "logs": _forget_logs(ArchivedLog.objects.filter(archived_at__lt=now - timedelta(seconds=settings.KEEP_LOGS))),
@@ -39,6 +42,7 @@ def forget_the_old(*, now: datetime) -> dict[str, int]:
             Tombstone.objects.filter(created_at__lt=now - timedelta(seconds=settings.KEEP_TOMBSTONES))
         ),
         "usage": _forget(UsageRecord.objects.filter(ended_at__lt=now - timedelta(seconds=settings.KEEP_USAGE))),
+        "tokens": _forget(ApiToken.objects.filter(automatic=True, expires_at__lt=now - _KEEP_AUTOMATIC)),
     }
     logger.info("forgotten", extra={"forgotten": forgotten})
     return forgotten

@@ -12,6 +12,7 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
+from controlplane.auth import memberships
 from controlplane.draining import draining
 from jobs import due, holding, nudge, orphans, retention
 from jobs.cancellation import cancel_due
@@ -94,6 +95,12 @@ def reclaim_orphans() -> None:
 def forget_the_old() -> None:
     retention.forget_the_old(now=timezone.now())
     Heartbeat.beat("forget_the_old")
+
+
+@shared_task(name="jobs.lapse_memberships")
+def lapse_memberships() -> None:
+    memberships.lapse(now=timezone.now())
+    Heartbeat.beat("lapse_memberships")
 
 
 def _serve(

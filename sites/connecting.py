@@ -52,6 +52,13 @@ def credential(site: Site) -> str:
         raise Unreachable(f"The credential of {site.name} cannot be opened; its operator must set it again.") from error
 
 
+def reseal(site: Site) -> bool:
+    """Put the credential under the ring's first key. True if it changed; the caller saves. Raises `Unsealable`."""
+    fresh = secrets.reseal(bytes(site.credential), bound_to=_row(site)) if site.credential else None
+    site.credential = fresh or site.credential
+    return fresh is not None
+
+
 def close_all() -> None:
     """Let go of every connector of this process. Jobs go on."""
     with _lock:

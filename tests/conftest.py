@@ -12,6 +12,7 @@ from django.db import connection
 from django.test import Client
 
 from controlplane.auth import callers
+from controlplane.auth.last_use import last_use
 from controlplane.database_roles import ROLES, with_database
 from controlplane.tenants.models import Person
 from jobs.interlink.heard import heard
@@ -28,6 +29,7 @@ def _nothing_remembered() -> Iterator[None]:
     """Each test starts as a new process does: what the wire remembers of callers belongs to rows that are gone."""
     yield
     callers.memory.forget()
+    last_use.forget()
     heard.forget()
     close_connections()
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from controlplane.auth import tokens
-from controlplane.tenants.models import Tenant, VirtualNode
+from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 from jobs import lifecycle, payload
 from jobs.models import Job, new_key
 from jobs.states import AT_SITE, ENDS, State
@@ -22,6 +22,26 @@ _numbers = itertools.count(1)
 def make_tenant(**fields: Any) -> Tenant:
     number = next(_numbers)
     return Tenant.objects.create(**{"slug": f"tenant-{number}", "name": f"Tenant {number}", **fields})
+
+
+def make_person(**fields: Any) -> Person:
+    """Someone who has logged in with a home identity."""
+    number = next(_numbers)
+    return Person.objects.create(
+        **{
+            "username": f"person-{number}",
+            "name": f"Person {number}",
+            "issuer": "https://issuer.example.org",
+            "subject": f"subject-{number}",
+            **fields,
+        }
+    )
+
+
+def make_service(**fields: Any) -> ServiceAccount:
+    fields.setdefault("tenant", None)
+    fields["tenant"] = fields["tenant"] or make_tenant()
+    return ServiceAccount.objects.create(**{"slug": f"service-{next(_numbers)}", **fields})
 
 
 def make_site(**fields: Any) -> Site:

@@ -16,6 +16,7 @@ OPEN = {
     "healthz": "a load balancer asks, and learns nothing",
     "readyz": "a load balancer asks, and learns nothing",
     "metrics": "figures without names of tenants; ISTHMUS_METRICS_TOKEN closes it",
+    "oauth2/token": "the door itself: it asks for a client's secret",
     "admin/login/": "the door itself",
     "admin/logout/": "leaving is open to all",
     "admin/jsi18n/": "translations of the admin's scripts",

@@ -17,7 +17,7 @@ from django.conf import settings
 from controlplane.audit.actors import Actor
 from controlplane.auth import tokens
 from controlplane.auth.rights import Rights
-from controlplane.errors import Forbidden, Unauthenticated
+from controlplane.errors import Forbidden, InvalidToken, Unauthenticated
 from controlplane.tenants.models import ApiToken
 
 #: One row per token; `FoundToken` names its columns. One parameter: the digest. The function reads past row security,
@@ -126,7 +126,7 @@ class TokenMemory:
         self._nodes: dict[bytes, tuple[float, NodeCaller]] = {}
 
     def caller(self, text: str, *, find: Find) -> NodeCaller:
-        """The virtual node that shows this token. Raises Unauthenticated, Forbidden, and whatever `find` raises."""
+        """The virtual node that shows this token. Raises InvalidToken, Forbidden, and whatever `find` raises."""
         digest = tokens.digest(text)
         until, caller = self._nodes.get(digest, (0.0, None))
         if caller is not None and time.monotonic() < until:
@@ -139,16 +139,16 @@ class TokenMemory:
         return caller
 
     def found(self, text: str, *, find: Find) -> FoundToken:
-        """What is on record of a token of ours that is good now. Raises Unauthenticated, and whatever `find` raises."""
+        """What is on record of a token of ours that is good now. Raises InvalidToken, and whatever `find` raises."""
         digest = tokens.digest(text)
         until, found = self._found.get(digest, (0.0, None))
         if found is not None and time.monotonic() < until:
             return found
-        if not tokens.is_well_formed(text):
-            raise Unauthenticated("This is no token of ours: it is mistyped or cut short.")
+        if tokens.kind_of(text) is ApiToken.Kind.CLIENT:
+            raise InvalidToken("A client secret is good for the token endpoint alone: get a token at /oauth2/token.")
         self._found.pop(digest, None)
         self._nodes.pop(digest, None)
-        found = _checked(find(digest))
+        found = checked(text, find=find)
         self._remember(digest, found)
         return found
 
@@ -168,13 +168,17 @@ class TokenMemory:
 memory = TokenMemory()
 
 
-def _checked(found: FoundToken | None) -> FoundToken:
+def checked(text: str, *, find: Find) -> FoundToken:
+    """What is on record of a token of ours, of any kind, asked now. Raises InvalidToken, and whatever `find` raises."""
+    if not tokens.is_well_formed(text):
+        raise InvalidToken("This is no token of ours: it is mistyped or cut short.")
+    found = find(tokens.digest(text))
     if found is None:
-        raise Unauthenticated("This token is not known here.")
+        raise InvalidToken("This token is not known here.")
     if found.is_revoked:
-        raise Unauthenticated("This token was revoked: ask whoever gave it to you for a new one.")
+        raise InvalidToken("This token was revoked: ask whoever gave it to you for a new one.")
     if found.expires_at <= time.time():
-        raise Unauthenticated("This token has expired: ask for a new one.")
+        raise InvalidToken("This token has expired: ask for a new one.")
     if not found.in_force:
-        raise Unauthenticated("The owner of this token, or the tenant, is disabled: ask your federation operator.")
+        raise InvalidToken("The owner of this token, or the tenant, is disabled: ask your federation operator.")
     return found

@@ -140,6 +140,7 @@ def _ensure_database(administrator: str, passwords: dict[str, str]) -> None:
         for role in ROLES:
             ensure_login(cursor, f"isthmus_{role}", passwords[f"isthmus_{role}"])
         cursor.execute("ALTER ROLE isthmus_owner CREATEDB")  # a test run makes a database of its own
+        cursor.execute("GRANT isthmus_web, isthmus_worker TO isthmus_owner")  # and looks at it as either of them
         # What PostgreSQL 15 does by itself, for 14: databases are made from this one, and only their owner adds tables.
         cursor.execute("ALTER SCHEMA public OWNER TO pg_database_owner")
         cursor.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")

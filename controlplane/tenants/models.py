@@ -48,12 +48,24 @@ class Person(AbstractUser):
 
 
 class Tenant(models.Model):
-    """A community (virtual organisation, project): the isolation domain."""
+    """A community (virtual organisation, project): the isolation domain.
+
+    community: the issuer and the group at it that this is the tenant of, where one was made at first sight; so that a
+    group of the same name at another issuer, or one that comes to the same slug, never shares it.
+    """
 
     slug = models.SlugField(max_length=63, unique=True)
     name = models.CharField(max_length=200)
+    community = models.CharField(max_length=420, blank=True, default="", db_default="", editable=False)
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["community"], condition=~Q(community=""), name="a_community_has_one_tenant"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -188,7 +200,8 @@ class ApiToken(models.Model):
     kind and owner go together: a node's tokens and its client secret (which only the token endpoint takes) belong to a
     virtual node, the others to a person or a service account. tenant: the owner's; for a personal token the one tenant
     that it is confined to, or none. scopes: what it may be used for, of `controlplane.auth.roles.Scope`; a node's have
-    none, since they open the interLink wire alone. automatic: from the token endpoint, forgotten soon after its end.
+    none, since they open the interLink wire alone. automatic: from the token endpoint, forgotten soon after its end;
+    issued_for is then the client secret. replaced_by: its successor by rotation.
     """
 
     class Kind(models.TextChoices):
@@ -207,6 +220,8 @@ class ApiToken(models.Model):
     digest = models.BinaryField(max_length=32, unique=True, editable=False)
     hint = models.CharField(max_length=12, editable=False, help_text="the first characters, to recognise it by")
     automatic = models.BooleanField(default=False, editable=False)
+    issued_for = models.ForeignKey("self", on_delete=models.SET_NULL, related_name="+", null=True, editable=False)
+    replaced_by = models.ForeignKey("self", on_delete=models.SET_NULL, related_name="+", null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)

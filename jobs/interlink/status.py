@@ -165,5 +165,5 @@ def _id(text: str) -> int | None:
 def _headers(error: IsthmusError) -> list[tuple[str, str]]:
     headers = [("Content-Type", "text/plain; charset=utf-8")]
     if isinstance(error, Unauthenticated):
-        headers.append(("WWW-Authenticate", "Bearer"))
+        headers.append(("WWW-Authenticate", error.challenge))
     return headers

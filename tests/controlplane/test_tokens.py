@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import string
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane.audit.models import Event
 from controlplane.auth import tokens
+from controlplane.errors import BadRequest
 from controlplane.tenants.models import ApiToken
-from tests.factories import make_node
+from tests.factories import make_node, make_person, make_service, make_tenant
 
 BASE62 = string.digits + string.ascii_letters
 
@@ -55,3 +58,93 @@ def test_any_single_typing_error_is_noticed_without_asking_the_database(place: i
 @given(st.text(max_size=60))
 def test_whatever_text_is_shown_is_only_malformed(text: str) -> None:
     assert not tokens.is_well_formed(text)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("lifetime", [timedelta(), timedelta(seconds=-1), timedelta(days=366)])
+def test_a_token_without_a_sensible_end_is_refused(lifetime: timedelta) -> None:
+    with pytest.raises(BadRequest, match="365 days"):
+        tokens.mint_personal(make_person(), scopes=["read"], lifetime=lifetime)
+    assert not ApiToken.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("scopes", [[], ["admin"], ["read", "everything"]])
+def test_unknown_scopes_and_none_are_refused(scopes: list[str]) -> None:
+    with pytest.raises(BadRequest, match="read, submit, cancel, manage"):
+        tokens.mint_service(make_service(), scopes=scopes, lifetime=timedelta(days=1))
+
+
+@pytest.mark.django_db
+def test_a_rotated_token_is_like_the_old_one_which_ends_soon() -> None:
+    person, tenant = make_person(), make_tenant()
+    scopes = ["submit", "read"]
+    old, _ = tokens.mint_personal(person, scopes=scopes, tenant=tenant, label="laptop", lifetime=timedelta(days=30))
+    new, text = tokens.rotate(old, overlap=timedelta(minutes=10))
+    assert text.startswith("isp_")
+    assert (new.person, new.tenant, new.scopes, new.label) == (person, tenant, ["read", "submit"], "laptop")
+    assert new.expires_at - new.created_at == timedelta(days=30)
+    assert timedelta(minutes=9) < old.expires_at - timezone.now() <= timedelta(minutes=10)
+    assert old.replaced_by == new
+
+
+@pytest.mark.django_db
+def test_rotating_does_not_lengthen_the_life_of_a_token_that_ends_sooner() -> None:
+    old, _ = tokens.mint(make_node()[0], lifetime=timedelta(minutes=1))
+    ends = old.expires_at
+    tokens.rotate(old, overlap=timedelta(minutes=10))
+    assert old.expires_at == ends
+
+
+@pytest.mark.django_db
+def test_a_rotation_whose_answer_was_lost_can_be_done_again_until_the_successor_is_used() -> None:
+    old, _ = tokens.mint_service(make_service(), scopes=["read"], lifetime=timedelta(days=30))
+    lost, _ = tokens.rotate(old)
+    again, _ = tokens.rotate(old)
+    lost.refresh_from_db()
+    assert lost.revoked_at is not None
+    assert again.expires_at - again.created_at == timedelta(days=30)
+    ApiToken.objects.filter(pk=again.pk).update(last_used_at=timezone.now())
+    with pytest.raises(BadRequest, match="in use"):
+        tokens.rotate(old)
+
+
+@pytest.mark.django_db
+def test_a_token_lives_no_longer_by_rotation_than_is_allowed_today(settings: Any) -> None:
+    old, _ = tokens.mint(make_node()[0], lifetime=timedelta(days=300))
+    settings.TOKEN_LONGEST = 86400
+    new, _ = tokens.rotate(old)
+    assert new.expires_at - new.created_at == timedelta(days=1)
+
+
+@pytest.mark.django_db
+def test_a_token_that_has_ended_is_not_rotated() -> None:
+    revoked, _ = tokens.mint(make_node()[0])
+    tokens.revoke(revoked)
+    expired, _ = tokens.mint(make_node()[0])
+    ApiToken.objects.filter(pk=expired.pk).update(expires_at=timezone.now())
+    for row in (revoked, expired):
+        with pytest.raises(BadRequest, match="has ended"):
+            tokens.rotate(row)
+
+
+@pytest.mark.django_db
+def test_revoking_is_told_once() -> None:
+    row, _ = tokens.mint(make_node()[0])
+    assert [tokens.revoke(row), tokens.revoke(row)] == [True, False]
+    assert Event.objects.filter(verb="token.revoke").count() == 1
+
+
+@pytest.mark.django_db
+def test_what_is_made_rotated_and_revoked_is_in_the_trail_without_its_text() -> None:
+    service = make_service()
+    old, first = tokens.mint_service(service, scopes=["read"], lifetime=timedelta(days=1))
+    new, second = tokens.rotate(old)
+    tokens.revoke(new)
+    events = list(Event.objects.order_by("id"))
+    assert [event.verb for event in events] == ["token.create", "token.create", "token.rotate", "token.revoke"]
+    assert {event.tenant_id for event in events} == {service.tenant_id}
+    assert events[0].changes["service"] == service.pk
+    told = str([event.changes for event in events])
+    assert first[8:] not in told
+    assert second[8:] not in told

@@ -10,8 +10,10 @@ from django.apps import apps
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import ProgrammingError, connection, transaction
+from django.utils import timezone
 
 from controlplane import database_roles, row_security
+from controlplane.audit import months
 from controlplane.environment import database_url, text
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Command(BaseCommand):
             try:
                 call_command("migrate", interactive=False, verbosity=options["verbosity"])
                 with transaction.atomic():
+                    months.prepare(now=timezone.now())
                     self._grant_to_others(cursor)
             finally:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [ONE_AT_A_TIME])
@@ -90,6 +93,8 @@ def _grant(cursor: CursorWrapper, name: str, *, role: str) -> None:
     for label, rights in APPEND_ONLY.items():
         table = apps.get_model(label)._meta.db_table
         database_roles.restrict_table(cursor, name, table, rights[role])
+    for partition in months.partitions():  # row security is the whole table's; asked directly they would show all
+        database_roles.restrict_table(cursor, name, partition, ())
     if database_roles.may_create_tables(cursor, name):
         raise CommandError(
             f"The role {name} may create tables: run REVOKE CREATE ON SCHEMA public FROM PUBLIC in this database "

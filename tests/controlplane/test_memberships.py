@@ -1,0 +1,199 @@
+"""Memberships and roles over time: what a login adds, renews and takes away, what lapses, what is given by hand."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from controlplane.audit.models import Event
+from controlplane.auth import memberships, standing
+from controlplane.auth.issuers import Give, Issuer, Rule
+from controlplane.auth.rights import Held
+from controlplane.auth.roles import Role
+from controlplane.errors import BadRequest
+from controlplane.tenants.models import Membership, Origin, Person, RoleGrant, Tenant
+from tests.controlplane.test_claims import GOC, GOC_VALUE, MANAGERS, MEMBERS, E, issuer
+from tests.factories import make_tenant
+
+pytestmark = pytest.mark.django_db
+
+NOW = timezone.now()
+MEMBER, MANAGER = E + "vo.a:role=member#aai.egi.eu", E + "vo.a:role=manager#aai.egi.eu"
+EGI = issuer(MEMBERS, MANAGERS, GOC)
+ANY = Rule("any", Give.MEMBER, group=("*",), role="member", tenant="{1}")
+
+
+@pytest.fixture
+def ada() -> Person:
+    return Person.objects.create(username="ada", name="Ada", issuer=EGI.issuer, subject="ada")
+
+
+@pytest.fixture(autouse=True)
+def tenant() -> Tenant:
+    return make_tenant(slug="vo-a")
+
+
+def log_in(person: Person, *values: str, at: Any = NOW, by: Issuer = EGI, **claims: Any) -> None:
+    memberships.apply(person, by, {"entitlements": [*values], **claims}, now=at)
+
+
+def held(person: Person) -> set[tuple[str, str]]:
+    return {(each.tenant.slug, each.role) for each in person.memberships.select_related("tenant")} | {
+        (each.site, each.role) for each in person.role_grants.all()
+    }
+
+
+def events() -> list[str]:
+    return list(Event.objects.order_by("id").values_list("verb", flat=True))
+
+
+def test_a_login_adds_renews_and_removes(ada: Person) -> None:
+    log_in(ada, MEMBER, GOC_VALUE)
+    assert held(ada) == {("vo-a", "member"), ("example", "site_operator")}
+    membership = ada.memberships.get()
+    assert (membership.origin, membership.rule, membership.seen_at) == ("claimed", "members", NOW)
+    later = NOW + timedelta(days=1)
+    log_in(ada, MEMBER, MANAGER, at=later)
+    assert held(ada) == {("vo-a", "member"), ("vo-a", "manager")}
+    assert set(ada.memberships.values_list("seen_at", flat=True)) == {later}
+    log_in(ada, at=later)
+    assert held(ada) == set()
+    assert events() == [
+        "membership.give", "role.give", "membership.give", "role.take", "membership.take", "membership.take",
+    ]  # fmt: skip
+
+
+def test_every_change_tells_whose_and_by_which_rule(ada: Person, tenant: Tenant) -> None:
+    log_in(ada, MEMBER)
+    event = Event.objects.get()
+    assert event.tenant_id == tenant.pk
+    assert event.changes == {"person": ada.pk, "role": "member", "origin": "claimed", "rule": "members"}
+
+
+def test_a_missing_claim_neither_takes_nor_renews(ada: Person) -> None:
+    log_in(ada, MEMBER, GOC_VALUE)
+    memberships.apply(ada, EGI, {"sub": "ada"}, now=NOW + timedelta(days=3))
+    assert held(ada) == {("vo-a", "member"), ("example", "site_operator")}
+    assert ada.memberships.get().seen_at == NOW
+
+
+def test_manual_ones_stay_whatever_the_claims_say(ada: Person, tenant: Tenant) -> None:
+    memberships.give_membership(ada, tenant, Membership.Role.MEMBER)
+    memberships.give_role(ada, RoleGrant.Role.FEDERATION_AUDITOR)
+    log_in(ada, MEMBER)
+    assert ada.memberships.count() == 2
+    log_in(ada)
+    assert held(ada) == {("vo-a", "member"), ("", "federation_auditor")}
+    assert ada.memberships.get().origin == Origin.MANUAL
+
+
+def test_what_a_rule_gave_ends_with_the_rule(ada: Person) -> None:
+    log_in(ada, MEMBER)
+    log_in(ada, MEMBER, by=issuer(GOC))
+    assert held(ada) == set()
+
+
+def test_one_thing_that_another_rule_gives_now_is_kept(ada: Person) -> None:
+    log_in(ada, MEMBER)
+    renamed = Rule("renamed", Give.MEMBER, group=("vo.a",), role="member", tenant="vo-a")
+    log_in(ada, MEMBER, by=issuer(renamed))
+    assert ada.memberships.get().rule == "renamed"
+    assert events() == ["membership.give"]
+
+
+def test_a_tenant_that_is_not_there_gives_no_membership(ada: Person) -> None:
+    elsewhere = Rule("elsewhere", Give.MEMBER, group=("vo.a",), role="member", tenant="nowhere")
+    log_in(ada, MEMBER, by=issuer(elsewhere))
+    assert held(ada) == set()
+    assert not Tenant.objects.filter(slug="nowhere").exists()
+
+
+def test_a_tenant_is_created_at_first_sight_where_that_is_allowed(ada: Person) -> None:
+    them = issuer(ANY, create_tenants=("*.example.org",))
+    for _ in range(2):
+        log_in(ada, E + "new.example.org:role=member", E + "new.elsewhere.org:role=member", by=them)
+    assert held(ada) == {("new-example-org", "member")}
+    assert Tenant.objects.get(slug="new-example-org").name == "new.example.org"
+    assert events() == ["tenant.create", "membership.give"]
+
+
+def test_a_named_tenant_is_created_too(ada: Person) -> None:
+    rule = Rule("named", Give.MEMBER, group=("new.example.org",), role="member", tenant="chosen")
+    log_in(ada, E + "new.example.org:role=member", by=issuer(rule, create_tenants=("new.example.org",)))
+    assert held(ada) == {("chosen", "member")}
+
+
+def test_a_community_never_shares_a_tenant_by_the_likeness_of_names(ada: Person) -> None:
+    them = issuer(ANY, create_tenants=("*",))
+    log_in(ada, E + "vo.a:role=member", E + "vo-a:role=member", by=them)
+    slugs = set(ada.memberships.values_list("tenant__slug", flat=True))
+    assert len(slugs) == 2
+    assert "vo-a" not in slugs  # an operator made that one for somebody else
+    other = issuer(ANY, profile="indigo-iam", create_tenants=("*",))
+    bob = Person.objects.create(username="bob", issuer="https://other.example.org", subject="bob")
+    stranger = Rule("any", Give.MEMBER, group=("*",), tenant="{1}")
+    other = Issuer(**{**vars(other), "issuer": "https://other.example.org", "rules": (stranger,)})
+    memberships.apply(bob, other, {"groups": ["vo.a"]}, now=NOW)
+    assert not slugs & set(bob.memberships.values_list("tenant__slug", flat=True))
+
+
+def test_claimed_ones_lapse_and_manual_ones_do_not(ada: Person, tenant: Tenant) -> None:
+    log_in(ada, MEMBER, GOC_VALUE)
+    memberships.give_membership(ada, tenant, Membership.Role.MANAGER, now=NOW)
+    month = timedelta(days=30)
+    assert memberships.lapse(now=NOW + month - timedelta(seconds=1)) == 0
+    assert memberships.lapse(now=NOW + month) == 2
+    assert held(ada) == {("vo-a", "manager")}
+    assert events()[-2:] == ["membership.lapse", "role.lapse"]
+    assert memberships.lapse(now=NOW + month) == 0
+
+
+def test_a_lapsed_one_counts_no_more_even_before_it_is_swept_and_counts_again_after_a_login(ada: Person) -> None:
+    log_in(ada, MEMBER)
+    later = NOW + timedelta(days=31)
+    assert standing.rights_of(ada, now=later).held == ()
+    log_in(ada, MEMBER, at=later)
+    assert [each.role for each in standing.rights_of(ada, now=later).held] == [Role.TENANT_MEMBER]
+    assert events() == ["membership.give", "membership.give"]
+
+
+def test_giving_by_hand_twice_is_once_and_taking_is_recorded(ada: Person, tenant: Tenant) -> None:
+    first = memberships.give_membership(ada, tenant, Membership.Role.MEMBER)
+    assert memberships.give_membership(ada, tenant, Membership.Role.MEMBER) == first
+    grant = memberships.give_role(ada, RoleGrant.Role.SITE_OPERATOR, site="vega")
+    memberships.take(first)
+    memberships.take(grant)
+    assert held(ada) == set()
+    assert events() == ["membership.give", "role.give", "membership.take", "role.take"]
+    assert Event.objects.filter(site="vega").count() == 2
+
+
+def test_a_claimed_one_cannot_be_taken_by_hand(ada: Person) -> None:
+    log_in(ada, MEMBER)
+    with pytest.raises(BadRequest, match="home organisation"):
+        memberships.take(ada.memberships.get())
+
+
+@pytest.mark.parametrize(("role", "site"), [("site_operator", ""), ("federation_operator", "vega")])
+def test_only_a_site_operator_has_a_site(ada: Person, role: str, site: str) -> None:
+    with pytest.raises(BadRequest):
+        memberships.give_role(ada, RoleGrant.Role(role), site=site)
+
+
+def test_rights_are_those_of_enabled_tenants_and_of_active_people(ada: Person, tenant: Tenant) -> None:
+    log_in(ada, MEMBER, GOC_VALUE)
+    expected = {Held(Role.TENANT_MEMBER, tenant_id=tenant.pk), Held(Role.SITE_OPERATOR, site="example")}
+    assert set(standing.rights_of(ada, now=NOW).held) == expected
+    tenant.enabled = False
+    tenant.save()
+    assert set(standing.rights_of(ada, now=NOW).held) == {Held(Role.SITE_OPERATOR, site="example")}
+    ada.is_active = False
+    assert standing.rights_of(ada, now=NOW).held == ()
+
+
+def test_an_administrator_is_a_federation_operator() -> None:
+    root = Person.objects.create_superuser("root")
+    assert standing.rights_of(root, now=NOW).held == (Held(Role.FEDERATION_OPERATOR),)

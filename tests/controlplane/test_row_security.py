@@ -1,0 +1,201 @@
+"""Row security as PostgreSQL applies it: queries without any filter of the application, as the web and worker roles."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from controlplane import row_security
+from controlplane.audit import trail
+from controlplane.auth import tokens
+from controlplane.tenants.models import (
+    ApiToken,
+    ApprovalRequest,
+    Membership,
+    Origin,
+    Person,
+    ServiceAccount,
+    Tenant,
+    VirtualNode,
+)
+from controlplane.tenants.scope import seeing, seeing_everything
+from jobs.models import ArchivedLog, Job, Tombstone, Transition, UsageRecord
+from jobs.states import State
+from sites.models import Allocation, Route, Site
+from tests.factories import make_job, make_node, make_site, make_tenant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.db.models import Model
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TENANT_OWNED: list[type[Model]] = [
+    Tenant, Membership, VirtualNode, ServiceAccount, ApiToken, ApprovalRequest, Allocation, Route, Job, Transition,
+    ArchivedLog, Tombstone, UsageRecord,
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Community:
+    """A tenant with one row in each table that is a tenant's."""
+
+    tenant: Tenant
+    person: Person
+    site: Site
+    job: Job
+
+
+@pytest.fixture
+def ours() -> Community:
+    return _community("ours")
+
+
+@pytest.fixture
+def theirs() -> Community:
+    return _community("theirs")
+
+
+def _community(name: str) -> Community:
+    tenant, site, person = make_tenant(slug=name), make_site(slug=f"{name}-site"), Person.objects.create_user(name)
+    Membership.objects.create(person=person, tenant=tenant, role="member", origin=Origin.MANUAL)
+    Allocation.objects.get_or_create(tenant=tenant, site=site)
+    node, _ = make_node(tenant=tenant, site=site)
+    service = ServiceAccount.objects.create(tenant=tenant, slug=name)
+    tokens.mint_service(service, scopes=["read"], lifetime=tokens.LIFETIME)
+    ApprovalRequest.objects.create(tenant=tenant, site=site.slug, kind="allocation")
+    job = make_job(node=node, site=site, state=State.SUCCEEDED)
+    ArchivedLog.objects.create(job=job, container="main", path=name, size=1)
+    Tombstone.objects.create(node=node, pod_uid=job.pod_uid)
+    UsageRecord.objects.create(
+        job=job, tenant=tenant, node=node, site=site, attempt_key=job.attempt_key, native_id="1", pod="a/b", cpus=1,
+        gpus=0, nodes=1, cpu_seconds=1, gpu_seconds=0, outcome="succeeded", ended_at=timezone.now(),
+        recorded_at=timezone.now(),
+    )  # fmt: skip
+    trail.record("test.made", "test", name, tenant_id=tenant.pk, site=site.slug)
+    return Community(tenant, person, site, job)
+
+
+@contextmanager
+def role(name: str, urls: dict[str, str]) -> Iterator[None]:
+    """Django's own connection as another database role."""
+    user = psycopg.conninfo.conninfo_to_dict(urls[name])["user"]
+    with connection.cursor() as cursor:
+        cursor.execute(f'SET ROLE "{user}"')
+        try:
+            yield
+        finally:
+            cursor.execute("RESET ROLE")
+
+
+def test_every_table_that_names_a_tenant_is_protected(ours: Community) -> None:
+    """A table that a later change adds must be thought of: it names a tenant, a person, a node or a job of one."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT relname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid"
+            " WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace"
+            " AND attname IN ('tenant_id', 'node_id', 'job_id') AND NOT attisdropped"
+        )
+        named = {name for (name,) in cursor.fetchall()}
+        cursor.execute("SELECT relname FROM pg_class WHERE relrowsecurity")
+        protected = {name for (name,) in cursor.fetchall()}
+    assert named <= protected
+    assert protected == set(row_security.VISIBLE)
+
+
+@pytest.mark.parametrize("model", TENANT_OWNED)
+def test_the_web_role_sees_nothing_outside_a_scope(
+    model: type[Model], ours: Community, database_urls: dict[str, str]
+) -> None:
+    assert model._default_manager.exists()
+    with role("web", database_urls):
+        assert not model._default_manager.exists()
+
+
+@pytest.mark.parametrize("model", TENANT_OWNED)
+def test_a_scope_shows_its_tenant_and_nothing_of_another(
+    model: type[Model], ours: Community, theirs: Community, database_urls: dict[str, str]
+) -> None:
+    everything = set(model._default_manager.values_list("pk", flat=True))
+    with role("web", database_urls):
+        with seeing(tenants=[ours.tenant.pk]):
+            seen = set(model._default_manager.values_list("pk", flat=True))
+        with seeing(tenants=[theirs.tenant.pk]):
+            seen_there = set(model._default_manager.values_list("pk", flat=True))
+        with seeing_everything():
+            assert set(model._default_manager.values_list("pk", flat=True)) == everything
+    assert seen
+    assert seen_there
+    assert not seen & seen_there
+
+
+def test_a_site_shows_what_runs_there_whosever_it_is(
+    ours: Community, theirs: Community, database_urls: dict[str, str]
+) -> None:
+    with role("web", database_urls), seeing(sites=[theirs.site.pk]):
+        assert [job.pk for job in Job.objects.all()] == [theirs.job.pk]
+        assert [line.job_id for line in Transition.objects.all()] == [theirs.job.pk]
+        assert [each.tenant_id for each in Allocation.objects.all()] == [theirs.tenant.pk]
+        assert [each.slug for each in Tenant.objects.all()] == ["theirs"]
+        assert [each.slug for each in VirtualNode.objects.all()] == [Job.objects.get().node.slug]  # type: ignore[union-attr]
+        assert not Membership.objects.exists()
+        assert not ApiToken.objects.exists()
+
+
+def test_a_person_sees_the_memberships_that_are_theirs(
+    ours: Community, theirs: Community, database_urls: dict[str, str]
+) -> None:
+    with role("web", database_urls), seeing(person=ours.person.pk):
+        assert [each.person_id for each in Membership.objects.all()] == [ours.person.pk]
+
+
+def test_a_row_of_another_tenant_can_be_neither_written_nor_moved_there(
+    ours: Community, theirs: Community, database_urls: dict[str, str]
+) -> None:
+    with role("web", database_urls):
+        with seeing(tenants=[ours.tenant.pk]):
+            assert not Job.objects.filter(pk=theirs.job.pk).update(reason="Mine")
+        for statement in (
+            "UPDATE jobs_job SET tenant_id = %s",
+            "INSERT INTO tenants_serviceaccount (tenant_id, slug, name, role, enabled, created_at)"
+            " VALUES (%s, 'spy', '', 'manager', true, now())",
+        ):
+            with pytest.raises(Exception, match="row-level security"), seeing(tenants=[ours.tenant.pk]):
+                _execute(statement, [theirs.tenant.pk])
+
+
+def test_a_scope_ends_with_its_transaction_and_an_inner_one_gives_back_the_outer(
+    ours: Community, theirs: Community, database_urls: dict[str, str]
+) -> None:
+    with role("web", database_urls):
+        with seeing(tenants=[ours.tenant.pk]):
+            with seeing(tenants=[theirs.tenant.pk]):
+                assert Job.objects.get() == theirs.job
+            assert Job.objects.get() == ours.job
+        assert not Job.objects.exists()
+
+
+def test_the_worker_serves_all_tenants(ours: Community, theirs: Community, database_urls: dict[str, str]) -> None:
+    with role("worker", database_urls):
+        assert Job.objects.count() == 2
+
+
+@pytest.mark.parametrize("name", ["web", "worker"])
+def test_no_role_of_the_service_passes_row_security(name: str, ours: Community, database_urls: dict[str, str]) -> None:
+    with psycopg.connect(database_urls[name]) as database:
+        found = database.execute("SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user").fetchone()
+        owned = database.execute("SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole").fetchone()
+    assert found == (False, False)
+    assert owned == (0,)
+
+
+def _execute(statement: str, values: list[Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)

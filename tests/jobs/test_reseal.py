@@ -1,0 +1,65 @@
+"""`manage.py reseal`: after it the old key may go."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from controlplane import secrets
+from jobs import payload
+from jobs.models import Job
+from sites import connecting
+from tests.factories import make_job, make_request, make_site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _fresh_ring() -> Iterator[None]:
+    secrets.key_ring.cache_clear()
+    yield
+    secrets.key_ring.cache_clear()
+
+
+def test_everything_opens_with_the_new_key_alone(settings: Any) -> None:
+    _ring(settings, "old")
+    request, site = make_request(), make_site()
+    job = make_job(request=request, site=site)
+    connecting.seal_credential(site, "a private key")
+    site.save()
+    _ring(settings, "new", "old")
+    call_command("reseal", verbosity=0)
+    _ring(settings, "new")
+    assert payload.read_request(Job.objects.get(pk=job.pk))["pod"] == request["pod"]
+    site.refresh_from_db()
+    assert connecting.credential(site) == "a private key"
+
+
+def test_a_second_run_changes_nothing(settings: Any) -> None:
+    _ring(settings, "new")
+    job = make_job()
+    call_command("reseal", verbosity=0)
+    assert bytes(Job.objects.get(pk=job.pk).request or b"") == job.request
+
+
+def test_what_no_key_opens_is_named_and_stops_nothing_else(settings: Any) -> None:
+    _ring(settings, "lost")
+    make_job(pod_name="gone", pod_namespace="research")
+    _ring(settings, "old")
+    other = make_job()
+    _ring(settings, "new", "old")
+    with pytest.raises(CommandError, match="research/gone"):
+        call_command("reseal", verbosity=0)
+    _ring(settings, "new")
+    assert payload.read_request(Job.objects.get(pk=other.pk))
+
+
+def _ring(settings: Any, *names: str) -> None:
+    settings.ENCRYPTION_KEYS = [f"{name}:{base64.b64encode(name.encode().ljust(32)).decode()}" for name in names]
+    secrets.key_ring.cache_clear()
