@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Identity]:
     home = tmp_path_factory.mktemp("demo")
     found = identity.prepare(home, 24700)
-    argv = [sys.executable, "-m", "deploy.demo.provider", str(home / "identity.json")]
-    with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(identity.argv(home), stderr=subprocess.DEVNULL) as process:
         wait_for(f"{found.issuer}/.well-known/openid-configuration")
         yield found
         process.terminate()

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import secrets
 import socket
+import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from deploy.people import COMMUNITIES, GOC_SITE, entitlement
+from deploy.people import COMMUNITIES, GOC_SITE, Someone, entitlement
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ALIAS = "demo"
 CLIENT = "isthmus"
+KEPT = "identity.json"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Identity:
 
 def prepare(home: Path, web_port: int) -> Identity:
     """What an earlier run kept in `home`, or made now. People are known by the issuer's URL: its port stays."""
-    place = home / "identity.json"
+    place = home / KEPT
     kept = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
     identity = Identity(
         port=_free(kept.get("port"), web_port + 1),
@@ -65,6 +67,24 @@ def write_issuers(home: Path, identity: Identity, *, site: str) -> Path:
     place = home / "issuers.yaml"
     write_private(place, yaml.safe_dump({"issuers": [issuer]}, sort_keys=False))
     return place
+
+
+def claims(someone: Someone) -> dict[str, Any]:
+    """What the provider says about a person. The subject is their login name."""
+    return {
+        "name": f"{someone.given_name} {someone.family_name}",
+        "preferred_username": someone.name,
+        "email": someone.email,
+        "email_verified": True,
+        "eduperson_scoped_affiliation": [someone.affiliation],
+        "entitlements": list(someone.entitlements),
+        "eduperson_entitlement": list(someone.entitlements),
+    }
+
+
+def argv(home: Path) -> list[str]:
+    """How the provider is started that `prepare` made ready."""
+    return [sys.executable, "-m", "deploy.demo.provider", str(home / KEPT)]
 
 
 def write_private(place: Path, text: str) -> None:

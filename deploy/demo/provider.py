@@ -12,7 +12,7 @@ import os
 import secrets
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import flask
@@ -21,8 +21,8 @@ import oidc_provider_mock
 from oidc_provider_mock._storage import Client
 from werkzeug.serving import make_server
 
-from deploy.demo.identity import CLIENT, Identity
-from deploy.people import PEOPLE, Someone
+from deploy.demo.identity import CLIENT, Identity, claims
+from deploy.people import PEOPLE
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -37,19 +37,6 @@ OPEN = {
     "/oauth2/end_session",
     "/oauth2/end_session/confirm",
 }
-
-
-def claims(someone: Someone) -> dict[str, Any]:
-    """What the provider says about a person. The subject is their login name."""
-    return {
-        "name": f"{someone.given_name} {someone.family_name}",
-        "preferred_username": someone.name,
-        "email": someone.email,
-        "email_verified": True,
-        "eduperson_scoped_affiliation": [someone.affiliation],
-        "entitlements": list(someone.entitlements),
-        "eduperson_entitlement": list(someone.entitlements),
-    }
 
 
 def application(identity: Identity) -> flask.Flask:

@@ -1,8 +1,9 @@
-"""The demo's communities and its people: memberships by the issuer's own rules, as a login gives them, and a token each."""
+"""The demo's communities and people: memberships by the issuer's rules, as a login gives them, and a token each."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import hashlib
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -52,3 +53,18 @@ def _holder(someone: Someone, token: str) -> Holder:
         scopes = [scope.value for scope in Scope]
         _, token = tokens.mint_personal(person, scopes=scopes, label="make demo", lifetime=LIFETIME)
     return Holder(name=someone.name, role=someone.role, tenant=someone.tenant, token=token)
+
+
+def _person(someone: Someone) -> Person:
+    """The very one whom a login finds, with what a login gives."""
+    issuer = issuers.by_alias(identity.ALIAS)
+    assert issuer, "the demo has written the file that names it"  # noqa: S101
+    subject = hashlib.sha256(f"{issuer.issuer} {someone.name}".encode()).hexdigest()[:30]
+    claims = identity.claims(someone)
+    person, _ = Person.objects.get_or_create(
+        issuer=issuer.issuer,
+        subject=someone.name,
+        defaults={"username": subject, "name": claims["name"], "email": someone.email},
+    )
+    memberships.apply(person, issuer, claims, now=timezone.now())
+    return person

@@ -174,9 +174,9 @@ def silent_after_the_password(visitor: Visitor, keycloak: Keycloak) -> Iterator[
 def roles_of(database: psycopg.Connection, name: str) -> list[str]:
     """Whatever a person of deploy/people.py holds, in tenants and beyond."""
     held = database.execute(
-        """SELECT role FROM tenants_membership JOIN tenants_person person ON person.id = person_id WHERE email = %(email)s
+        """SELECT role FROM tenants_membership JOIN tenants_person p ON p.id = person_id WHERE email = %(email)s
            UNION ALL
-           SELECT role FROM tenants_rolegrant JOIN tenants_person person ON person.id = person_id WHERE email = %(email)s
+           SELECT role FROM tenants_rolegrant JOIN tenants_person p ON p.id = person_id WHERE email = %(email)s
            ORDER BY role""",
         {"email": f"{name}@example.org"},
     )
