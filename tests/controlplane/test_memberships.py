@@ -17,6 +17,7 @@ from controlplane.errors import BadRequest
 from controlplane.tenants.models import Membership, Origin, Person, RoleGrant, Tenant
 from tests.controlplane.test_claims import GOC, GOC_VALUE, MANAGERS, MEMBERS, E, issuer
 from tests.factories import make_tenant
+from tests.web_role import as_web_role
 
 pytestmark = pytest.mark.django_db
 
@@ -197,3 +198,15 @@ def test_rights_are_those_of_enabled_tenants_and_of_active_people(ada: Person, t
 def test_an_administrator_is_a_federation_operator() -> None:
     root = Person.objects.create_superuser("root")
     assert standing.rights_of(root, now=NOW).held == (Held(Role.FEDERATION_OPERATOR),)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_web_role_may_do_all_this_under_row_security(ada: Person) -> None:
+    them = issuer(ANY, create_tenants=("*",))
+    with as_web_role():
+        log_in(ada, E + "one.example.org:role=member", E + "two.example.org:role=member", by=them)
+        log_in(ada, E + "two.example.org:role=member", by=them)
+        assert len(standing.rights_of(ada, now=NOW).held) == 1
+        assert Membership.objects.count() == 0  # outside of a scope
+    assert held(ada) == {("two-example-org", "member")}
+    assert events() == ["tenant.create", "membership.give", "tenant.create", "membership.give", "membership.take"]

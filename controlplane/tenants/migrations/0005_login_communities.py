@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tenants', '0003_row_security'),
+        ('tenants', '0004_bearer_successors'),
     ]
 
     operations = [
