@@ -7,28 +7,16 @@ from typing import TYPE_CHECKING
 from django.contrib import admin, messages
 from django.utils import timezone
 
+from controlplane.auth.admin_pages import ReadOnly, RecordedAdmin
 from jobs import wishes
 from jobs.models import Job, Transition, UsageRecord
 
 if TYPE_CHECKING:
-    from django.db.models import Model, QuerySet
+    from django.db.models import QuerySet
     from django.http import HttpRequest
 
 
 _DUE = ("next_submit_at", "next_find_at", "next_cancel_at", "next_archive_at", "next_clean_at")
-
-
-class ReadOnly:
-    """What the admin shows and may not change."""
-
-    def has_add_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
-        return False
 
 
 class HistoryInline(ReadOnly, admin.TabularInline):
@@ -38,7 +26,7 @@ class HistoryInline(ReadOnly, admin.TabularInline):
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnly, admin.ModelAdmin):
+class JobAdmin(ReadOnly, RecordedAdmin):
     list_display = ("__str__", "tenant", "site", "state", "reason", "created_at", "ended_at")
     list_filter = ("state", "site", "tenant")
     list_select_related = ("tenant", "site")
@@ -69,7 +57,7 @@ class JobAdmin(ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(ReadOnly, admin.ModelAdmin):
+class UsageRecordAdmin(ReadOnly, RecordedAdmin):
     list_display = ("pod", "tenant", "site", "outcome", "cpu_seconds", "gpu_seconds", "started_at", "ended_at")
     list_filter = ("tenant", "site", "outcome")
     search_fields = ("pod", "=native_id", "=attempt_key")

@@ -1,4 +1,7 @@
-"""The admin pages of sites and routes. A site's configuration is tried on its connector before it is saved."""
+"""The admin pages of sites, of what they offer to whom, and of routes.
+
+A site's configuration is tried on its connector before it is saved.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin
 
+from controlplane.auth.admin_pages import RecordedAdmin
 from sites import connecting
 from sites.connectors import open_connector
 from sites.connectors.config import BadConfig
-from sites.models import Partition, Route, Site
+from sites.models import Allocation, Flavor, Partition, Route, Site
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -56,7 +60,8 @@ class PartitionInline(admin.TabularInline):
 
 
 @admin.register(Site)
-class SiteAdmin(admin.ModelAdmin):
+class SiteAdmin(RecordedAdmin):
+    trail_site = "slug"
     form = SiteForm
     list_display = ("name", "kind", "enabled", "silent_since", "polled_at")
     list_filter = ("kind", "enabled")
@@ -76,7 +81,34 @@ class SiteAdmin(admin.ModelAdmin):
 
 
 @admin.register(Route)
-class RouteAdmin(admin.ModelAdmin):
+class RouteAdmin(RecordedAdmin):
     list_display = ("node", "site")
     list_filter = ("site",)
     autocomplete_fields = ("node", "site")
+
+
+@admin.register(Allocation)
+class AllocationAdmin(RecordedAdmin):
+    """Limits that are lowered kill nothing: what is beyond them waits. Usage is counted by the jobs, not here."""
+
+    list_display = ("tenant", "site", "enabled", "pods", "cpus", "cpu_hours", "gpu_hours", "period", "valid_until")
+    list_filter = ("site", "enabled", "period")
+    list_select_related = ("tenant", "site")
+    search_fields = ("tenant__name", "tenant__slug", "site__name")
+    autocomplete_fields = ("tenant", "site")
+    fieldsets = (
+        (None, {"fields": ("tenant", "site", "enabled", "valid_from", "valid_until")}),
+        ("At once (empty: no limit)", {"fields": ("pods", "cpus", "memory", "gpus")}),
+        ("Hours (empty: no limit)", {"fields": ("cpu_hours", "gpu_hours", "period", "default_time_limit")}),
+        ("At the site", {"fields": ("priority", "local_account", "partitions", "qos", "flavors")}),
+        ("Used", {"fields": ("used_pods", "used_cpus", "used_memory", "used_gpus", "spent_cpu_seconds")}),
+    )
+    readonly_fields = ("used_pods", "used_cpus", "used_memory", "used_gpus", "spent_cpu_seconds")
+
+
+@admin.register(Flavor)
+class FlavorAdmin(RecordedAdmin):
+    list_display = ("name", "site", "partition", "cpus", "memory", "gpus", "time_limit")
+    list_filter = ("site",)
+    list_select_related = ("site",)
+    search_fields = ("name", "description", "site__name")

@@ -1,28 +1,65 @@
-"""The admin pages of people, tenants, virtual nodes and their tokens."""
+"""The admin pages of people, tenants, what people hold in them, virtual nodes, programs and requests."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.template.response import TemplateResponse
-from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
 from controlplane.auth import tokens
-from controlplane.tenants.models import ApiToken, Person, Tenant, VirtualNode
+from controlplane.auth.admin_pages import ReadOnly, RecordedAdmin
+from controlplane.auth.roles import Scope
+from controlplane.tenants.models import (
+    ApiToken,
+    ApprovalRequest,
+    Membership,
+    Origin,
+    Person,
+    RoleGrant,
+    ServiceAccount,
+    Tenant,
+    VirtualNode,
+)
 
 if TYPE_CHECKING:
-    from django.db.models import QuerySet
+    from collections.abc import Callable, Iterable
+
+    from django.db.models import Model, QuerySet
     from django.http import HttpRequest, HttpResponse
 
 admin.site.site_header = admin.site.site_title = "Isthmus"
 
 
+class Issuing(RecordedAdmin):
+    """Tokens of the chosen rows, each shown once; and their end."""
+
+    def issued(
+        self, request: HttpRequest, owners: Iterable[Model], mint: Callable[[Any, str], tuple[ApiToken, str]]
+    ) -> HttpResponse:
+        """The tokens on a page of their own: a message would keep them in a cookie or in the session."""
+        shown = []
+        for owner in owners:
+            row, text = mint(owner, f"issued by {request.user}")
+            shown.append({"owner": owner, "token": text, "expires_at": row.expires_at})
+            self.log_change(request, owner, f"Issued a token ({row.hint}…).")
+        context = {**self.admin_site.each_context(request), "title": "Tokens issued", "issued": shown}
+        context["back"] = f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"
+        response = TemplateResponse(request, "admin/isthmus_auth/tokens_issued.html", context)
+        add_never_cache_headers(response)
+        return response
+
+    def revoked(self, request: HttpRequest, rows: QuerySet[ApiToken]) -> None:
+        count = sum(tokens.revoke(row) for row in rows.filter(revoked_at=None))
+        self.message_user(request, f"{count} tokens are revoked; they stop working within seconds.", messages.SUCCESS)
+
+
 @admin.register(Person)
-class PersonAdmin(UserAdmin):
-    """Administrators, until people log in with their home identity."""
+class PersonAdmin(RecordedAdmin, UserAdmin):
+    """People, and administrators, who have no issuer."""
 
     list_display = ("username", "name", "issuer", "is_active", "is_staff")
     search_fields = ("username", "name", "email", "subject")
@@ -35,28 +72,74 @@ class PersonAdmin(UserAdmin):
 
 
 @admin.register(Tenant)
-class TenantAdmin(admin.ModelAdmin):
+class TenantAdmin(RecordedAdmin):
     list_display = ("name", "slug", "enabled", "created_at")
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ["name"]}
 
 
-class TokenInline(admin.TabularInline):
-    """A node's tokens: only their label, end and revocation can be changed."""
+class HeldForm(forms.ModelForm):
+    """A membership or role given by hand."""
+
+    def clean(self) -> dict[str, Any]:
+        """Its origin is no field of the form, so that its constraint is checked here."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        self.instance.origin = Origin.MANUAL
+        if not self.errors and type(self.instance).objects.filter(**cleaned, origin=Origin.MANUAL).exists():
+            raise forms.ValidationError("The person holds this by hand already.")
+        return cleaned
+
+
+class HeldAdmin(RecordedAdmin):
+    """Given and taken by hand here; what an issuer claims is ended there, or would be back with the next login."""
+
+    form = HeldForm
+    list_filter = ("role", "origin")
+    search_fields = ("person__name", "person__username", "person__email")
+    autocomplete_fields: tuple[str, ...] = ("person",)
+    trail_acts = {"create": "give", "delete": "take"}
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        is_manual = obj is None or getattr(obj, "origin", "") == Origin.MANUAL
+        return is_manual and super().has_delete_permission(request, obj)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """One by one: Django's own action would delete claimed ones among the chosen."""
+        return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
+
+
+@admin.register(Membership)
+class MembershipAdmin(HeldAdmin):
+    list_display = ("person", "tenant", "role", "origin", "rule", "seen_at")
+    list_filter = ("role", "origin", "tenant")
+    list_select_related = ("person", "tenant")
+    fields = ("person", "tenant", "role")
+    autocomplete_fields = ("person", "tenant")
+
+
+@admin.register(RoleGrant)
+class RoleGrantAdmin(HeldAdmin):
+    list_display = ("person", "role", "site", "origin", "rule", "seen_at")
+    list_select_related = ("person",)
+    fields = ("person", "role", "site")
+    trail_kind = "role"
+
+
+class TokenInline(ReadOnly, admin.TabularInline):
+    """The tokens that somebody was handed; the token endpoint's come and go by themselves."""
 
     model = ApiToken
-    extra = 0
-    can_delete = False
-    fields = ("hint", "label", "expires_at", "revoked_at", "last_used_at", "created_at")
-    readonly_fields = ("hint", "last_used_at", "created_at")
+    fields = ("kind", "hint", "label", "expires_at", "revoked_at", "last_used_at", "created_at")
 
-    def has_add_permission(self, request: HttpRequest, obj: VirtualNode | None = None) -> bool:
-        """Tokens are issued by the action, which can show them."""
-        return False
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
+        return super().get_queryset(request).filter(automatic=False)
 
 
 @admin.register(VirtualNode)
-class VirtualNodeAdmin(admin.ModelAdmin):
+class VirtualNodeAdmin(Issuing):
     """Virtual nodes. A new one gets its first token at once; it is shown on the next page and never again."""
 
     list_display = ("slug", "tenant", "enabled", "heard_at", "created_at")
@@ -64,30 +147,86 @@ class VirtualNodeAdmin(admin.ModelAdmin):
     search_fields = ("slug", "name", "tenant__name")
     readonly_fields = ("heard_at",)
     inlines = [TokenInline]
-    actions = ["issue_token", "revoke_tokens"]
+    actions = ["issue_token", "issue_secret", "revoke_tokens"]
+    trail_kind = "node"
 
     def response_add(
         self, request: HttpRequest, obj: VirtualNode, post_url_continue: str | None = None
     ) -> HttpResponse:
-        return self._token_page(request, [obj])
+        return self.issued(request, [obj], _node_token)
 
     @admin.action(description="Issue a token (shown once)")
     def issue_token(self, request: HttpRequest, queryset: QuerySet[VirtualNode]) -> HttpResponse:
-        return self._token_page(request, list(queryset))
+        return self.issued(request, queryset, _node_token)
+
+    @admin.action(description="Issue a client secret for the token endpoint (shown once)")
+    def issue_secret(self, request: HttpRequest, queryset: QuerySet[VirtualNode]) -> HttpResponse:
+        return self.issued(request, queryset, _client_secret)
+
+    @admin.action(description="Revoke all tokens and client secrets")
+    def revoke_tokens(self, request: HttpRequest, queryset: QuerySet[VirtualNode]) -> None:
+        self.revoked(request, ApiToken.objects.filter(node__in=queryset))
+
+
+@admin.register(ServiceAccount)
+class ServiceAccountAdmin(Issuing):
+    list_display = ("slug", "name", "tenant", "role", "enabled", "created_at")
+    list_filter = ("tenant", "role", "enabled")
+    search_fields = ("slug", "name", "tenant__name")
+    inlines = [TokenInline]
+    actions = ["issue_token", "revoke_tokens"]
+    trail_kind = "service"
+
+    @admin.action(description="Issue a token with all scopes (shown once)")
+    def issue_token(self, request: HttpRequest, queryset: QuerySet[ServiceAccount]) -> HttpResponse:
+        return self.issued(request, queryset, _service_token)
 
     @admin.action(description="Revoke all tokens")
-    def revoke_tokens(self, request: HttpRequest, queryset: QuerySet[VirtualNode]) -> None:
-        count = ApiToken.objects.filter(node__in=queryset, revoked_at=None).update(revoked_at=timezone.now())
-        self.message_user(request, f"{count} tokens are revoked; they stop working within seconds.", messages.SUCCESS)
+    def revoke_tokens(self, request: HttpRequest, queryset: QuerySet[ServiceAccount]) -> None:
+        self.revoked(request, ApiToken.objects.filter(service__in=queryset))
 
-    def _token_page(self, request: HttpRequest, nodes: list[VirtualNode]) -> HttpResponse:
-        """The tokens on a page of their own: a message would keep them in a cookie or in the session."""
-        issued = []
-        for node in nodes:
-            row, text = tokens.mint(node, label=f"issued by {request.user}")
-            issued.append({"node": node, "token": text, "expires_at": row.expires_at})
-            self.log_change(request, node, "Issued a token.")
-        context: dict[str, Any] = {**self.admin_site.each_context(request), "title": "Tokens issued", "issued": issued}
-        response = TemplateResponse(request, "admin/isthmus_auth/tokens_issued.html", context)
-        add_never_cache_headers(response)
-        return response
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnly, Issuing):
+    """All tokens, to look and to revoke. They are issued by their owners, and on the pages of nodes and services."""
+
+    list_display = ("hint", "kind", "label", "owner", "tenant", "expires_at", "revoked_at", "last_used_at")
+    list_filter = ("kind", "automatic", "tenant")
+    list_select_related = ("node", "person", "service", "tenant")
+    search_fields = ("=hint", "label", "node__slug", "person__name", "person__username", "service__slug")
+    actions = ["revoke_chosen"]
+    trail_kind = "token"
+
+    @admin.display(description="owner")
+    def owner(self, row: ApiToken) -> str:
+        return str(row.node or row.service or (row.person and row.person.get_full_name()) or "")
+
+    @admin.action(description="Revoke", permissions=["revoke"])
+    def revoke_chosen(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
+        self.revoked(request, queryset)
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Nobody edits a token here, but whoever may change tokens may revoke them."""
+        return request.user.has_perm("tenants.change_apitoken")
+
+
+@admin.register(ApprovalRequest)
+class ApprovalRequestAdmin(ReadOnly, RecordedAdmin):
+    """To look: they are asked and decided through the API, which carries out what is granted."""
+
+    list_display = ("kind", "tenant", "site", "state", "asked_by", "asked_at", "decided_by", "decided_at")
+    list_filter = ("state", "kind", "tenant")
+    list_select_related = ("tenant", "asked_by", "decided_by")
+    search_fields = ("justification", "reason", "site")
+
+
+def _node_token(node: VirtualNode, label: str) -> tuple[ApiToken, str]:
+    return tokens.mint(node, label=label)
+
+
+def _client_secret(node: VirtualNode, label: str) -> tuple[ApiToken, str]:
+    return tokens.mint(node, kind=ApiToken.Kind.CLIENT, label=label)
+
+
+def _service_token(service: ServiceAccount, label: str) -> tuple[ApiToken, str]:
+    return tokens.mint_service(service, scopes=list(Scope), label=label, lifetime=tokens.longest())

@@ -1,35 +1,51 @@
-"""DRF's way in: one class for every bearer token."""
+"""DRF's ways in: one class for every bearer token, and one for a browser that is logged in."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db import connection
+from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.authentication import SessionAuthentication as DjangoSession
 
-from controlplane.auth import callers
-from controlplane.auth.callers import BY_DIGEST, FoundToken, NodeCaller
+from controlplane.auth import callers, foreign_callers, own_callers, tokens
+from controlplane.auth.callers import PersonCaller
+from controlplane.auth.standing import rights_of
+from controlplane.tenants.models import Person
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
+    from controlplane.auth.callers import Caller
+
 
 class BearerAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <token>`. A bare or wrong one is a 401; none at all leaves it to the view's permission."""
+    """`Authorization: Bearer <token>`: ours by its prefix, otherwise an identity provider's.
 
-    def authenticate(self, request: Request) -> tuple[NodeCaller, None] | None:
+    A bare or wrong one is a 401; none at all leaves it to the next way in, or to the view's permission. An identity
+    provider or database that does not answer is a 503.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Caller, None] | None:
         header = request.META.get("HTTP_AUTHORIZATION")
         if header is None:
             return None
-        return callers.memory.caller(callers.bearer(header), find=_find), None
+        text = callers.bearer(header)
+        if tokens.is_ours(text):
+            return own_callers.caller(text, now=timezone.now()), None
+        return foreign_callers.memory.caller(text, now=timezone.now()), None
 
     def authenticate_header(self, request: Request) -> str:
         """What a 401 says is wanted; without it DRF would answer 403."""
         return "Bearer"
 
 
-def _find(digest: bytes) -> FoundToken | None:
-    with connection.cursor() as cursor:
-        cursor.execute(BY_DIGEST, [digest])
-        row = cursor.fetchone()
-    return None if row is None else FoundToken(*row)
+class SessionAuthentication(DjangoSession):
+    """A browser's session: all that the person may do, with Django's CSRF token for what changes something."""
+
+    def authenticate(self, request: Request) -> tuple[PersonCaller, None] | None:
+        found = super().authenticate(request)
+        if found is None or not isinstance(found[0], Person):
+            return None
+        person = found[0]
+        return PersonCaller(person.pk, person.get_full_name(), rights_of(person, now=timezone.now())), None

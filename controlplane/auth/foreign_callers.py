@@ -1,0 +1,167 @@
+"""From a token that an identity provider issued to who calls, with a memory of a minute.
+
+A verified token is remembered for FOREIGN_TOKEN_MEMORY and never past its end; the person, and what a person may do, is
+looked up at each request, so that who is deactivated or removed is out at once. Somebody who was never here becomes a
+person by a good token. What the token claims of groups is applied when it is verified, not each time it is shown.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from controlplane.audit import actors
+from controlplane.auth import foreign, memberships, people, tokens
+from controlplane.auth.callers import PersonCaller, ServiceCaller
+from controlplane.auth.claims import try_claims
+from controlplane.auth.rights import Held, Rights
+from controlplane.auth.roles import Role
+from controlplane.auth.standing import rights_of
+from controlplane.errors import Forbidden, InvalidToken, Unavailable
+from controlplane.tenants.models import Person, Tenant
+from controlplane.tenants.scope import seeing_everything
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from controlplane.auth.access_rules import Access
+    from controlplane.auth.foreign import Verified
+    from controlplane.auth.issuers import Issuer
+
+logger = logging.getLogger(__name__)
+
+#: Beyond this many remembered tokens in a process the memory starts anew, which bounds it.
+_REMEMBERED_AT_MOST = 10_000
+_REFUSED_FOR = 10.0  # seconds: the same bad token, again and again, costs its issuer one question
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is remembered of a token: nothing that can change while it lives."""
+
+    issuer: Issuer
+    access: Access
+    person_id: int | None
+
+
+class ForeignTokens:
+    """The memory of one process."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[float, _Known]] = {}
+        self._refused: dict[bytes, tuple[float, str]] = {}
+
+    def caller(self, text: str, *, now: datetime) -> PersonCaller | ServiceCaller:
+        """Who shows this token. Raises InvalidToken, Forbidden, Unavailable, and the database's errors."""
+        digest = tokens.digest(text)
+        until, known = self._known.get(digest, (0.0, None))
+        if known is None or time.monotonic() >= until:
+            known = self._learned(digest, text, now=now)
+        with seeing_everything():
+            return _caller(known, now=now)
+
+    def forget(self) -> None:
+        self._known.clear()
+        self._refused.clear()
+
+    def _learned(self, digest: bytes, text: str, *, now: datetime) -> _Known:
+        until, message = self._refused.get(digest, (0.0, ""))
+        if time.monotonic() < until:
+            raise InvalidToken(message)
+        self._known.pop(digest, None)
+        try:
+            found = foreign.verified(text)
+        except InvalidToken as error:
+            self._refuse(digest, error.message)
+            raise
+        known = _Known(found.issuer, found.access, _person_id(found, text, now=now))
+        self._remember(digest, known)
+        return known
+
+    def _remember(self, digest: bytes, known: _Known) -> None:
+        remembered_for = settings.FOREIGN_TOKEN_MEMORY
+        if known.access.until is not None:
+            remembered_for = min(remembered_for, known.access.until - time.time())
+        if len(self._known) >= _REMEMBERED_AT_MOST:
+            self._known.clear()
+        self._known[digest] = (time.monotonic() + remembered_for, known)
+
+    def _refuse(self, digest: bytes, message: str) -> None:
+        if len(self._refused) >= _REMEMBERED_AT_MOST:
+            self._refused.clear()
+        self._refused[digest] = (time.monotonic() + _REFUSED_FOR, message)
+
+
+#: The one of this process.
+memory = ForeignTokens()
+
+
+def _person_id(found: Verified, text: str, *, now: datetime) -> int | None:
+    """The person whose token it is, made where there was none, with its claims applied; None for nobody's token."""
+    subject = found.access.subject
+    if not subject:
+        return None
+    known = Person.objects.filter(issuer=found.issuer.issuer, subject=subject).first()
+    if known is not None and not known.is_active:
+        return known.pk  # refused by _caller; nothing of it changes
+    claims = found.claims
+    if not found.access.by_capability and _lacks_groups(found):
+        try:
+            claims = foreign.more_claims(found, text)
+        except Unavailable:
+            if known is None:
+                raise  # nothing is known of it: what it may do cannot be said
+            logger.info("groups not asked for, those of before stand", extra={"issuer": found.issuer.alias})
+    with seeing_everything():
+        person = known or people.arrive(found.issuer, subject, claims)
+        if not found.access.by_capability:
+            actor = replace(actors.current(), kind="person", id=person.pk, name=person.get_full_name())
+            with actors.acting(actor):
+                memberships.apply(person, found.issuer, claims, now=now)
+    return person.pk
+
+
+def _lacks_groups(found: Verified) -> bool:
+    """Whether the issuer, being of a kind that tells groups elsewhere (Check-in), is to be asked for them."""
+    issuer = found.issuer
+    tells_elsewhere = issuer.introspection or (issuer.profile.entitlements and not issuer.profile.groups)
+    return bool(issuer.rules and tells_elsewhere and not try_claims(issuer, found.claims).is_known)
+
+
+def _caller(known: _Known, *, now: datetime) -> PersonCaller | ServiceCaller:
+    """As the rows are now. In a transaction that sees everything."""
+    person = None
+    if known.person_id is not None:
+        person = Person.objects.filter(pk=known.person_id, is_active=True).first()
+        if person is None:
+            raise InvalidToken("Your account here is disabled: ask your federation operator.")
+    access = known.access
+    if access.by_capability:
+        tenant = _tenant(known.issuer)
+        rights = Rights((Held(Role.TENANT_MEMBER, tenant_id=tenant.pk),), access.scopes)
+        if person is None:
+            return ServiceCaller(tenant.pk, access.client, rights)
+    elif person is not None:
+        rights = rights_of(person, now=now).bounded(scopes=access.scopes)
+    if person is None:
+        raise InvalidToken("This token does not say whose it is (`sub`).")
+    return PersonCaller(person.pk, person.get_full_name(), rights)
+
+
+def _tenant(issuer: Issuer) -> Tenant:
+    """Whose rows the capability tokens of an issuer reach."""
+    if not issuer.tenant:
+        raise Forbidden(
+            f"Capabilities (`compute.*`) of {issuer.name} reach no tenant here: the operator has named none for it;"
+            " ask for a token without them."
+        )
+    tenant = Tenant.objects.filter(slug=issuer.tenant, enabled=True).first()
+    if tenant is None:
+        raise Forbidden(
+            f"The tenant of {issuer.name} does not exist here, or is disabled: ask your federation operator."
+        )
+    return tenant

@@ -1,0 +1,59 @@
+"""From one of our own tokens to who calls, as the rows are at this moment.
+
+A virtual node's costs nothing beyond the look-up that `callers.memory` remembers. A person's and a program's rights are
+read each time, so that a removal acts at once; the token's scopes and tenant bound them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controlplane.auth import callers, tokens
+from controlplane.auth.callers import PersonCaller, ServiceCaller
+from controlplane.auth.last_use import last_use
+from controlplane.auth.lookup import find
+from controlplane.auth.rights import Held, Rights
+from controlplane.auth.roles import Role
+from controlplane.auth.standing import rights_of
+from controlplane.errors import InvalidToken
+from controlplane.tenants.models import ApiToken, Person, ServiceAccount
+from controlplane.tenants.scope import seeing, seeing_everything
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from controlplane.auth.callers import FoundToken, NodeCaller
+
+_DISABLED = "The owner of this token is disabled: ask your federation operator."
+
+
+def caller(text: str, *, now: datetime) -> NodeCaller | PersonCaller | ServiceCaller:
+    """Who shows this token of ours. Raises InvalidToken, and the database's errors."""
+    if tokens.kind_of(text) is ApiToken.Kind.NODE:
+        return callers.memory.caller(text, find=find)
+    found = callers.memory.found(text, find=find)
+    if found.person_id is not None:
+        return _person(found, found.person_id, now=now)
+    if found.service_id is not None and found.tenant_id is not None:
+        return _service(found, found.service_id, found.tenant_id)
+    raise InvalidToken("This token is not what its first letters say.")
+
+
+def _person(found: FoundToken, person_id: int, *, now: datetime) -> PersonCaller:
+    with seeing_everything():
+        person = Person.objects.filter(pk=person_id, is_active=True).first()
+        if person is None:
+            raise InvalidToken(_DISABLED)
+        rights = rights_of(person, now=now).bounded(scopes=found.scopes.split(), tenant_id=found.tenant_id)
+        last_use.note(found.token_id)
+    return PersonCaller(person.pk, person.get_full_name(), rights, found.token_id)
+
+
+def _service(found: FoundToken, service_id: int, tenant_id: int) -> ServiceCaller:
+    with seeing(tenants=[tenant_id]):
+        service = ServiceAccount.objects.filter(pk=service_id, enabled=True, tenant__enabled=True).first()
+        if service is None:
+            raise InvalidToken(_DISABLED)
+        last_use.note(found.token_id)
+    rights = Rights((Held(Role(service.role), tenant_id=tenant_id),), frozenset(found.scopes.split()))
+    return ServiceCaller(tenant_id, service.name or service.slug, rights, service.pk, found.token_id)

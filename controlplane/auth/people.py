@@ -1,0 +1,48 @@
+"""Someone who was never here becomes a person by a good credential of their issuer, known by (issuer, subject)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from controlplane.audit import trail
+from controlplane.tenants.models import Person
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from controlplane.auth.issuers import Issuer
+
+_NAMES = ("name", "preferred_username", "azp", "client_id")
+
+
+def arrive(issuer: Issuer, subject: str, claims: Mapping[str, Any]) -> Person:
+    """The person, made now where there is none. In the caller's transaction."""
+    person, is_new = Person.objects.get_or_create(
+        issuer=issuer.issuer,
+        subject=subject,
+        defaults={"username": username(issuer.issuer, subject), "name": _name(claims), "email": _email(claims)},
+    )
+    if is_new:
+        trail.record("person.create", "person", person.pk, changes={"issuer": issuer.issuer, "subject": subject})
+    return person
+
+
+def username(issuer: str, subject: str) -> str:
+    """What Django's username rule has room for. Never shown, and never matched with an issuer's own names."""
+    return hashlib.sha256(f"{issuer}\n{subject}".encode()).hexdigest()[:32]
+
+
+def _name(claims: Mapping[str, Any]) -> str:
+    found = (claims.get(name) for name in _NAMES)
+    return next((_clean(each)[:200] for each in found if isinstance(each, str) and _clean(each)), "")
+
+
+def _email(claims: Mapping[str, Any]) -> str:
+    """Shown to operators; nobody is known by it."""
+    value = claims.get("email")
+    return _clean(value) if isinstance(value, str) and len(value) <= 254 else ""
+
+
+def _clean(text: str) -> str:
+    return "".join(each for each in text if each.isprintable()).strip()
