@@ -307,3 +307,19 @@ class Heartbeat(models.Model):
     @classmethod
     def beat(cls, name: str) -> None:
         cls.objects.update_or_create(name=name, defaults={"at": timezone.now()})
+
+
+class KeptAnswer(models.Model):
+    """What was answered to a request of the API with an Idempotency-Key, for KEEP_ANSWERS.
+
+    name: SHA-256 over caller, method, address and key; request: over the body. answer: sealed, since it may hold a
+    token that is shown once; committed by the transaction that does the work.
+    """
+
+    name = models.BinaryField(max_length=32, unique=True)
+    request = models.BinaryField(max_length=32)
+    answer = models.BinaryField(null=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    def __str__(self) -> str:
+        return bytes(self.name).hex()
