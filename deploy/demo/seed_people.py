@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
 from controlplane.auth import issuers, memberships, tokens
+from controlplane.auth import people as people_of_issuers
 from controlplane.auth.roles import Scope
-from controlplane.tenants.models import Person, Tenant
+from controlplane.tenants.models import Tenant
+from controlplane.tenants.scope import seeing_everything
 from deploy.demo import identity, seed
 from deploy.people import COMMUNITIES, PEOPLE
 from sites.models import Allocation
 
 if TYPE_CHECKING:
+    from controlplane.tenants.models import Person
     from deploy.people import Someone
     from sites.models import Site
 
-LIFETIME = timedelta(days=365)
 NAMES = {"vo-example": "Example community", "climate": "Climate community"}
 
 
@@ -51,7 +51,7 @@ def _holder(someone: Someone, token: str) -> Holder:
     person = _person(someone)
     if not seed.is_good(token, person=person):
         scopes = [scope.value for scope in Scope]
-        _, token = tokens.mint_personal(person, scopes=scopes, label="make demo", lifetime=LIFETIME)
+        _, token = tokens.mint_personal(person, scopes=scopes, label="make demo", lifetime=tokens.longest())
     return Holder(name=someone.name, role=someone.role, tenant=someone.tenant, token=token)
 
 
@@ -59,12 +59,8 @@ def _person(someone: Someone) -> Person:
     """The very one whom a login finds, with what a login gives."""
     issuer = issuers.by_alias(identity.ALIAS)
     assert issuer, "the demo has written the file that names it"  # noqa: S101
-    subject = hashlib.sha256(f"{issuer.issuer} {someone.name}".encode()).hexdigest()[:30]
     claims = identity.claims(someone)
-    person, _ = Person.objects.get_or_create(
-        issuer=issuer.issuer,
-        subject=someone.name,
-        defaults={"username": subject, "name": claims["name"], "email": someone.email},
-    )
+    with seeing_everything():
+        person = people_of_issuers.arrive(issuer, someone.name, claims)
     memberships.apply(person, issuer, claims, now=timezone.now())
     return person
