@@ -54,7 +54,7 @@ GONE = {
 
 @pytest.fixture(scope="package")
 def stack(keycloak: Keycloak) -> Iterator[Stack]:
-    """Web alone, in the web database role, which row security binds."""
+    """Web alone, in the web database role, which row security binds. BROWSER_KEEP=1 leaves its folder, logs and all."""
     folder = Path(tempfile.mkdtemp(prefix="isthmus-browser-"))
     folder.chmod(0o711)
     (folder / "issuers.yaml").write_text(yaml.safe_dump({"issuers": issuers(keycloak)}), encoding="utf-8")
@@ -75,7 +75,8 @@ def stack(keycloak: Keycloak) -> Iterator[Stack]:
         stack.start("web")
         stack.wait_until_up()
         yield stack
-    shutil.rmtree(folder)
+    if not os.environ.get("BROWSER_KEEP"):
+        shutil.rmtree(folder)
 
 
 def issuers(keycloak: Keycloak) -> list[dict[str, Any]]:

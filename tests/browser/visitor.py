@@ -29,9 +29,7 @@ class Visitor:
     def choose(self, issuer: str) -> None:
         """From the login page to the issuer."""
         self.open("/login/")
-        self.page.get_by_role("button", name=issuer, exact=False).or_(
-            self.page.get_by_role("link", name=issuer, exact=False)
-        ).first.click()
+        self.page.get_by_role("link", name=issuer, exact=True).click()
 
     def give_password(self, name: str) -> None:
         """Fill in Keycloak's form."""
@@ -47,8 +45,13 @@ class Visitor:
 
     def log_out(self) -> None:
         self.open("/account/")
-        self.page.get_by_role("button", name=re.compile("log out", re.IGNORECASE)).click()
+        self.page.get_by_role("button", name="Log out").click()
         self.page.wait_for_load_state()
+
+    @property
+    def is_told_to_try_again(self) -> bool:
+        """On our page that says why a login failed."""
+        return self.reads("You are not logged in") and self.page.get_by_role("link", name="Try again").count() == 1
 
     @property
     def is_asked_for_password(self) -> bool:
