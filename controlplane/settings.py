@@ -13,6 +13,7 @@ DEBUG = flag("ISTHMUS_DEBUG", default=False)
 SECRET_KEY = text("ISTHMUS_SECRET_KEY")
 ALLOWED_HOSTS = items("ISTHMUS_ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = items("ISTHMUS_TRUSTED_ORIGINS", default="")
+PUBLIC_URL = text("ISTHMUS_PUBLIC_URL", default="")
 SECURE_COOKIES = flag("ISTHMUS_SECURE_COOKIES", default=True)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SESSION_COOKIE_AGE = seconds("ISTHMUS_SESSION_AGE", default=8 * 3600)
@@ -89,6 +90,8 @@ TEMPLATES = [
     },
 ]
 AUTH_USER_MODEL = "tenants.Person"
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "controlplane.auth.backend.IssuerBackend"]
+LOGIN_URL = "/login/"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},

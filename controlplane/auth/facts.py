@@ -22,7 +22,6 @@ MOST_VALUES = 2000
 LONGEST_VALUE = 1024
 #: What RFC 8141 allows in a URN, without the `?` that begins its parameters.
 _URN = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=@%/:]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Source(StrEnum):
@@ -142,7 +141,7 @@ def _plain_group(issuer: Issuer, claim: str, value: str) -> Fact | Ignored:
     if issuer.profile.rooted and not value.startswith("/"):
         return ignore(claim, value, "It does not begin with a slash, so it may lie anywhere (Full group path is off).")
     path = tuple(value.removeprefix("/").split("/") if issuer.profile.rooted else value.split("/"))
-    if not all(path) or _CONTROL.search(value) or any(part.startswith("role=") for part in path):
+    if not all(path) or not value.isprintable() or any(part.startswith("role=") for part in path):
         return ignore(claim, value, "It is no path of groups.")
     return Fact(Source.GROUPS, claim, value, path=path)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.hashers import make_password
+
 from controlplane.audit import trail
 from controlplane.tenants.models import Person
 
@@ -21,11 +23,25 @@ def arrive(issuer: Issuer, subject: str, claims: Mapping[str, Any]) -> Person:
     person, is_new = Person.objects.get_or_create(
         issuer=issuer.issuer,
         subject=subject,
-        defaults={"username": username(issuer.issuer, subject), "name": _name(claims), "email": _email(claims)},
+        defaults={
+            "username": username(issuer.issuer, subject),
+            "password": make_password(None),  # one that nothing matches
+            "name": _name(claims),
+            "email": _email(claims),
+        },
     )
     if is_new:
         trail.record("person.create", "person", person.pk, changes={"issuer": issuer.issuer, "subject": subject})
     return person
+
+
+def update(person: Person, claims: Mapping[str, Any]) -> None:
+    """Name and address as the issuer tells them today; what it does not tell stays. In the caller's transaction."""
+    before = trail.snapshot(person)
+    person.name, person.email = _name(claims) or person.name, _email(claims) or person.email
+    if changes := trail.difference(before, trail.snapshot(person)):
+        person.save(update_fields=["name", "email"])
+        trail.record("person.change", "person", person.pk, changes=changes)
 
 
 def username(issuer: str, subject: str) -> str:

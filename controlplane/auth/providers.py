@@ -89,6 +89,11 @@ def exchange(issuer: Issuer, form: dict[str, str]) -> dict[str, Any]:
     return _claims(issuer, outbound.post(issuer, known.token_endpoint, form, posts_secret=known.posts_secret), "token")
 
 
+def known() -> list[Metadata]:
+    """The endpoints that are remembered; nobody is asked."""
+    return [found for each in [*_providers.values()] if (found := each.metadata.remembered) is not None]
+
+
 def forget() -> None:
     """Forget what issuers published, as a new process does."""
     _providers.clear()
@@ -103,6 +108,11 @@ class Remembered(Generic[T]):
         self._value: T | None = None
         self._loaded_at = self._tried_at = float("-inf")
         self._silence: Unavailable | None = None
+
+    @property
+    def remembered(self) -> T | None:
+        """Whatever its age."""
+        return self._value
 
     def value(self, *, lacks: Callable[[T], bool] = lambda _: False) -> T:
         """The value, asked for anew when it is too old or `lacks` something. Raises Unavailable if there is none."""

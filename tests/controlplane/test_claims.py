@@ -169,6 +169,7 @@ def test_a_role_in_gocdb_makes_a_site_operator_of_that_site(value: str, gives: l
         ("keycloak", {"groups": ["prod"]}, []),
         ("keycloak", {"groups": ["/evil/vo/prod"]}, []),
         ("keycloak", {"groups": ["/vo~/prod"]}, []),
+        ("keycloak", {"groups": ["/\ud800/prod", "/\x00", "/\u202evo"]}, []),
         ("egi-check-in", {"groups": ["/vo/prod"]}, []),
         ("egi-check-in", {"entitlements": [E + "vo:prod"]}, ["plain"]),
         ("egi-check-in", {"entitlements": [E + "vo/prod"]}, []),  # the path is a list, not a text

@@ -23,8 +23,8 @@ EGI: dict[str, Any] = {
 MEMBERS = {"name": "members", "group": "vo.a", "role": "member", "tenant": "vo-a", "give": "member"}
 
 
-def write(folder: Path, *entries: Any) -> Path:
-    path = folder / "issuers.yaml"
+def write(folder: Path, *entries: Any, name: str = "issuers.yaml") -> Path:
+    path = folder / name
     path.write_text(yaml.safe_dump({"issuers": list(entries)}), encoding="utf-8")
     return path
 

@@ -1,0 +1,78 @@
+"""The few pages of our own: login, account, and the one that says why a login failed. Plain HTML, no scripts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponseRedirect
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from controlplane.auth import issuers
+from controlplane.auth.addresses import content_policy
+from controlplane.auth.standing import held_by
+from controlplane.tenants.models import Origin, Person
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.http import HttpRequest, HttpResponse
+
+    from controlplane.tenants.models import Membership, RoleGrant
+
+LOGIN = "/login/"
+AFTER_LOGIN = "/account/"
+
+
+@require_GET
+@never_cache
+def login(request: HttpRequest) -> HttpResponse:
+    """One button for each issuer. `?next=` is passed on if it leads to a page here."""
+    after = request.GET.get("next", "")
+    if not url_has_allowed_host_and_scheme(
+        after, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    ):
+        after = ""
+    if request.user.is_authenticated:
+        return HttpResponseRedirect(after or AFTER_LOGIN)
+    query = "?" + urlencode({"next": after}) if after else ""
+    local = "?" + urlencode({"next": after or AFTER_LOGIN})
+    return page(request, "login.html", {"issuers": issuers.configured(), "query": query, "local": local})
+
+
+@login_required
+@require_GET
+@never_cache
+def account(request: HttpRequest) -> HttpResponse:
+    """Who one is here, and what one may do, since when and why."""
+    person = request.user
+    assert isinstance(person, Person)  # noqa: S101  (what login_required says, for the types)
+    memberships, grants = held_by(person)
+    now = timezone.now()
+    context = {
+        "person": person,
+        "issuer": issuers.by_issuer(person.issuer),
+        "memberships": [_row(each, now) for each in memberships],
+        "grants": [_row(each, now) for each in grants],
+    }
+    return page(request, "account.html", context)
+
+
+def _row(held: Membership | RoleGrant, now: datetime) -> dict[str, Any]:
+    until = held.seen_at + timedelta(seconds=settings.MEMBERSHIP_LAPSE)
+    is_claimed = held.origin == Origin.CLAIMED
+    return {"held": held, "is_claimed": is_claimed, "until": until, "counts": not is_claimed or until > now}
+
+
+def page(request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
+    """One of our pages, with the policy that keeps everything foreign out of it."""
+    response = render(request, f"isthmus/{template}", context, status=status)
+    response["Content-Security-Policy"] = content_policy()
+    return response

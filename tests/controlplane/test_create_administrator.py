@@ -1,0 +1,60 @@
+"""The break-glass administrator: by command only, with a password that is shown once."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from controlplane.audit.models import Event
+from controlplane.tenants.models import Person
+
+pytestmark = pytest.mark.django_db
+
+
+def create(name: str) -> str:
+    out = StringIO()
+    call_command("create_administrator", name, stdout=out)
+    return out.getvalue().strip()
+
+
+def admits(name: str, password: str) -> bool:
+    answer = Client().post("/admin/login/?next=/account/", {"username": name, "password": password})
+    return answer.status_code == 302 and answer["Location"] == "/account/"
+
+
+def test_the_password_that_is_shown_opens_the_admin_pages() -> None:
+    password = create("root")
+    assert len(password) >= 24
+    assert admits("root", password)
+    event = Event.objects.get()
+    assert (event.verb, event.actor_kind, event.changes) == (
+        "person.create_administrator", "system", {"name": "root"},
+    )  # fmt: skip
+
+
+def test_a_second_time_it_resets_the_password_and_enables_the_account() -> None:
+    old = create("root")
+    Person.objects.update(is_active=False)
+    new = create("root")
+    assert admits("root", new)
+    assert not admits("root", old)
+    assert Person.objects.count() == 1
+    assert list(Event.objects.order_by("id").values_list("verb", flat=True)) == [
+        "person.create_administrator", "person.reset_administrator",
+    ]  # fmt: skip
+
+
+def test_a_person_of_an_issuer_is_not_made_an_administrator() -> None:
+    Person.objects.create(username="abc", issuer="https://idp.example.org", subject="x")
+    with pytest.raises(CommandError, match="a name of its own"):
+        create("abc")
+    assert not Person.objects.get().is_superuser
+
+
+def test_a_name_that_cannot_be_one_is_refused() -> None:
+    with pytest.raises(CommandError):
+        create("no name")
+    assert not Person.objects.exists()
