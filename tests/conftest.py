@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 
-from controlplane.auth import callers
+from controlplane.auth import callers, foreign, foreign_callers, providers
 from controlplane.auth.last_use import last_use
 from controlplane.database_roles import ROLES, with_database
 from controlplane.tenants.models import Person
@@ -30,6 +30,9 @@ def _nothing_remembered() -> Iterator[None]:
     yield
     callers.memory.forget()
     last_use.forget()
+    foreign_callers.memory.forget()
+    foreign.forget()
+    providers.forget()
     heard.forget()
     close_connections()
 

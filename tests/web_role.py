@@ -1,4 +1,7 @@
-"""What the service does as the database's web role, which row security binds; tests connect as the owner otherwise."""
+"""Django's connection as something else than the owner's: the web role's, which row security binds, or none at all.
+
+For tests that commit (`django_db(transaction=True)`).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def as_web_role() -> Iterator[None]:
-    """Django's connection is the web role's. For tests that commit (`django_db(transaction=True)`)."""
+    """Django's connection is the web role's."""
     web = urlsplit(os.environ["DATABASE_WEB_URL"])
     owner = {name: connection.settings_dict[name] for name in ("USER", "PASSWORD")}
     _connect(USER=unquote(web.username or ""), PASSWORD=unquote(web.password or ""))
@@ -23,6 +26,17 @@ def as_web_role() -> Iterator[None]:
         yield
     finally:
         _connect(**owner)
+
+
+@contextmanager
+def database_away() -> Iterator[None]:
+    """Nothing answers where the database was."""
+    there = {name: connection.settings_dict[name] for name in ("HOST", "PORT")}
+    _connect(HOST="127.0.0.1", PORT="1")
+    try:
+        yield
+    finally:
+        _connect(**there)
 
 
 def _connect(**who: str) -> None:

@@ -94,9 +94,7 @@ class HeldAdmin(RecordedAdmin):
     """Given and taken by hand here; what an issuer claims is ended there, or would be back with the next login."""
 
     form = HeldForm
-    list_filter = ("role", "origin")
     search_fields = ("person__name", "person__username", "person__email")
-    autocomplete_fields: tuple[str, ...] = ("person",)
     trail_acts = {"create": "give", "delete": "take"}
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -123,8 +121,10 @@ class MembershipAdmin(HeldAdmin):
 @admin.register(RoleGrant)
 class RoleGrantAdmin(HeldAdmin):
     list_display = ("person", "role", "site", "origin", "rule", "seen_at")
+    list_filter = ("role", "origin")
     list_select_related = ("person",)
     fields = ("person", "role", "site")
+    autocomplete_fields = ("person",)
     trail_kind = "role"
 
 
@@ -132,7 +132,7 @@ class TokenInline(ReadOnly, admin.TabularInline):
     """The tokens that somebody was handed; the token endpoint's come and go by themselves."""
 
     model = ApiToken
-    fields = ("kind", "hint", "label", "expires_at", "revoked_at", "last_used_at", "created_at")
+    fields = readonly_fields = ("kind", "hint", "label", "expires_at", "revoked_at", "last_used_at", "created_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
         return super().get_queryset(request).filter(automatic=False)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from django.contrib.admin.models import LogEntry
     from django.db.models import Model, QuerySet
-    from django.forms import BaseModelFormSet, ModelForm
+    from django.forms import BaseModelFormSet
     from django.http import HttpRequest
 
 
@@ -42,7 +42,7 @@ class RecordedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # cannot be su
     trail_acts: ClassVar[Mapping[str, str]] = {}
     trail_site: ClassVar[str] = "site"
 
-    def save_model(self, request: HttpRequest, obj: Model, form: ModelForm, change: bool) -> None:  # type: ignore[type-arg]  # noqa: FBT001  (Django's signature)
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
         request.__dict__["isthmus_before"] = trail.snapshot(_stored(obj)) if change else {}
         super().save_model(request, obj, form, change)
 
@@ -65,7 +65,7 @@ class RecordedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # cannot be su
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> LogEntry:
         """A form's change with its difference; another page's, which has none, with what it says."""
         before = request.__dict__.pop("isthmus_before", None)
-        changes = {"what": str(message)}
+        changes: Mapping[str, Any] = {"what": str(message)}
         if before is not None:
             changes = trail.difference(before, trail.snapshot(_stored(obj)))
         self._record("change", obj, changes)

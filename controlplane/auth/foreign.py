@@ -67,7 +67,7 @@ def more_claims(found: Verified, text: str) -> Mapping[str, Any]:
     """
     ask = providers.introspect if found.issuer.introspection else providers.userinfo
     try:
-        told = _asked(found.issuer, lambda: ask(found.issuer, text))
+        told = _asked(ask, found.issuer, text)
     except Unauthenticated:
         return found.claims
     if told.get("active", True) is not True or told.get("sub", found.access.subject) != found.access.subject:
@@ -82,7 +82,7 @@ def _introspected(text: str) -> Verified:
         if not issuer.introspection:
             continue
         try:
-            claims = _asked(issuer, lambda issuer=issuer: providers.introspect(issuer, text))
+            claims = _asked(providers.introspect, issuer, text)
         except Unavailable as error:
             silence = error  # perhaps another one knows it
             continue
@@ -91,12 +91,12 @@ def _introspected(text: str) -> Verified:
     raise silence or InvalidToken("This token is neither one of ours nor known to any issuer here.")
 
 
-def _asked(issuer: Issuer, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _asked(ask: Callable[[Issuer, str], dict[str, Any]], issuer: Issuer, text: str) -> dict[str, Any]:
     """At most one wait a moment for an issuer that has stopped answering, whoever shows its tokens."""
     if time.monotonic() < _silent_until.get(issuer, 0.0):
         raise Unavailable(f"{issuer.name} does not answer at the moment; please try again in a minute.")
     try:
-        return ask()
+        return ask(issuer, text)
     except Unavailable:
         _silent_until[issuer] = time.monotonic() + _PAUSE
         raise

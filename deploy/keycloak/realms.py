@@ -125,7 +125,7 @@ def _clients() -> list[Json]:
         secret="${KEYCLOAK_CLIENT_SECRET}",  # noqa: S106  (a place holder)
         standardFlowEnabled=True,
         # Without a port: Keycloak takes any port of the loopback address.
-        redirectUris=["http://127.0.0.1/*", "http://localhost/*", "${ISTHMUS_ORIGIN}/*"],
+        redirectUris=["http://127.0.0.1/*", "http://localhost/*", "${ISTHMUS_PUBLIC_URL}/*"],
         attributes={"pkce.code.challenge.method": "S256", "post.logout.redirect.uris": "+"},
     )
     command_line = _client(

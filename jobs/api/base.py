@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 
 from controlplane.audit import actors, trail
 from controlplane.audit.models import Event
+from controlplane.auth.authentication import BearerAuthentication, SessionAuthentication
 from controlplane.auth.callers import NodeCaller, PersonCaller, ServiceCaller
 from controlplane.errors import Forbidden, NotFound
 from controlplane.tenants.models import Tenant
@@ -46,6 +47,7 @@ class ApiView(APIView):
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     parser_classes: Sequence[type[BaseParser]] = [JsonBody]
     renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]
+    authentication_classes = [BearerAuthentication, SessionAuthentication]
     actions: ClassVar[Mapping[str, Action]] = {}
     caller: PersonCaller | ServiceCaller
     reach: Reach

@@ -1,4 +1,4 @@
-"""The pages of the login on a telephone and on a desk, by day and by night. BROWSER_SHOTS names a folder for pictures."""
+"""The login's pages on a telephone and on a desk, by day and by night. BROWSER_SHOTS names a folder for pictures."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def test_a_page_fits_its_screen_and_can_be_read(visitor: Visitor, name: str, wid
     if folder := os.environ.get("BROWSER_SHOTS"):
         page.screenshot(path=Path(folder) / f"{name}-{width}-{scheme}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width]
+    assert page.evaluate("[...document.querySelectorAll('*')].every(each => each.scrollWidth <= innerWidth)")
     assert page.locator("h1").count() == 1
     assert page.evaluate(CONTRAST) >= 4.5
     assert [each for each in complaints if "status of 503" not in each] == []

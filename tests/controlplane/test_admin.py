@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
-from django.test import Client
+from django.contrib.admin import site as site_of_admin
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
+from controlplane.audit.models import Event
 from controlplane.auth import tokens
-from controlplane.tenants.models import ApiToken, Person, VirtualNode
-from tests.factories import make_node, make_tenant
+from controlplane.tenants.models import ApiToken, Membership, Person, RoleGrant, Tenant, VirtualNode
+from sites.models import Allocation
+from tests.factories import make_node, make_person, make_service, make_site, make_tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -37,3 +41,128 @@ def test_a_person_who_is_no_administrator_is_sent_to_the_login() -> None:
     client = Client()
     client.force_login(Person.objects.create_user("somebody"))
     assert "/admin/login/" in client.get("/admin/tenants/virtualnode/")["Location"]
+
+
+def act(operator: Client, path: str, action: str, *chosen: int) -> str:
+    """The page after an action on some rows."""
+    answer = operator.post(f"/admin/{path}/", {"_selected_action": [*chosen], "action": action}, follow=True)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_a_client_secret_is_shown_once_and_revoked_with_the_nodes_tokens(operator: Client) -> None:
+    node, _ = make_node()
+    [text] = re.findall(r"isc_\w{36}", act(operator, "tenants/virtualnode", "issue_secret", node.pk))
+    secret = ApiToken.objects.get(digest=tokens.digest(text))
+    assert (secret.kind, secret.node) == ("client", node)
+    assert text not in operator.get(f"/admin/tenants/virtualnode/{node.pk}/change/").content.decode()
+    act(operator, "tenants/virtualnode", "revoke_tokens", node.pk)
+    assert not ApiToken.objects.filter(node=node, revoked_at=None).exists()
+    assert Event.objects.filter(verb="token.revoke").count() == 2
+
+
+def test_a_service_accounts_token_is_issued_and_personal_ones_are_revoked(operator: Client) -> None:
+    service = make_service()
+    [text] = re.findall(r"iss_\w{36}", act(operator, "tenants/serviceaccount", "issue_token", service.pk))
+    assert ApiToken.objects.get(digest=tokens.digest(text)).service == service
+    row, _ = tokens.mint_personal(make_person(), scopes=["read"], lifetime=timedelta(days=1))
+    assert row.hint in operator.get("/admin/tenants/apitoken/").content.decode()
+    act(operator, "tenants/apitoken", "revoke_chosen", row.pk)
+    row.refresh_from_db()
+    assert row.revoked_at is not None
+    assert operator.get("/admin/tenants/apitoken/add/").status_code == 403
+
+
+def test_what_an_administrator_adds_changes_and_deletes_is_in_the_trail(operator: Client) -> None:
+    operator.post("/admin/tenants/tenant/add/", {"name": "Community", "slug": "vo", "enabled": "on"})
+    tenant = Tenant.objects.get(slug="vo")
+    operator.post(f"/admin/tenants/tenant/{tenant.pk}/change/", {"name": "Renamed", "slug": "vo"})
+    operator.post(f"/admin/tenants/tenant/{tenant.pk}/delete/", {"post": "yes"})
+    created, changed, deleted = Event.objects.order_by("id")
+    assert [event.verb for event in (created, changed, deleted)] == ["tenant.create", "tenant.change", "tenant.delete"]
+    assert changed.changes == {"name": ["Community", "Renamed"], "enabled": [True, False]}
+    assert {event.actor_kind for event in (created, changed, deleted)} == {"person"}
+    assert {event.tenant_id for event in (created, changed, deleted)} == {tenant.pk}
+    assert not Tenant.objects.exists()
+
+
+def test_a_persons_password_is_not_in_the_trail(operator: Client) -> None:
+    password = "correct horse battery"
+    fields = {"username": "second", "password1": password, "password2": password, "usable_password": "true"}
+    operator.post("/admin/tenants/person/add/", fields)
+    person = Person.objects.get(username="second")
+    again = {"password1": password + "!", "password2": password + "!", "usable_password": "true"}
+    operator.post(f"/admin/tenants/person/{person.pk}/password/", again)
+    told = str(list(Event.objects.values_list("verb", "changes")))
+    assert [event.verb for event in Event.objects.order_by("id")] == ["person.create", "person.change"]
+    assert "horse" not in told
+    assert "pbkdf2" not in told
+
+
+def test_a_membership_given_by_hand_is_manual_and_taken_again(operator: Client) -> None:
+    person, tenant = make_person(), make_tenant()
+    fields = {"person": person.pk, "tenant": tenant.pk, "role": "manager"}
+    operator.post("/admin/tenants/membership/add/", fields)
+    again = operator.post("/admin/tenants/membership/add/", fields)
+    assert "already" in again.content.decode()
+    membership = Membership.objects.get()
+    assert (membership.person, membership.role, membership.origin) == (person, "manager", "manual")
+    operator.post(f"/admin/tenants/membership/{membership.pk}/delete/", {"post": "yes"})
+    assert [event.verb for event in Event.objects.order_by("id")] == ["membership.give", "membership.take"]
+    assert {event.tenant_id for event in Event.objects.all()} == {tenant.pk}
+
+
+def test_what_an_issuer_claims_is_not_taken_by_hand(operator: Client) -> None:
+    claimed = Membership.objects.create(person=make_person(), tenant=make_tenant(), role="member", origin="claimed")
+    assert operator.post(f"/admin/tenants/membership/{claimed.pk}/delete/", {"post": "yes"}).status_code == 403
+    act(operator, "tenants/membership", "delete_selected", claimed.pk)
+    assert Membership.objects.exists()
+
+
+def test_a_role_of_a_site_is_given_by_hand(operator: Client) -> None:
+    fields = {"person": make_person().pk, "role": "site_operator", "site": "hpc"}
+    operator.post("/admin/tenants/rolegrant/add/", fields | {"site": ""})
+    assert not RoleGrant.objects.exists(), "a site operator needs a site"
+    operator.post("/admin/tenants/rolegrant/add/", fields)
+    event = Event.objects.get()
+    assert (event.verb, event.site) == ("role.give", "hpc")
+
+
+def test_an_allocations_and_flavors_changes_name_tenant_and_site(operator: Client) -> None:
+    site, tenant = make_site(slug="hpc"), make_tenant()
+    fields = {"tenant": tenant.pk, "site": site.pk, "enabled": "on", "valid_from_0": "2026-01-01"}
+    fields |= {"valid_from_1": "00:00", "gpus": "{}", "period": "month", "default_time_limit": 3600, "priority": 0}
+    operator.post("/admin/hpc_sites/allocation/add/", fields | {"pods": 5})
+    allocation = Allocation.objects.get()
+    operator.post(f"/admin/hpc_sites/allocation/{allocation.pk}/change/", fields | {"pods": 3})
+    operator.post("/admin/hpc_sites/flavor/add/", {"site": site.pk, "name": "small"})
+    events = list(Event.objects.order_by("id"))
+    assert [(event.verb, event.tenant_id, event.site) for event in events] == [
+        ("allocation.create", tenant.pk, "hpc"),
+        ("allocation.change", tenant.pk, "hpc"),
+        ("flavor.create", None, "hpc"),
+    ]
+    assert events[1].changes == {"pods": [5, 3]}
+
+
+def test_a_sites_secret_is_not_in_the_trail(operator: Client) -> None:
+    fields = {"name": "HPC", "slug": "hpc", "kind": "memory", "secret": "hush-hush", "poll_interval": 5}
+    fields["config"] = '{"name": "hpc"}'
+    inline = {"partitions-TOTAL_FORMS": "0", "partitions-INITIAL_FORMS": "0"}
+    operator.post("/admin/hpc_sites/site/add/", fields | inline)
+    event = Event.objects.get()
+    assert (event.verb, event.site) == ("site.create", "hpc")
+    assert "hush" not in str(event.changes)
+
+
+def test_every_list_and_form_of_the_admin_opens(operator: Client) -> None:
+    make_node()
+    make_service()
+    for model, model_admin in site_of_admin._registry.items():
+        path = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        assert operator.get(path).status_code == 200, path
+        assert operator.get(path + "?q=something").status_code == 200, path
+        request = RequestFactory().get("/")
+        request.user = Person.objects.get(username="operator")
+        if model_admin.has_add_permission(request):
+            assert operator.get(path + "add/").status_code == 200, path

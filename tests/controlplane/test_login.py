@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
 import requests
+from django.db import connection
 from django.test import Client
 
 from controlplane.audit.models import Event
@@ -18,6 +20,7 @@ from tests.controlplane.test_claims import GOC_VALUE, E
 from tests.controlplane.test_issuers import write
 from tests.factories import make_tenant
 from tests.identity_provider import CLIENT, IdentityProvider, Visitor, running
+from tests.web_role import as_web_role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -455,3 +458,37 @@ def test_logout_works_without_the_issuer_and_needs_our_own_form(checkin: Identit
     answer = browser.client.post("/logout/", {"csrfmiddlewaretoken": form[1]})
     assert answer["Location"] == "/login/"
     assert browser.person is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_all_of_it_works_as_the_web_role_under_row_security(checkin: IdentityProvider, browser: Browser) -> None:
+    checkin.visitor = Visitor(claims={"entitlements": [MEMBER, GOC_VALUE]})
+    with as_web_role():
+        assert browser.log_in()["Location"] == "/account/"
+        page = browser.client.get("/account/").content.decode()
+        assert "rule members" in page
+        assert "Tenant " in page
+        assert browser.client.get("/oidc/idp/callback/?state=forged&code=x").status_code == 400
+        browser.client.post("/logout/")
+    assert list(Event.objects.order_by("id").values_list("verb", flat=True)) == [
+        "person.create", "membership.give", "role.give", "person.login", "person.login", "person.logout",
+    ]  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_person_who_logs_in_twice_at_once_is_one_person_with_one_membership(checkin: IdentityProvider) -> None:
+    browsers = [Browser(Client()) for _ in range(4)]
+    backs = [each.visit(each.leave()) for each in browsers]
+    checkin.delay = {"userinfo": 0.1}
+
+    def arrive(number: int) -> int:
+        try:
+            return int(browsers[number].client.get(backs[number]).status_code)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(arrive, range(4))) == [302] * 4
+    person = Person.objects.get()
+    assert person.memberships.count() == 1
+    assert Event.objects.filter(verb="membership.give", changes__person=person.pk).count() == 1

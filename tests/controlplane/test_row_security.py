@@ -69,7 +69,7 @@ def _community(name: str) -> Community:
     Allocation.objects.get_or_create(tenant=tenant, site=site)
     node, _ = make_node(tenant=tenant, site=site)
     service = ServiceAccount.objects.create(tenant=tenant, slug=name)
-    tokens.mint_service(service, scopes=["read"], lifetime=tokens.LIFETIME)
+    tokens.mint_service(service, scopes=["read"], lifetime=tokens.longest())
     ApprovalRequest.objects.create(tenant=tenant, site=site.slug, kind="allocation")
     job = make_job(node=node, site=site, state=State.SUCCEEDED)
     ArchivedLog.objects.create(job=job, container="main", path=name, size=1)

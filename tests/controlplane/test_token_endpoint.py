@@ -17,7 +17,7 @@ from controlplane.auth.lookup import find
 from controlplane.tenants.models import ApiToken
 from jobs import retention
 from tests.factories import make_node
-from tests.web_role import as_web_role
+from tests.web_role import as_web_role, database_away
 from tests.wire import call
 
 if TYPE_CHECKING:
@@ -228,3 +228,14 @@ def test_the_endpoint_works_behind_row_security() -> None:
         answer = as_the_sidecar(node, secret)
         assert answer.status_code == 200
         assert find(tokens.digest(answer.json()["access_token"])) is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_with_the_database_away_the_sidecar_is_told_to_come_back() -> None:
+    node, secret = client_of()
+    with database_away():
+        answer = as_the_sidecar(node, secret)
+        assert ask(basic(node.slug, "isc_wrong"), grant_type="client_credentials").status_code == 401
+    assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+    assert int(answer["Retry-After"]) > 0
+    assert as_the_sidecar(node, secret).status_code == 200

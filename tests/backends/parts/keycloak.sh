@@ -19,7 +19,7 @@ write_keycloak_start() {
   cat > "$KEYCLOAK/start" <<START
 #!/bin/bash
 export KC_BOOTSTRAP_ADMIN_USERNAME=admin KC_BOOTSTRAP_ADMIN_PASSWORD=admin JAVA_OPTS_KC_HEAP='-Xms64m -Xmx400m'
-export KEYCLOAK_CLIENT_SECRET=isthmus-secret KEYCLOAK_PEOPLE_PASSWORD=people-pw ISTHMUS_ORIGIN=http://127.0.0.1
+export KEYCLOAK_CLIENT_SECRET=isthmus-secret KEYCLOAK_PEOPLE_PASSWORD=people-pw ISTHMUS_PUBLIC_URL=http://127.0.0.1
 setsid setpriv --reuid '$HPC_USER' --regid '$HPC_USER' --clear-groups -- '$KEYCLOAK_DIST/bin/kc.sh' start-dev --db=dev-mem --http-host=127.0.0.1 --http-port=$KEYCLOAK_PORT \\
   --hostname=$KEYCLOAK_URL --import-realm > '$KEYCLOAK/log' 2>&1 < /dev/null &
 echo \$! > '$KEYCLOAK/pid'
