@@ -446,6 +446,14 @@ def test_logout_ends_the_session_here_and_at_the_issuer(checkin: IdentityProvide
     assert Event.objects.filter(verb="person.logout", actor_kind="person").count() == 1
 
 
+def test_an_id_token_that_fits_into_no_address_is_not_sent_along(checkin: IdentityProvider, browser: Browser) -> None:
+    checkin.id_claims = {"groups": ["x" * 5000]}
+    browser.log_in()
+    location = browser.client.post("/logout/")["Location"]
+    assert location.startswith(f"{checkin.issuer}/logout?client_id=isthmus")
+    assert "id_token_hint" not in location
+
+
 def test_logout_works_without_the_issuer_and_needs_our_own_form(checkin: IdentityProvider) -> None:
     browser = Browser(Client(enforce_csrf_checks=True))
     browser.log_in()
