@@ -1,36 +1,40 @@
 """The one place that turns errors into answers, for every view of DRF's.
 
-An answer is `{"code", "message"}`; the view's renderer decides what of it is written. On the interLink wire that is the
-message alone, since its clients show the body to the pod's owner.
+An answer is an RFC 9457 problem document; `code` is for programs, `detail` the sentence for people. On the interLink
+wire that sentence alone is written, since its clients show the body to the pod's owner.
 """
 
 from __future__ import annotations
 
 import logging
 import traceback
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 
-from controlplane.errors import IsthmusError, NotFound, Unauthenticated, Unavailable
+from controlplane.errors import Invalid, IsthmusError, NotFound, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rest_framework.parsers import BaseParser
     from rest_framework.request import Request
 
 logger = logging.getLogger(__name__)
 
+PROBLEM_TYPE = "application/problem+json"
+
 
 class Sentence(BaseRenderer):
-    """Plain text: the message of an error."""
+    """Plain text: the sentence of an error."""
 
     media_type = "text/plain"
     format = "txt"
@@ -39,7 +43,7 @@ class Sentence(BaseRenderer):
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> bytes:
-        return str(data["message"]).encode()
+        return str(data["detail"]).encode()
 
 
 class FirstRenderer(BaseContentNegotiation):
@@ -59,7 +63,25 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's EXCEPTION_HANDLER: every exception that leaves a view."""
     known = _known(error)
     headers = {"WWW-Authenticate": known.challenge} if isinstance(known, Unauthenticated) else {}
-    return Response({"code": known.code, "message": known.message}, status=known.status, headers=headers)
+    is_wire = Sentence in getattr(context.get("view"), "renderer_classes", ())
+    return Response(
+        problem(known), status=known.status, headers=headers, content_type=None if is_wire else PROBLEM_TYPE
+    )
+
+
+def problem(error: IsthmusError) -> dict[str, Any]:
+    """An error as RFC 9457 has it, with our code, the request's id, and of invalid input each field's sentence."""
+    document = {
+        "type": "about:blank",  # the status says it all; what is finer is in `code`
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": error.message,
+        "code": error.code,
+        "request_id": _request_id(),
+    }
+    if isinstance(error, Invalid):
+        document["errors"] = [{"field": field, "detail": detail} for field, detail in error.errors.items()]
+    return document
 
 
 def _known(error: Exception) -> IsthmusError:
@@ -76,17 +98,35 @@ def _known(error: Exception) -> IsthmusError:
 
 
 def _translated(error: APIException) -> IsthmusError:
-    """DRF's own refusals: a method that is not allowed, no credential, a parser's complaint."""
+    """DRF's own refusals: a method that is not allowed, no credential, a parser's or a serializer's complaint."""
     if error.status_code == Unauthenticated.status:
         return Unauthenticated("Send a token in the header `Authorization: Bearer <token>`.")
+    if isinstance(error, ValidationError):
+        return Invalid(dict(_fields("", error.detail)))
     known = IsthmusError(str(error.detail))
     known.status, known.code = error.status_code, error.default_code
     return known
 
 
+def _fields(path: str, detail: Any) -> Iterator[tuple[str, str]]:
+    """A serializer's complaints, nested as the input is, by dotted path."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            own = path if name == api_settings.NON_FIELD_ERRORS_KEY else f"{path}.{name}".lstrip(".")
+            yield from _fields(own, inner)
+    elif isinstance(detail, list) and any(isinstance(each, (dict, list)) for each in detail):
+        for number, inner in enumerate(detail):
+            yield from _fields(f"{path}.{number}".lstrip("."), inner)
+    else:
+        yield path, " ".join(str(each) for each in (detail if isinstance(detail, list) else [detail]))
+
+
 def _unexpected(error: Exception) -> IsthmusError:
     """A fault of ours. Logged with its frames but without its text, which may quote what a pod brought along."""
-    request_id = structlog.contextvars.get_contextvars().get("request", "unknown")
     frames = "".join(traceback.format_tb(error.__traceback__))
     logger.error("unexpected error", extra={"kind": type(error).__name__, "frames": frames})
-    return IsthmusError(f"Something went wrong on our side; tell the operator the request id {request_id}.")
+    return IsthmusError(f"Something went wrong on our side; tell the operator the request id {_request_id()}.")
+
+
+def _request_id() -> str:
+    return str(structlog.contextvars.get_contextvars().get("request", "unknown"))

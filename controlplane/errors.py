@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class IsthmusError(Exception):
     """Base of every error with a meaning. `message` is one sentence that says what to do."""
@@ -22,6 +27,17 @@ class BadRequest(IsthmusError):
 
     code = "bad_request"
     status = 400
+
+
+class Invalid(IsthmusError):
+    """Some fields hold what they cannot. errors: field -> one sentence."""
+
+    code = "invalid"
+    status = 400
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        super().__init__(" ".join(errors.values()))
+        self.errors = dict(errors)
 
 
 class Unauthenticated(IsthmusError):
@@ -57,6 +73,13 @@ class NotAllowed(IsthmusError):
 
     code = "not_allowed"
     status = 405
+
+
+class Conflict(IsthmusError):
+    """Somebody was faster, or what is there already stands against it."""
+
+    code = "conflict"
+    status = 409
 
 
 class TooLarge(IsthmusError):

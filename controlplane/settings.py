@@ -114,6 +114,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "controlplane.answers.exception_handler",
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "jobs.api.schema.ApiSchema",
 }
 
 # --- who may call
@@ -129,8 +130,26 @@ ISSUER_MEMORY = seconds("ISTHMUS_ISSUER_MEMORY", default=3600)
 ISSUER_RETRY = seconds("ISTHMUS_ISSUER_RETRY", default=30)
 
 # --- allocations
+START_RETRY = seconds("ISTHMUS_START_RETRY", default=60)
+HOLD_PATIENCE = seconds("ISTHMUS_HOLD_PATIENCE", default=900)
 
 # --- the REST API
+API_RATE = number("ISTHMUS_API_RATE", default=600)
+API_PAGE = number("ISTHMUS_API_PAGE", default=50)
+API_PAGE_MOST = number("ISTHMUS_API_PAGE_MOST", default=500)
+API_MAX_BODY = number("ISTHMUS_API_MAX_BODY", default=1024 * 1024)
+KEEP_ANSWERS = seconds("ISTHMUS_KEEP_ANSWERS", default=86400)
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Isthmus",
+    "VERSION": "v1",
+    "OAS_VERSION": "3.1.0",
+    "DESCRIPTION": "Tenants, virtual nodes, allocations and jobs at HPC sites. How to call it: docs/api.md.",
+    "SCHEMA_PATH_PREFIX": "/api/v1/",
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "POSTPROCESSING_HOOKS": [],  # choices stay where they are: two fields called `role` are not the same
+    "SWAGGER_UI_DIST": "SIDECAR",  # from our own host: no other one's scripts
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
 
 # --- workers
 CELERY_BROKER_URL = REDIS_URL

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from controlplane.auth.reach import Reached
 from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 from jobs.states import ALIVE, AT_SITE, ENDS, State
 from sites.models import Allocation, Site
@@ -23,6 +24,14 @@ _OWNED = sorted({State.PENDING, State.RUNNING})
 def new_key() -> str:
     """160 random bits in lower-case hex: a job's or an attempt's name for the outside world."""
     return secrets.token_hex(20)
+
+
+class Jobs(Reached["Job"]):
+    """Jobs, and who may see them."""
+
+
+class Usage(Reached["UsageRecord"]):
+    """Records of usage, and who may see them."""
 
 
 class Job(models.Model):
@@ -93,6 +102,8 @@ class Job(models.Model):
     next_cancel_at = models.DateTimeField(null=True)
     next_archive_at = models.DateTimeField(null=True)
     next_clean_at = models.DateTimeField(null=True)
+
+    objects = Jobs.as_manager()
 
     class Meta:
         constraints = [
@@ -243,6 +254,8 @@ class UsageRecord(models.Model):
     estimated = models.BooleanField(default=False)
     recorded_at = models.DateTimeField()
 
+    objects = Usage.as_manager()
+
     class Meta:
         indexes = [
             models.Index(fields=["tenant", "ended_at"]),
@@ -307,3 +320,19 @@ class Heartbeat(models.Model):
     @classmethod
     def beat(cls, name: str) -> None:
         cls.objects.update_or_create(name=name, defaults={"at": timezone.now()})
+
+
+class KeptAnswer(models.Model):
+    """What was answered to a request of the API with an Idempotency-Key, for KEEP_ANSWERS.
+
+    name: SHA-256 over caller, method, address and key; request: over the body. answer: sealed, since it may hold a
+    token that is shown once; committed by the transaction that does the work.
+    """
+
+    name = models.BinaryField(max_length=32, unique=True)
+    request = models.BinaryField(max_length=32)
+    answer = models.BinaryField(null=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    def __str__(self) -> str:
+        return bytes(self.name).hex()

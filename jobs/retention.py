@@ -14,7 +14,7 @@ from django.contrib.sessions.models import Session
 
 from controlplane.tenants.models import ApiToken
 from jobs import logs
-from jobs.models import ArchivedLog, Job, Tombstone, UsageRecord
+from jobs.models import ArchivedLog, Job, KeptAnswer, Tombstone, UsageRecord
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,7 +29,7 @@ _KEEP_AUTOMATIC = timedelta(days=1)
 
 
 def forget_the_old(*, now: datetime) -> dict[str, int]:
-    """Forget logs, jobs, tombstones, usage, automatic tokens and sessions whose time is over; how many of each."""
+    """Forget logs, jobs, tombstones, usage, answers, sessions and automatic tokens whose time is over; how many."""
     over = now - timedelta(seconds=settings.KEEP_JOBS)
     forgotten = {
         "logs": _forget_logs(ArchivedLog.objects.filter(archived_at__lt=now - timedelta(seconds=settings.KEEP_LOGS))),
@@ -44,6 +44,7 @@ def forget_the_old(*, now: datetime) -> dict[str, int]:
         ),
         "usage": _forget(UsageRecord.objects.filter(ended_at__lt=now - timedelta(seconds=settings.KEEP_USAGE))),
         "sessions": _forget(Session.objects.filter(expire_date__lt=now)),
+        "answers": _forget(KeptAnswer.objects.filter(created_at__lt=now - timedelta(seconds=settings.KEEP_ANSWERS))),
         "tokens": _forget(ApiToken.objects.filter(automatic=True, expires_at__lt=now - _KEEP_AUTOMATIC)),
     }
     logger.info("forgotten", extra={"forgotten": forgotten})

@@ -16,6 +16,8 @@ OPEN = {
     "healthz": "a load balancer asks, and learns nothing",
     "readyz": "a load balancer asks, and learns nothing",
     "metrics": "figures without names of tenants; ISTHMUS_METRICS_TOKEN closes it",
+    "api/v1/openapi.json": "what can be asked, and nothing of anybody",
+    "api/v1/docs": "the same, to read",
     "oauth2/token": "the door itself: it asks for a client's secret",
     "login/": "the choice of doors",
     "oidc/<slug:alias>/login/": "the way to an issuer",

@@ -51,7 +51,7 @@ def _scope(tenants: str, sites: str, person: str) -> Iterator[None]:
             outer = cursor.fetchone()
         cursor.execute(_SET, [tenants, sites, person])
         yield
-        if outer is not None:
+        if outer is not None and not connection.needs_rollback:  # a rollback brings the outer ones back by itself
             cursor.execute(_SET, outer)
 
 

@@ -1,10 +1,78 @@
-"""Every address under /api/v1/."""
+"""Every address under /api/v1/. A test walks them all with every role (tests/test_roles.py)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
-if TYPE_CHECKING:
-    from django.urls import URLPattern
+from jobs.api import (
+    allocations,
+    claims,
+    explaining,
+    job_cancel,
+    job_log,
+    jobs,
+    me,
+    members,
+    nodes,
+    requests,
+    roles,
+    services,
+    sites,
+    tenants,
+    tokens,
+    trail,
+    usage,
+)
+from jobs.api.base import Unknown
+from jobs.api.description import Docs, openapi
 
-urlpatterns: list[URLPattern] = []
+_ACCOUNT = "tenants/<slug:tenant>/service-accounts/<slug:account>"
+_NODE = "virtual-nodes/<slug:node>"
+
+
+def _tokens(
+    several: type[tokens.ListOf], one: type[tokens.OneOf], rotate: type[tokens.RotateOneOf]
+) -> list[URLPattern]:
+    return [
+        path("tokens", several.as_view()),
+        path("tokens/<int:token>", one.as_view()),
+        path("tokens/<int:token>/rotate", rotate.as_view()),
+    ]
+
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("openapi.json", openapi, name="openapi"),
+    path("docs", Docs.as_view()),
+    path("me", me.Me.as_view()),
+    path("", include(_tokens(tokens.PersonalTokens, tokens.PersonalToken, tokens.RotatePersonalToken))),
+    path("tenants", tenants.Tenants.as_view()),
+    path("tenants/<slug:tenant>", tenants.OneTenant.as_view()),
+    path("tenants/<slug:tenant>/members", members.Members.as_view()),
+    path("tenants/<slug:tenant>/members/<int:membership>", members.OneMember.as_view()),
+    path("tenants/<slug:tenant>/service-accounts", services.ServiceAccounts.as_view()),
+    path(_ACCOUNT, services.OneServiceAccount.as_view()),
+    path(f"{_ACCOUNT}/", include(_tokens(tokens.ServiceTokens, tokens.ServiceToken, tokens.RotateServiceToken))),
+    path("virtual-nodes", nodes.VirtualNodes.as_view()),
+    path(_NODE, nodes.OneVirtualNode.as_view()),
+    path(f"{_NODE}/", include(_tokens(tokens.NodeTokens, tokens.NodeToken, tokens.RotateNodeToken))),
+    path("roles", roles.Roles.as_view()),
+    path("roles/<int:role>", roles.OneRole.as_view()),
+    path("claims/try", claims.TryClaims.as_view()),
+    path("audit", trail.Audit.as_view()),
+    path("sites", sites.Sites.as_view()),
+    path("sites/<slug:site>", sites.SiteDetail.as_view()),
+    path("allocations", allocations.Allocations.as_view()),
+    path("allocations/<int:allocation>", allocations.OneAllocation.as_view()),
+    path("allocations/<int:allocation>/revoke", allocations.RevokeAllocation.as_view()),
+    path("requests", requests.Requests.as_view()),
+    path("requests/<int:number>", requests.OneRequest.as_view()),
+    path("requests/<int:number>/decide", requests.DecideRequest.as_view()),
+    path("requests/<int:number>/withdraw", requests.WithdrawRequest.as_view()),
+    path("jobs", jobs.Jobs.as_view()),
+    path("jobs/explain", explaining.ExplainJob.as_view()),
+    path("jobs/<slug:key>", jobs.JobDetail.as_view()),
+    path("jobs/<slug:key>/cancel", job_cancel.JobCancel.as_view()),
+    path("jobs/<slug:key>/log", job_log.JobLog.as_view()),
+    path("usage", usage.Usage.as_view()),
+    re_path("", Unknown.as_view()),
+]

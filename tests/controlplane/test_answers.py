@@ -5,18 +5,23 @@ from __future__ import annotations
 import logging
 
 import pytest
+import structlog
 from django.db import OperationalError
 from django.http import Http404
-from rest_framework.exceptions import MethodNotAllowed, NotAuthenticated
+from rest_framework.exceptions import MethodNotAllowed, NotAuthenticated, ValidationError
+from rest_framework.views import APIView
 
 from controlplane import errors
 from controlplane.answers import Sentence, exception_handler
+from jobs.interlink.views import WireView
 
 
 @pytest.mark.parametrize(
     ("error", "status"),
     [
         (errors.BadRequest("Say it better."), 400),
+        (errors.Invalid({"name": "Say it."}), 400),
+        (errors.Conflict("It is there."), 409),
         (errors.Unauthenticated("Who?"), 401),
         (errors.Forbidden("No."), 403),
         (errors.Refused("Never."), 422),
@@ -32,9 +37,9 @@ from controlplane.answers import Sentence, exception_handler
 def test_every_error_has_its_status_and_a_sentence(error: Exception, status: int) -> None:
     answer = exception_handler(error, {})
     assert answer.status_code == status
-    assert answer.data["message"][-1] in ".?"
+    assert answer.data["detail"][-1] in ".?"
     assert answer.data["code"]
-    assert Sentence().render(answer.data).decode() == answer.data["message"]
+    assert Sentence().render(answer.data).decode() == answer.data["detail"]
     assert ("WWW-Authenticate" in answer.headers) == (status == 401)
 
 
@@ -48,3 +53,35 @@ def test_an_unexpected_error_is_logged_by_its_place_and_never_by_its_text(caplog
     assert record.__dict__["kind"] == "ValueError"
     assert "test_answers" in record.__dict__["frames"]
     assert secret not in f"{record.__dict__}{record.getMessage()}{answer.data}"
+
+
+def test_an_error_of_the_api_is_a_problem_document() -> None:
+    with structlog.contextvars.bound_contextvars(request="r-1"):
+        answer = exception_handler(errors.NotFound("There is no such job."), {"view": APIView()})
+    assert answer.content_type == "application/problem+json"
+    assert answer.data == {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "There is no such job.",
+        "code": "not_found",
+        "request_id": "r-1",
+    }
+
+
+def test_an_error_on_the_wire_keeps_the_wires_own_type() -> None:
+    answer = exception_handler(errors.NotFound("There is no such pod."), {"view": WireView()})
+    assert answer.content_type is None
+
+
+def test_what_a_serializer_complains_of_is_told_field_by_field() -> None:
+    complaint = ValidationError(
+        {"name": ["Too long."], "inner": {"deep": ["No.", "Not at all."]}, "list": [{}, ["Bad."]]}
+    )
+    answer = exception_handler(complaint, {})
+    assert answer.data["code"] == "invalid"
+    assert answer.data["errors"] == [
+        {"field": "name", "detail": "Too long."},
+        {"field": "inner.deep", "detail": "No. Not at all."},
+        {"field": "list.1", "detail": "Bad."},
+    ]

@@ -1,0 +1,28 @@
+"""What a caller may put into a token that it has made: no more than its own token is good for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controlplane.errors import Forbidden
+from controlplane.tenants.models import ApiToken
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from controlplane.auth.callers import PersonCaller, ServiceCaller
+
+
+def check(caller: PersonCaller | ServiceCaller, *, scopes: Collection[str], tenant_id: int | None) -> None:
+    """Raises Forbidden where a token of these scopes, confined to this tenant, would go beyond the caller's own.
+
+    Asked for new tokens and for rotated ones, whose text the caller gets as well. A node's token has no scopes.
+    """
+    own = caller.rights.scopes
+    if own is not None and (beyond := sorted(set(scopes) - own)):
+        raise Forbidden(
+            f"The token that you call with lacks the scope `{beyond[0]}`: it cannot make one that is good for more."
+        )
+    confined = ApiToken.objects.filter(pk=caller.token_id or 0).values_list("tenant_id", flat=True).first()
+    if confined is not None and tenant_id != confined:
+        raise Forbidden("The token that you call with is confined to one tenant: it cannot make one that is not.")
