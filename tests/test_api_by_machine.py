@@ -85,6 +85,9 @@ def there(federation: Federation) -> dict[str, Any]:
         "membership": chemistry.membership.pk,
         "role": federation.auditor.role_grants.get().pk,
         "site": "vega",
+        "allocation": chemistry.allocation.pk,
+        "number": chemistry.request.pk,
+        "key": chemistry.job.key,
     }
 
 
