@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 from django.conf import settings
+from drf_spectacular.drainage import GENERATOR_STATS
 
 from jobs.api import description, schema
 
@@ -38,6 +39,10 @@ def test_what_is_served_is_what_is_committed(client: Client) -> None:
     assert DOCUMENT["openapi"].startswith("3.1")
 
 
+def test_the_description_is_drawn_without_a_warning() -> None:
+    assert not GENERATOR_STATS
+
+
 def test_no_two_operations_have_the_same_name() -> None:
     names = [told["operationId"] for methods in DOCUMENT["paths"].values() for told in methods.values()]
     assert len(names) == len(set(names))
@@ -58,6 +63,7 @@ def test_an_operation_tells_all_that_it_answers(path: str, method: str, told: di
         assert told["responses"][status] == {"$ref": f"#/components/responses/{schema.ERRORS[int(status)][0]}"}
 
 
+@pytest.mark.django_db  # the client closes connections after each answer
 def test_the_pages_come_from_this_host_alone(client: Client) -> None:
     page = client.get("/api/v1/docs")
     policy = page["Content-Security-Policy"]
