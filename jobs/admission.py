@@ -14,10 +14,10 @@ from controlplane.auth.callers import PersonCaller, ServiceCaller
 from controlplane.errors import Refused
 from controlplane.tenants.models import Tenant
 from jobs import deletion, judging, lifecycle, nudge, payload
-from jobs.judging import Wanted
+from jobs.judging import Situation, Wanted
 from jobs.models import Job, new_key
 from jobs.placement import Choice, Placed, choose
-from jobs.routing import decide, route_of
+from jobs.routing import decide, way_of
 from jobs.states import State
 from sites import manifest
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from controlplane.auth.callers import NodeCaller
-    from jobs.judging import Option, Situation
+    from jobs.judging import Option
     from sites.manifest import PodRequest
 
 # By hand: every create asks it, and the ORM would take longer to phrase it than PostgreSQL to answer.
@@ -160,13 +160,13 @@ def _seen_before(node_id: int, pod_uid: UUID) -> tuple[int | None, int, bool]:
 
 def _new_job(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: datetime) -> Job:
     """Held: at the site that its node sends to, or without one and with the reason why."""
-    route = route_of(caller.node_id)
-    answer = decide(route)
+    way = way_of(caller.node_id)
+    answer = decide(way)
     where: dict[str, Any] = {"reason": answer.reason, "message": answer.message}
-    if isinstance(answer, Placed) and route is not None:
-        wanted = Wanted.of(judging.settled(pod, route.site))
-        require_possible(wanted, judging.situation(route.node.tenant, route.site, now=now))
-        where |= {"site": route.site, "next_start_at": now}
+    if isinstance(answer, Placed) and way is not None:
+        wanted = Wanted.of(judging.settled(pod, way.site))
+        require_possible(wanted, Situation(way.tenant, way.site, way.allocation, now))
+        where |= {"site": way.site, "next_start_at": now}
     else:
         wanted = Wanted.of(pod)
     return Job(

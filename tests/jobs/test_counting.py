@@ -15,7 +15,9 @@ from django.core.management import CommandError, call_command
 from django.db import connections, transaction
 from django.utils import timezone
 
-from jobs import holding, lifecycle, reports, wishes
+from controlplane.auth.callers import NodeCaller
+from controlplane.tenants.scope import seeing
+from jobs import deletion, holding, lifecycle, reports, wishes
 from jobs.accounting import correct
 from jobs.lifecycle import Move
 from jobs.models import Job, UsageRecord
@@ -27,6 +29,7 @@ from sites.models import Allocation, Site
 from sites.workload import Phase, Report
 from tests.factories import make_allocation, make_job, make_node
 from tests.jobs.clock import start_now
+from tests.roles import as_role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,6 +151,22 @@ def test_a_period_that_two_find_over_is_begun_once(vega: Site, node: VirtualNode
     job.refresh_from_db()
     assert job.state == State.QUEUED
     exact(allocation)
+
+
+def test_the_web_role_gives_back_what_a_queued_pod_of_its_tenant_holds(
+    vega: Site, node: VirtualNode, database_urls: dict[str, str]
+) -> None:
+    allocation = make_allocation(node.tenant, vega, pods=1)
+    first, second = held(node, vega), held(node, vega)
+    start_due(vega)
+    caller = NodeCaller(node.pk, node.tenant_id, node.slug, token_id=1)
+    with as_role(database_urls["web"]), seeing(tenants=[node.tenant_id]):
+        deletion.delete(caller, first.pod_uid, now=timezone.now())
+    assert exact(allocation).used_pods == 0
+    assert allocation.next_start_at is not None
+    start_due(vega)
+    second.refresh_from_db()
+    assert second.state == State.QUEUED
 
 
 def test_usage_from_before_this_period_is_not_charged_to_it(vega: Site, node: VirtualNode) -> None:

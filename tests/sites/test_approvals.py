@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connections
 
 from controlplane.audit.models import Event
 from controlplane.errors import Conflict, Invalid
@@ -17,9 +15,7 @@ from sites import approvals
 from sites.models import Allocation, Site
 from tests.factories import make_allocation, make_site, make_tenant
 from tests.jobs.test_counting import together
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.roles import as_role
 
 pytestmark = pytest.mark.django_db
 
@@ -141,22 +137,3 @@ def test_a_site_operator_decides_for_a_tenant_whose_rows_it_does_not_see(
         assert not Tenant.objects.exists()
         approvals.decide(request, person=None, grant=True)
     assert Allocation.objects.get().tenant == tenant
-
-
-@contextmanager
-def as_role(url: str) -> Iterator[None]:
-    """This thread's connection is that of the role in `url`."""
-    own = {name: connection.settings_dict[name] for name in ("USER", "PASSWORD")}
-    parts = urlsplit(url)
-    _connect_as({"USER": parts.username, "PASSWORD": parts.password})
-    try:
-        yield
-    finally:
-        _connect_as(own)
-
-
-def _connect_as(user: dict[str, Any]) -> None:
-    connection.close()
-    if connection.settings_dict["OPTIONS"].get("pool"):
-        connection.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's
-    connection.settings_dict.update(user)
