@@ -8,11 +8,14 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from controlplane.auth import issuer_file
 from deploy.demo.processes import argvs
+from deploy.people import PEOPLE
 from tests.backends.fixtures import unavailable
 
 PROJECT = Path(__file__).parent.parent
@@ -90,12 +93,47 @@ def test_stores_are_reached_by_nobody_outside() -> None:
 
 
 def test_every_file_that_is_mounted_or_copied_is_there() -> None:
-    mounted = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])]
+    volumes = [volume for service in SERVICES.values() for volume in service.get("volumes", [])]
+    mounted = [re.sub(r"\$\{\w+:-(.+?)\}", r"\1", volume).split(":")[0] for volume in volumes]
+    assert "./deploy/keycloak/issuers.yaml" in mounted
     files = [PROJECT / path for path in mounted if path.startswith("./")]
     shipped = (PROJECT / ".dockerignore").read_text(encoding="utf-8").split()
     files += [PROJECT / path.removeprefix("!") for path in shipped if path.startswith("!")]
     assert len(files) > 5
     assert [path for path in files if not path.exists()] == []
+
+
+def test_keycloak_is_called_by_one_name_from_inside_and_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYCLOAK_CLIENT_SECRET", "something")
+    keycloak = SERVICES["keycloak"]
+    issuers = issuer_file.read(PROJECT / "deploy/keycloak/issuers.yaml")
+    origins = {each.issuer.partition("/realms/")[0] for each in issuers}
+    assert {f"--hostname={origin}" for origin in origins} <= set(keycloak["command"])
+    assert len(origins) == 1
+    url = urlsplit(origins.pop())
+    assert keycloak["networks"]["outside"]["aliases"] == [url.hostname]
+    assert keycloak["ports"] == [f"127.0.0.1:{url.port}:{url.port}"]
+    assert f"--http-port={url.port}" in keycloak["command"]
+    assert "outside" in SERVICES["web"].get("networks", [])
+
+
+def test_keycloak_imports_every_realm_that_web_trusts() -> None:
+    imported = {Path(volume.split(":")[0]).name for volume in SERVICES["keycloak"]["volumes"]}
+    text = (PROJECT / "deploy/keycloak/issuers.yaml").read_text(encoding="utf-8")
+    assert imported == {f"{name}-realm.json" for name in re.findall(r"/realms/(\w+)", text)}
+
+
+def test_every_place_holder_of_a_realm_is_set() -> None:
+    for realm in (PROJECT / "deploy/keycloak").glob("*-realm.json"):
+        names = set(re.findall(r"\$\{(\w+)\}", realm.read_text(encoding="utf-8")))
+        assert names
+        assert names <= SERVICES["keycloak"]["environment"].keys()
+
+
+def test_everybody_of_a_role_is_given_it_by_a_rule() -> None:
+    issuers = yaml.safe_load((PROJECT / "deploy/keycloak/issuers.yaml").read_text(encoding="utf-8"))["issuers"]
+    given = {(rule["give"], rule.get("tenant")) for rule in issuers[0]["rules"]}
+    assert {(someone.role, someone.tenant) for someone in PEOPLE if someone.role} == given
 
 
 def test_docker_compose_accepts_it_with_secrets_and_names_the_missing_one_without(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
@@ -17,16 +18,21 @@ from urllib.request import urlopen
 
 from controlplane import services
 from controlplane.services.unprivileged import CannotStart, private_folder, system_user
-from deploy.demo import options
+from deploy.demo import identity, options
+from deploy.demo.identity import write_private
 from deploy.demo.processes import Children, argvs
+from deploy.people import PEOPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
+    from deploy.demo.identity import Identity
     from deploy.demo.seed import Node
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+#: The slug of the site on this host.
+LOCAL = "local"
 UP_WITHIN = 60.0
 PODS_WITHIN = 120.0
 CANCEL_WITHIN = 30.0
@@ -47,11 +53,13 @@ def main() -> int:
 
 
 def _run(chosen: options.Options, running: services.Services) -> int:
-    os.environ.update(running.environment() | _settings(chosen))
+    provider = identity.prepare(chosen.home, chosen.port)
+    os.environ.update(running.environment() | _settings(chosen, provider))
     url = f"http://127.0.0.1:{chosen.port}"
-    nodes = _prepare(chosen, running, url)
+    nodes = _prepare(chosen, running, url, provider)
     children = Children(environ=dict(os.environ), project=PROJECT, logs=chosen.home)
     try:
+        children.start("provider", identity.argv(chosen.home))
         for name, argv in argvs(chosen.port).items():
             children.start(name, argv)
         if not _is_up(url, children):
@@ -68,18 +76,18 @@ def _run(chosen: options.Options, running: services.Services) -> int:
         say("Stopped. The data is kept; `make demo` goes on from here.")
 
 
-def _settings(chosen: options.Options) -> dict[str, str]:
+def _settings(chosen: options.Options, provider: Identity) -> dict[str, str]:
     """The environment of a production process, with keys made once and kept beside the data."""
     place = chosen.home / "keys.json"
     if not place.exists():
-        place.touch(mode=0o600)
         key = base64.b64encode(secrets.token_bytes(32)).decode()
-        place.write_text(json.dumps({"secret": secrets.token_urlsafe(40), "ring": f"demo:{key}"}), encoding="utf-8")
+        write_private(place, json.dumps({"secret": secrets.token_urlsafe(40), "ring": f"demo:{key}"}))
     keys = json.loads(place.read_text(encoding="utf-8"))
     return {
         "DJANGO_SETTINGS_MODULE": "controlplane.settings",
         "ISTHMUS_SECRET_KEY": keys["secret"],
         "ISTHMUS_ENCRYPTION_KEYS": keys["ring"],
+        "ISTHMUS_ISSUERS": str(identity.write_issuers(chosen.home, provider, site=LOCAL)),
         "ISTHMUS_SECURE_COOKIES": "false",  # plain http on loopback
         "ISTHMUS_LOG_ARCHIVE": str(chosen.home / "logs"),
         "PROMETHEUS_MULTIPROC_DIR": str(chosen.home / "metrics"),
@@ -87,14 +95,14 @@ def _settings(chosen: options.Options) -> dict[str, str]:
     }
 
 
-def _prepare(chosen: options.Options, running: services.Services, url: str) -> list[Node]:
+def _prepare(chosen: options.Options, running: services.Services, url: str, provider: Identity) -> list[Node]:
     """Migrate, seed, write demo.json."""
     import django
 
     django.setup()
     from django.core.management import call_command
 
-    from deploy.demo import seed
+    from deploy.demo import seed, seed_people
 
     say("Preparing the database.")
     call_command("prepare_database", verbosity=0)
@@ -103,11 +111,20 @@ def _prepare(chosen: options.Options, running: services.Services, url: str) -> l
     known = {node["name"]: node["token"] for node in before["nodes"]}
     user = system_user()
     base = private_folder(running.folder / "site", user)
-    sites = [seed.local_site(base, user.pw_name if user else "")]
+    sites = [seed.local_site(LOCAL, base, user.pw_name if user else "")]
     if chosen.slurm:
         sites.append(seed.slurm_site(chosen.slurm))
     nodes = [seed.node_of(site, url, known) for site in sites]
-    seed.write(place, url, nodes, seed.administrator(before["admin"]))
+    seed_people.communities(sites[0])
+    people = seed_people.people({person["name"]: person["token"] for person in before["people"]})
+    page = {
+        "url": url,
+        "nodes": [asdict(node) for node in nodes],
+        "admin": seed.administrator(before["admin"]),
+        "people": [asdict(person) for person in people],
+        "login": {"url": f"{url}/login/", "password": provider.password},
+    }
+    write_private(place, json.dumps(page, indent=2) + "\n")
     return nodes
 
 
@@ -141,7 +158,10 @@ def _show(node: Node, url: str, chosen: options.Options) -> None:
     ended = watcher.watch(sent, until=time.monotonic() + PODS_WITHIN)
     follower.join(5)
     say("All three pods have ended." if ended else "Not all pods have ended yet; the logs beside demo.json tell why.")
-    say(f"API {url}   admin pages {url}/admin/   tokens and password: {chosen.home / 'demo.json'}")
+    say(f"API {url}   admin pages {url}/admin/   tokens and passwords: {chosen.home / 'demo.json'}")
+    say(
+        f"Log in at {url}/login/ as {', '.join(someone.name for someone in PEOPLE)}: with the one login password there."
+    )
     say("It stays up until Ctrl-C.")
 
 

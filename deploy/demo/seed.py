@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
@@ -15,7 +15,7 @@ from django.utils import timezone
 from controlplane.auth import tokens
 from controlplane.tenants.models import ApiToken, Person, Tenant, VirtualNode
 from sites import connecting
-from sites.models import Route, Site
+from sites.models import Allocation, Route, Site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,12 +33,12 @@ class Node:
     site: str
 
 
-def local_site(base: Path, user: str) -> Site:
+def local_site(slug: str, base: Path, user: str) -> Site:
     """This host, running jobs under `base` as `user` (empty: as ourselves)."""
     config: dict[str, Any] = {"base": str(base), "runtime": {"kind": "host"}, "slots": 4}
     if user:
         config["user"] = user
-    return _site("local", "This host", Site.Kind.LOCAL, config, interval=1)
+    return _site(slug, "This host", Site.Kind.LOCAL, config, interval=1)
 
 
 def slurm_site(chosen: SlurmSite) -> Site:
@@ -59,8 +59,9 @@ def node_of(site: Site, url: str, known: dict[str, str]) -> Node:
     tenant, _ = Tenant.objects.get_or_create(slug="demo", defaults={"name": "Demo community"})
     node, _ = VirtualNode.objects.get_or_create(slug=f"demo-{site.slug}", defaults={"tenant": tenant})
     Route.objects.update_or_create(node=node, defaults={"site": site})
+    Allocation.objects.get_or_create(tenant=tenant, site=site)
     token = known.get(node.slug, "")
-    if not _is_good(token):
+    if not is_good(token, node=node):
         _, token = tokens.mint(node, label="make demo")
     return Node(name=node.slug, url=f"{url}/vk/{node.slug}", token=token, site=site.slug)
 
@@ -78,29 +79,27 @@ def administrator(known: dict[str, str]) -> dict[str, str]:
     return {"username": person.username, "password": password}
 
 
-def write(place: Path, url: str, nodes: list[Node], admin: dict[str, str]) -> None:
-    """demo.json, readable by its owner alone: it holds tokens and a password."""
-    place.touch(mode=0o600)
-    place.chmod(0o600)
-    page = {"url": url, "nodes": [asdict(node) for node in nodes], "admin": admin}
-    place.write_text(json.dumps(page, indent=2) + "\n", encoding="utf-8")
-
-
 def read(place: Path) -> dict[str, Any]:
-    """What `write` wrote in an earlier run, or nothing."""
-    if not place.exists():
-        return {"nodes": [], "admin": {}}
-    page: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
-    return page
+    """demo.json as an earlier run wrote it, or with nothing in it."""
+    page = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+    return {"nodes": [], "people": [], "admin": {}, **page}
 
 
-def _is_good(token: str) -> bool:
-    good = ApiToken.objects.filter(revoked_at=None, expires_at__gt=timezone.now())
+def is_good(token: str, **owner: VirtualNode | Person) -> bool:
+    """Whether `token` is one of its owner's (node= or person=) that is neither over nor revoked."""
+    good = ApiToken.objects.filter(revoked_at=None, expires_at__gt=timezone.now(), **owner)
     return good.filter(digest=tokens.digest(token)).exists()
 
 
 def _site(slug: str, name: str, kind: Site.Kind, config: dict[str, Any], *, interval: float) -> Site:
     site, _ = Site.objects.update_or_create(
-        slug=slug, defaults={"name": name, "kind": kind, "config": config, "poll_interval": interval}
+        slug=slug,
+        defaults={
+            "name": name,
+            "kind": kind,
+            "config": config,
+            "poll_interval": interval,
+            "shared_account": True,  # one person's own account: whoever tries the demo is all of its tenants
+        },
     )
     return site

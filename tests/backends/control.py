@@ -30,7 +30,10 @@ SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 @dataclass(frozen=True)
 class Backends:
-    """What up.sh wrote to env.json. `key` and `known_hosts` are files; `user` is the account that jobs run as."""
+    """What up.sh wrote to env.json. `key` and `known_hosts` are files; `user` is the account that jobs run as.
+
+    keycloak_url: of Keycloak itself; its realms are below it.
+    """
 
     folder: Path
     slurm_conf: str
@@ -38,6 +41,7 @@ class Backends:
     ssh_port: int
     key: Path
     known_hosts: Path
+    keycloak_url: str
     images: str
     user: str
 
@@ -69,6 +73,7 @@ def _read(folder: Path) -> Backends:
         ssh_port=ssh["port"],
         key=Path(ssh["key"]),
         known_hosts=Path(ssh["known_hosts"]),
+        keycloak_url=told["keycloak"],
         images=told["images"],
         user=told["user"],
     )

@@ -15,6 +15,7 @@ if is_running "$BACKENDS/slurm/pid/slurmctld.pid" slurmctld; then cancel_all_job
 # The listener's children are logins: they would outlive it.
 if is_running "$BACKENDS/ssh/pid" sshd; then pkill -P "$(cat "$BACKENDS/ssh/pid")" || true; fi
 stop "$BACKENDS/ssh/pid" sshd
+stop "$BACKENDS/keycloak/pid" java
 for pidfile in "$BACKENDS"/slurm/pid/slurmd-*.pid; do stop "$pidfile" slurmd; done
 stop "$BACKENDS/slurm/pid/slurmctld.pid" slurmctld
 stop "$BACKENDS/slurm/pid/slurmdbd.pid" slurmdbd

@@ -8,6 +8,7 @@ from typing import NoReturn
 import pytest
 
 from tests.backends.control import Backends, find_backends, slurm_answers, sshd_answers
+from tests.backends.keycloak import Keycloak
 
 START = "start the backends with tests/backends/up.sh (as root)"
 
@@ -23,6 +24,14 @@ def slurm_backend() -> Backends:
 def ssh_backend(slurm_backend: Backends) -> Backends:
     """The same Slurm, reached over SSH as an unprivileged user."""
     return slurm_backend if sshd_answers(slurm_backend) else unavailable(f"sshd does not answer: {START}.")
+
+
+@pytest.fixture(scope="session")
+def keycloak() -> Keycloak:
+    """A Keycloak with the realms isthmus and isthmus2."""
+    backends = find_backends() or unavailable(f"There is no Keycloak to test with: {START}.")
+    found = Keycloak(backends.keycloak_url, backends.folder / "keycloak/pid")
+    return found if found.answers() else unavailable(f"Keycloak does not answer: {START}.")
 
 
 def unavailable(reason: str) -> NoReturn:

@@ -6,6 +6,8 @@ PACKAGES=(
   openssh-server iproute2                                       # the way to it
   charliecloud-runtime busybox-static umoci                     # containers, and an image made offline
   docker-compose                                                # judges docker-compose.yml
+  maven curl                                                    # fetch Keycloak, and ask whether it is up
+  chromium fonts-dejavu-core                                    # a browser to log in with
   wrk                                                           # load for the benchmarks
 )
 

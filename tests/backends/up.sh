@@ -1,5 +1,5 @@
 #!/bin/bash
-# Starts the real systems that tests talk to: Slurm with four nodes, an SSH server, a container image. Loopback only.
+# Starts the real systems that tests talk to: Slurm with four nodes, an SSH server, a container image, Keycloak. Loopback only.
 # Running it again is harmless: what runs is left alone. down.sh stops everything.
 #
 # Environment:
@@ -25,11 +25,13 @@ require_a_folder_others_can_reach
 # `*` is no password at all, where `!` would be a locked account, which sshd refuses even with a key.
 id "$HPC_USER" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash --password '*' "$HPC_USER"
 
+source "$HERE/parts/keycloak.sh"  # first, since it takes longest: it is waited for at the end
 source "$HERE/parts/image.sh"
 source "$HERE/parts/munge.sh"
 [ "$DBD" = 0 ] || source "$HERE/parts/slurmdbd.sh"
 source "$HERE/parts/slurm.sh"
 source "$HERE/parts/sshd.sh"
+wait_until 90 "Keycloak does not answer: see $KEYCLOAK/log" keycloak_answers
 
 cat > "$BACKENDS/env.json.new" <<JSON
 {
@@ -38,6 +40,7 @@ cat > "$BACKENDS/env.json.new" <<JSON
     "host": "127.0.0.1", "port": $SSH_PORT, "user": "$HPC_USER",
     "key": "$BACKENDS/ssh/id", "known_hosts": "$BACKENDS/ssh/known_hosts"
   },
+  "keycloak": "$KEYCLOAK_URL",
   "images": "$BACKENDS/images",
   "user": "$HPC_USER"
 }

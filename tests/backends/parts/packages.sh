@@ -9,7 +9,7 @@ require_root() {
 require_packages() {
   local missing=() program package
   local needs="munged:munge slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client sshd:openssh-server
-    ch-run:charliecloud-runtime busybox:busybox-static setpriv:util-linux ss:iproute2"
+    ch-run:charliecloud-runtime busybox:busybox-static setpriv:util-linux ss:iproute2 mvn:maven curl:curl"
   [ "$DBD" = 0 ] || needs="$needs slurmdbd:slurmdbd mariadbd:mariadb-server"
   for pair in $needs; do
     program=${pair%:*} package=${pair#*:}

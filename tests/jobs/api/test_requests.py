@@ -96,22 +96,20 @@ def test_who_may_not_decide(federation: Federation, who: str, status: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("changes", "status", "field"),
+    ("changes", "field"),
     [
-        ({"kind": "pony"}, 400, "kind"),
-        ({"payload": {"cpus": -1}}, 400, "payload.cpus"),
-        ({"payload": {"colour": 1}}, 400, "payload.colour"),
-        ({"site": "nowhere"}, 400, "site"),
-        ({"kind": "extension"}, 400, "subject"),
-        ({"tenant": "physics"}, 404, None),
+        ({"kind": "pony"}, "kind"),
+        ({"payload": {"cpus": -1}}, "payload.cpus"),
+        ({"payload": {"colour": 1}}, "payload.colour"),
+        ({"site": "nowhere"}, "site"),
+        ({"kind": "extension"}, "subject"),
+        ({"tenant": "physics"}, "tenant"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_by_name(
-    federation: Federation, changes: dict[str, Any], status: int, field: str | None
-) -> None:
+def test_what_cannot_be_asked_is_refused_by_name(federation: Federation, changes: dict[str, Any], field: str) -> None:
     answer = federation.alice.post("requests", {**ASKED, **changes})
-    assert answer.status == status, answer.text
-    assert field is None or answer.json["errors"][0]["field"] == field
+    assert answer.status == 400, answer.text
+    assert answer.json["errors"][0]["field"] == field
 
 
 def test_the_same_is_asked_once(federation: Federation) -> None:

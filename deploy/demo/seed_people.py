@@ -1,0 +1,66 @@
+"""The demo's communities and people: memberships by the issuer's rules, as a login gives them, and a token each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+
+from controlplane.auth import issuers, memberships, tokens
+from controlplane.auth import people as people_of_issuers
+from controlplane.auth.roles import Scope
+from controlplane.tenants.models import Tenant
+from controlplane.tenants.scope import seeing_everything
+from deploy.demo import identity, seed
+from deploy.people import COMMUNITIES, PEOPLE
+from sites.models import Allocation
+
+if TYPE_CHECKING:
+    from controlplane.tenants.models import Person
+    from deploy.people import Someone
+    from sites.models import Site
+
+NAMES = {"vo-example": "Example community", "climate": "Climate community"}
+
+
+@dataclass(frozen=True)
+class Holder:
+    """One person as demo.json lists them. role: as in controlplane/auth/roles.py; tenant: a slug, or None."""
+
+    name: str
+    role: str | None
+    tenant: str | None
+    token: str
+
+
+def communities(site: Site) -> None:
+    """A tenant for each, which may use some of the site."""
+    for slug in COMMUNITIES:
+        tenant, _ = Tenant.objects.get_or_create(slug=slug, defaults={"name": NAMES[slug]})
+        limits = {"pods": 20, "cpus": 4, "memory": 8 * 1024**3, "cpu_hours": 100}
+        Allocation.objects.get_or_create(tenant=tenant, site=site, defaults=limits)
+
+
+def people(known: dict[str, str]) -> list[Holder]:
+    """Everybody of deploy/people.py; their token is the one in `known` (by name) while that is good."""
+    return [_holder(someone, known.get(someone.name, "")) for someone in PEOPLE]
+
+
+def _holder(someone: Someone, token: str) -> Holder:
+    person = _person(someone)
+    if not seed.is_good(token, person=person):
+        scopes = [scope.value for scope in Scope]
+        _, token = tokens.mint_personal(person, scopes=scopes, label="make demo", lifetime=tokens.longest())
+    return Holder(name=someone.name, role=someone.role, tenant=someone.tenant, token=token)
+
+
+def _person(someone: Someone) -> Person:
+    """The very one whom a login finds, with what a login gives."""
+    issuer = issuers.by_alias(identity.ALIAS)
+    assert issuer, "the demo has written the file that names it"  # noqa: S101
+    claims = identity.claims(someone)
+    with seeing_everything():
+        person = people_of_issuers.arrive(issuer, someone.name, claims)
+    memberships.apply(person, issuer, claims, now=timezone.now())
+    return person
