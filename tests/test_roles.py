@@ -30,27 +30,24 @@ ANYBODY = None
 
 @dataclass(frozen=True)
 class Entry:
-    """What an address is for, and a body that it takes. programs: whether service accounts have use of it at all.
+    """What an address is for, and a body that it takes.
 
-    is_members_own: members may do it with what is theirs; what is asked for here is the community's member's.
+    programs: whether service accounts have use of it at all. own: whether a member may touch nothing but their own.
     """
 
     action: Action | None
     body: Any = None
     programs: bool = True
-    is_members_own: bool = False
+    own: bool = False
 
 
 PERSON = {"issuer": "https://issuer.example.org", "subject": "{subject}"}
 SCOPES = {"scopes": ["read"]}
-OWN, ACCOUNT, NODE = "tokens", "tenants/<slug:tenant>/service-accounts/<slug:account>", "virtual-nodes/<slug:node>"
-ALLOCATION, REQUEST, JOB = "allocations/<int:allocation>", "requests/<int:number>", "jobs/<slug:key>"
 POD = {
-    "apiVersion": "v1",
-    "kind": "Pod",
     "metadata": {"name": "hello"},
-    "spec": {"containers": [{"name": "main", "image": "busybox", "command": ["true"]}]},
+    "spec": {"containers": [{"name": "main", "image": "busybox", "command": ["true"]}], "restartPolicy": "Never"},
 }
+OWN, ACCOUNT, NODE = "tokens", "tenants/<slug:tenant>/service-accounts/<slug:account>", "virtual-nodes/<slug:node>"
 ENTRIES: dict[str, Entry] = {
     "GET me": Entry(ANYBODY),
     f"GET {OWN}": Entry(Action.TOKENS_OWN, programs=False),
@@ -92,22 +89,20 @@ ENTRIES: dict[str, Entry] = {
     "GET sites/<slug:site>": Entry(Action.SITES_READ),
     "GET allocations": Entry(Action.ALLOCATIONS_READ),
     "POST allocations": Entry(Action.ALLOCATIONS_CHANGE, {"tenant": "{tenant}", "site": "{site}"}),
-    f"GET {ALLOCATION}": Entry(Action.ALLOCATIONS_READ),
-    f"PATCH {ALLOCATION}": Entry(Action.ALLOCATIONS_CHANGE, {"cpus": 2}),
-    f"POST {ALLOCATION}/revoke": Entry(Action.ALLOCATIONS_CHANGE),
+    "GET allocations/<int:allocation>": Entry(Action.ALLOCATIONS_READ),
+    "PATCH allocations/<int:allocation>": Entry(Action.ALLOCATIONS_CHANGE, {"cpus": 4}),
+    "POST allocations/<int:allocation>/revoke": Entry(Action.ALLOCATIONS_CHANGE),
     "GET requests": Entry(Action.REQUESTS_READ),
-    "POST requests": Entry(
-        Action.REQUESTS_ASK, {"kind": "allocation", "tenant": "{tenant}", "site": "{site}", "payload": {}}
-    ),
-    f"GET {REQUEST}": Entry(Action.REQUESTS_READ),
-    f"POST {REQUEST}/decide": Entry(Action.REQUESTS_DECIDE, {"grant": True}),
-    f"POST {REQUEST}/withdraw": Entry(Action.REQUESTS_ASK),
+    "POST requests": Entry(Action.REQUESTS_ASK, {"kind": "allocation", "site": "{site}", "payload": {"cpus": 4}}),
+    "GET requests/<int:number>": Entry(Action.REQUESTS_READ),
+    "POST requests/<int:number>/decide": Entry(Action.REQUESTS_DECIDE, {"grant": False, "reason": "Full."}),
+    "POST requests/<int:number>/withdraw": Entry(Action.REQUESTS_ASK),
     "GET jobs": Entry(Action.JOBS_READ),
     "POST jobs": Entry(Action.JOBS_SUBMIT, POD),
     "POST jobs/explain": Entry(Action.JOBS_SUBMIT, POD),
-    f"GET {JOB}": Entry(Action.JOBS_READ),
-    f"POST {JOB}/cancel": Entry(Action.JOBS_CANCEL, is_members_own=True),
-    f"GET {JOB}/log": Entry(Action.JOBS_READ),
+    "GET jobs/<slug:key>": Entry(Action.JOBS_READ),
+    "POST jobs/<slug:key>/cancel": Entry(Action.JOBS_CANCEL, own=True),
+    "GET jobs/<slug:key>/log": Entry(Action.JOBS_READ),
     "GET usage": Entry(Action.USAGE_READ),
 }
 
@@ -124,7 +119,8 @@ def walk(patterns: list[Any], before: str = "") -> Iterator[tuple[str, type[ApiV
                 yield path, view
 
 
-OF_A_COMMUNITY = ("<slug:tenant>", "<slug:node>", "<slug:site>", "<int:allocation>", "<int:number>", "<slug:key>")
+#: Holes of addresses that are filled with something of a tenant's.
+TENANTS_OWN = ("<slug:tenant>", "<slug:node>", "<slug:site>", "<int:allocation>", "<int:number>", "<slug:key>")
 VIEWS = dict(walk(urls.urlpatterns))
 METHODS = ("get", "post", "put", "patch", "delete")
 ALL = sorted(f"{method.upper()} {path}" for path, view in VIEWS.items() for method in METHODS if hasattr(view, method))
@@ -134,6 +130,7 @@ ALL = sorted(f"{method.upper()} {path}" for path, view in VIEWS.items() for meth
 class Someone:
     """A caller: their token and roles; community: where those are, None for the federation's and a site's."""
 
+    name: str
     token: str
     roles: frozenset[Role]
     community: Community | None = None
@@ -155,15 +152,17 @@ def people(federation: Federation) -> dict[str, Someone]:
         "guest": (federation.guest, set(), None),
     }
     found = {
-        name: Someone(token_of(person), frozenset(held), community, new_token(person)[0])
+        name: Someone(person.name, token_of(person), frozenset(held), community, new_token(person)[0])
         for name, (person, held, community) in everybody.items()
     }
     for name, service, role in (
         ("service account", x.service, Role.TENANT_MEMBER),
         ("managing service account", x.managing_service, Role.TENANT_MANAGER),
     ):
-        found[name] = Someone(token_of(service), frozenset({role}), x, new_token(service)[0], is_program=True)
-    found["virtual node"] = Someone(x.node_token, frozenset({Role.VIRTUAL_NODE}), x, is_program=True)
+        found[name] = Someone(
+            service.slug, token_of(service), frozenset({role}), x, new_token(service)[0], is_program=True
+        )
+    found["virtual node"] = Someone(x.node.slug, x.node_token, frozenset({Role.VIRTUAL_NODE}), x, is_program=True)
     return found
 
 
@@ -235,10 +234,10 @@ def is_let_in(entry: Entry, someone: Someone, of: Community) -> str:
         return "refused"
     address = next(each for each, known in ENTRIES.items() if known is entry)
     is_elsewhere = someone.community is not None and someone.community is not of
-    if is_elsewhere and any(hole in address for hole in OF_A_COMMUNITY):
+    if is_elsewhere and any(hole in address for hole in TENANTS_OWN):
         return "not there"
-    is_anothers = someone.roles == {Role.TENANT_MEMBER} and someone.is_program
-    return "refused" if entry.is_members_own and is_anothers else "let in"
+    is_a_strangers = someone.roles == {Role.TENANT_MEMBER} and someone.name != of.member.name
+    return "refused" if entry.own and is_a_strangers else "let in"
 
 
 def filled(path: str, of: Community, federation: Federation, someone: Someone | None) -> str:
