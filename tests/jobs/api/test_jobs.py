@@ -207,7 +207,7 @@ def test_a_change_is_told_only_when_all_before_it_are_committed(federation: Fede
     address = f"/api/v1/jobs?changed_since={NOON:%Y-%m-%dT%H:%M:%SZ}"
     Job.objects.filter(pk=job.pk).update(changed_at=timezone.now())
     assert changed(federation, address)[0] == []
-    Job.objects.filter(pk=job.pk).update(changed_at=timezone.now() - timedelta(seconds=3))
+    Job.objects.filter(pk=job.pk).update(changed_at=timezone.now() - timedelta(seconds=6))
     assert changed(federation, address)[0] == ["train"]
 
 
