@@ -150,7 +150,7 @@ class Job(models.Model):
             models.Index(fields=["site", "next_start_at"], condition=Q(state=State.HELD), name="job_due_start"),
             models.Index(fields=["allocation"], condition=Q(state__in=_ALIVE), name="job_alive_of_allocation"),
             models.Index(fields=["tenant", "-id"], name="job_of_tenant"),
-            models.Index(fields=["tenant", "changed_at"], name="job_of_tenant_changed"),
+            models.Index(fields=["changed_at", "id"], name="job_changed"),
             models.Index(fields=["site", "-id"], name="job_at_site"),
             models.Index(fields=["site", "next_submit_at"], condition=Q(state=State.QUEUED), name="job_due_submit"),
             models.Index(fields=["site", "next_find_at"], condition=Q(state=State.SUBMITTING), name="job_due_find"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from controlplane import secrets
+from controlplane.errors import BadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +26,14 @@ class Erased(Exception):
 
 
 def seal(body: Mapping[str, Any], *, tenant_id: int, key: str) -> bytes:
-    """The parts of a /create body as they are stored for the job with this tenant and random key."""
-    plain = orjson.dumps({part: body.get(part) for part in PARTS})
+    """The parts of a /create body as they are stored for the job with this tenant and random key.
+
+    Raises BadRequest for what can be read and not be written: JSON that is nested too deep.
+    """
+    try:
+        plain = orjson.dumps({part: body.get(part) for part in PARTS})
+    except orjson.JSONEncodeError:
+        raise BadRequest("The pod is nested deeper than any that Kubernetes takes.") from None
     packed = _PLAIN + plain if len(plain) < _WORTH_DEFLATING else _DEFLATED + zlib.compress(plain, level=1)
     return secrets.seal(packed, bound_to=_row(tenant_id, key))
 

@@ -1,7 +1,8 @@
 """`changed_since`: jobs in the order of their last changes, so that a caller can follow them all without a gap.
 
 A change is stamped a moment before it is committed, and two that are committed in one order may be stamped in the
-other. So a page ends SETTLED before now: by then whatever was stamped earlier is committed, and nothing is missed.
+other. So a page ends SETTLED before now: by then whatever was stamped earlier is committed, and nothing is missed. What
+takes longer than that between its writing and its commit could be; nothing of ours does.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from jobs.models import Job, Jobs
 
-SETTLED = timedelta(seconds=2)
+SETTLED = timedelta(seconds=5)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST = 2**63 - 1
 

@@ -18,7 +18,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from controlplane import secrets
-from controlplane.errors import Conflict, Invalid, IsthmusError
+from controlplane.errors import BadRequest, Conflict, Invalid, IsthmusError
 from jobs.models import KeptAnswer
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def idempotent(handler: Callable[..., Response]) -> Callable[..., Response]:
         if key is None:
             return handler(self, request, *args, **kwargs)
         sent = [sorted(request.query_params.lists()), request.data]
-        name, body = _name(self, request, _well_formed(key)), _digest(orjson.dumps(sent, option=_OPTIONS))
+        name, body = _name(self, request, _well_formed(key)), _digest(_written(sent))
         kept = _begun(name, body)
         if kept is not None:
             return _repeated(kept, body)
@@ -62,6 +62,13 @@ def idempotent(handler: Callable[..., Response]) -> Callable[..., Response]:
 
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+
+
+def _written(sent: Any) -> bytes:
+    try:
+        return orjson.dumps(sent, option=_OPTIONS)
+    except orjson.JSONEncodeError:
+        raise BadRequest("The body is nested too deep.") from None
 
 
 def _begun(name: bytes, body: bytes) -> KeptAnswer | None:

@@ -50,6 +50,7 @@ class LogQuery(Input):
 class JobLog(ApiView):
     """The log of one container of a job."""
 
+    http_method_names = ["get"]  # no HEAD: it would follow, and tell nothing
     actions = {"GET": Action.JOBS_READ}
     renderer_classes = [PlainText]
     content_negotiation_class = FirstOrAsked

@@ -39,7 +39,7 @@ class Jobs(ApiView):
         examples=[job_list.LIST_EXAMPLE],
     )
     def get(self, request: Request) -> Response:
-        """Newest first. With `changed_since` in the order of changes, each job at its latest one, about two seconds
+        """Newest first. With `changed_since` in the order of changes, each job at its latest one, about five seconds
         after it has happened; to follow all changes, ask the address in `next` again and again."""
         return job_list.answer(request, self.reach, self.caller)
 

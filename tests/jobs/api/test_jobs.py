@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from django.utils import timezone
 
 from jobs import lifecycle
+from jobs.api import changes
 from jobs.lifecycle import Move
 from jobs.models import Job
 from jobs.states import State
@@ -207,8 +210,25 @@ def test_a_change_is_told_only_when_all_before_it_are_committed(federation: Fede
     address = f"/api/v1/jobs?changed_since={NOON:%Y-%m-%dT%H:%M:%SZ}"
     Job.objects.filter(pk=job.pk).update(changed_at=timezone.now())
     assert changed(federation, address)[0] == []
-    Job.objects.filter(pk=job.pk).update(changed_at=timezone.now() - timedelta(seconds=3))
+    Job.objects.filter(pk=job.pk).update(changed_at=timezone.now() - timedelta(seconds=6))
     assert changed(federation, address)[0] == ["train"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_that_is_committed_late_is_not_missed(
+    federation: Federation, database_urls: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "SETTLED", timedelta(seconds=1))
+    late, prompt = (a_job(federation.climate, federation.vega, name) for name in ("late", "prompt"))
+    Job.objects.update(changed_at=NOON - timedelta(days=1))
+    address = f"/api/v1/jobs?changed_since={NOON:%Y-%m-%dT%H:%M:%SZ}"
+    with psycopg.connect(database_urls["owner"]) as elsewhere:
+        elsewhere.execute("UPDATE jobs_job SET changed_at = clock_timestamp() WHERE id = %s", [late.pk])
+        lifecycle.move([Move(prompt.pk, prompt.attempt, changes={"message": "Changed."})], now=timezone.now())
+        page, address = changed(federation, address)
+        assert page == []
+    time.sleep(1.1)
+    assert changed(federation, address)[0] == ["late", "prompt"]
 
 
 def test_a_move_stamps_the_moment_at_which_it_is_written(federation: Federation) -> None:

@@ -58,6 +58,10 @@ spec:
 """
 
 
+#: Deeper than JSON is written here, not deeper than it is read.
+DEEP: Any = json.loads("[" * 300 + "]" * 300)
+
+
 def a_pod(**spec: Any) -> dict[str, Any]:
     main = {"name": "main", "image": "busybox:1.36", "command": ["true"]}
     return {
@@ -149,6 +153,8 @@ def test_a_program_submits_as_itself(federation: Federation) -> None:
             json.dumps(a_pod(envFrom=[{"configMapRef": {"name": "gone"}}])).encode(),
             "application/json", 422, "The ConfigMap gone",
         ),
+        (json.dumps({**a_pod(), "status": DEEP}).encode(), "application/json", 400, "nested deeper"),
+        (b"[" * 2000 + b"]" * 2000, "application/json", 400, "The body is not JSON"),
         (b"<pod/>", "application/xml", 415, "application/xml"),
     ],
 )  # fmt: skip
@@ -178,6 +184,8 @@ def test_the_same_key_submits_once(federation: Federation) -> None:
     assert (again.status, again.json["key"]) == (201, first.json["key"])
     assert again.headers["location"] == first.headers["location"]
     assert Job.objects.count() == 1
+    deep = federation.adam.post("jobs", {**a_pod(), "status": DEEP}, **{"Idempotency-Key": "deep"})
+    assert deep.status == 400
     other = federation.adam.post("jobs?site=vega", a_pod(), **{"Idempotency-Key": "one"})
     assert (other.status, other.json["code"]) == (422, "idempotency_key_reused")
 
