@@ -26,14 +26,18 @@ _TENANT_OR_PERSON: LiteralString = f"{_TENANT} OR person_id = {_PERSON}"
 _OF_JOB: LiteralString = "EXISTS (SELECT FROM jobs_job AS job WHERE job.id = job_id)"
 _OF_NODE: LiteralString = "EXISTS (SELECT FROM tenants_virtualnode AS node WHERE node.id = node_id)"
 _SLUGS: LiteralString = f"(SELECT slug FROM hpc_sites_site WHERE id = ANY({_SITES}))"  # noqa: S608  (constants above)
+_USES_SITE: LiteralString = (
+    "EXISTS (SELECT FROM hpc_sites_allocation AS allocation"
+    f" WHERE allocation.tenant_id = tenants_tenant.id AND allocation.site_id = ANY({_SITES}))"
+)
+_ASKS_SITE: LiteralString = (
+    "EXISTS (SELECT FROM tenants_approvalrequest AS request"
+    f" WHERE request.tenant_id = tenants_tenant.id AND request.site IN {_SLUGS})"
+)
 
 #: Table -> which rows the web role sees and may write.
 VISIBLE: dict[str, LiteralString] = {
-    "tenants_tenant": (
-        f"{_ALL} OR id = ANY({_TENANTS})"
-        " OR EXISTS (SELECT FROM hpc_sites_allocation AS allocation"
-        f" WHERE allocation.tenant_id = tenants_tenant.id AND allocation.site_id = ANY({_SITES}))"
-    ),
+    "tenants_tenant": f"{_ALL} OR id = ANY({_TENANTS}) OR {_USES_SITE} OR {_ASKS_SITE}",
     "tenants_membership": _TENANT_OR_PERSON,
     "tenants_virtualnode": (
         f"{_TENANT} OR EXISTS (SELECT FROM jobs_job AS job"

@@ -130,6 +130,8 @@ ISSUER_MEMORY = seconds("ISTHMUS_ISSUER_MEMORY", default=3600)
 ISSUER_RETRY = seconds("ISTHMUS_ISSUER_RETRY", default=30)
 
 # --- allocations
+START_RETRY = seconds("ISTHMUS_START_RETRY", default=60)
+HOLD_PATIENCE = seconds("ISTHMUS_HOLD_PATIENCE", default=900)
 
 # --- the REST API
 API_RATE = number("ISTHMUS_API_RATE", default=600)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobs.counting import Ledger
 from jobs.models import UsageRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from jobs.models import Job
@@ -34,6 +36,9 @@ def usage(job: Job, report: Report | None, *, now: datetime) -> UsageRecord | No
         job=job,
         tenant_id=job.tenant_id,
         node_id=job.node_id,
+        person_id=job.person_id,
+        service_id=job.service_id,
+        allocation_id=job.allocation_id,
         site_id=job.site_id,
         attempt_key=job.attempt_key,
         native_id=job.native_id,
@@ -42,6 +47,7 @@ def usage(job: Job, report: Report | None, *, now: datetime) -> UsageRecord | No
         ended_at=ended,
         cpus=cpus,
         gpus=gpus,
+        gpu_kind=job.gpu_kind,
         nodes=_figure(report.nodes if report else None, 1),
         cpu_seconds=seconds * cpus,
         gpu_seconds=seconds * gpus,
@@ -51,13 +57,19 @@ def usage(job: Job, report: Report | None, *, now: datetime) -> UsageRecord | No
     )
 
 
-def correct(job: Job, report: Report | None, *, now: datetime) -> None:
-    """Put the site's figures in place of an estimate: the job had been given up, and was found after all."""
-    record = usage(job, report, now=now)
-    if record is not None:
-        # Not an update: what the worker may do to usage is to write it and to forget it (prepare_database).
-        UsageRecord.objects.filter(attempt_key=record.attempt_key).delete()
-        record.save(force_insert=True)
+def correct(ended: Iterable[tuple[Job, Report | None]], *, now: datetime) -> None:
+    """Put the site's figures in place of estimates: these jobs had been given up, and were found after all."""
+    records = [record for job, report in ended if (record := usage(job, report, now=now))]
+    estimates = UsageRecord.objects.filter(attempt_key__in=[record.attempt_key for record in records])
+    ledger = Ledger()
+    for estimate in estimates:
+        ledger.spend(estimate, sign=-1)
+    for record in records:
+        ledger.spend(record)
+    ledger.apply(now=now)
+    # Not an update: what the worker may do to usage is to write it and to forget it (prepare_database).
+    estimates.all().delete()
+    UsageRecord.objects.bulk_create(records)
 
 
 def _figure(told: int | None, asked: int) -> int:

@@ -1,4 +1,4 @@
-"""Which pods a site gets next, and taking them: fair turns between tenants, one statement for the choice."""
+"""Which pods a site gets next, and taking them: by priority, then in fair turns between tenants, in one statement."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 #: A pod whose submission went unanswered this often goes alone, so that it cannot take others down with it.
 ALONE_AFTER = 3
 
-# Each tenant's first, then each tenant's second, and so on; among equals the oldest.
+# Of the highest priority each tenant's first, then each tenant's second, and so on; among equals the oldest.
 _CHOOSE = """
 WITH turns AS (
-    SELECT id, row_number() OVER (PARTITION BY tenant_id ORDER BY id) AS turn
+    SELECT id, priority, row_number() OVER (PARTITION BY tenant_id, priority ORDER BY id) AS turn
     FROM jobs_job
     WHERE site_id = %(site)s AND state = 'queued' AND next_submit_at <= %(now)s
-    ORDER BY turn, id
+    ORDER BY priority DESC, turn, id
     LIMIT %(limit)s
 )
 SELECT job.id, job.attempt, job.tries, octet_length(job.request)
 FROM jobs_job AS job JOIN turns USING (id)
 WHERE job.state = 'queued'
-ORDER BY turns.turn, job.id
+ORDER BY turns.priority DESC, turns.turn, job.id
 FOR UPDATE OF job SKIP LOCKED
 """
 

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q
 from jobs.models import AbandonedAttempt, Job
 from jobs.reports import LOST
 from jobs.states import State
-from sites.models import Site
+from sites.models import Allocation, Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,6 +21,8 @@ def work(*, now: datetime) -> Iterator[tuple[str, int]]:
     watched = Q(state__in=[State.PENDING, State.RUNNING])
     sites = Site.objects.values("pk", "enabled", "silent_since", "next_probe_at", "next_capacity_at", "next_poll_at")
     for site in sites.annotate(
+        held=_jobs(Q(state=State.HELD, next_start_at__lte=now)),
+        freed=Exists(Allocation.objects.filter(site=OuterRef("pk"), next_start_at__lte=now)),
         queued=_jobs(Q(state=State.QUEUED, next_submit_at__lte=now)),
         in_doubt=_jobs(Q(state=State.SUBMITTING, next_find_at__lte=now)),
         watched=_jobs(watched) | _jobs(Q(reason=LOST)),
@@ -36,7 +38,8 @@ def _kinds(site: Mapping[str, Any], *, now: datetime) -> Iterator[str]:
         yield "probe"
     if site["silent_since"] is not None:
         return
-    if (site["queued"] and site["enabled"]) or site["in_doubt"]:
+    new = site["queued"] or site["held"] or site["freed"]
+    if (new and site["enabled"]) or site["in_doubt"]:
         yield "submit"
     if site["watched"] and site["next_poll_at"] <= now:
         yield "poll"

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from django.conf import settings
 from django.db import connection, transaction
+from django.utils import timezone
 
-from jobs import accounting, rendering
+from jobs import accounting, nudge, rendering
+from jobs.counting import Ledger
 from jobs.models import Job, Transition, UsageRecord
 from jobs.states import ENDS, State, may_move
 
@@ -33,11 +35,12 @@ WRITABLE = frozenset(
     {
         "site_id", "reason", "message", "observed", "exit_code", "attempt", "attempt_key", "folder", "account",
         "native_id", "submitted_at", "started_at", "ended_at", "cancel_requested_at", "cancel_reason", "deleted_at",
-        "missing_since", "tries", "next_submit_at", "next_find_at", "next_cancel_at", "next_archive_at",
-        "next_clean_at",
+        "missing_since", "tries", "next_start_at", "next_submit_at", "next_find_at", "next_cancel_at",
+        "next_archive_at", "next_clean_at", "allocation_id", "reserved_cpu_seconds", "reserved_gpu_seconds",
+        "time_limit", "priority", "cpus", "memory", "gpus", "gpu_kind", "partition",
     }
 )  # fmt: skip
-_STORED = (*sorted(WRITABLE), "state", "status_first", "status_exact")
+_STORED = (*sorted(WRITABLE), "is_counted", "state", "status_first", "status_exact")
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Move:
 def create(job: Job) -> None:
     """Insert a new job with its texts and the first line of its history. The caller owns the transaction."""
     _render(job)
+    job.changed_at = timezone.now()
     job.save(force_insert=True)
     Transition.objects.create(
         job=job, at=job.created_at, new=job.state, attempt=job.attempt, reason=job.reason, message=job.message
@@ -69,10 +73,11 @@ def create(job: Job) -> None:
 
 
 def move(moves: Iterable[Move], *, now: datetime) -> list[Job]:
-    """Apply what still applies, each job with its history, usage and texts in one transaction; answer those jobs.
+    """Apply what still applies, each job with its history, usage, texts and allocation in one transaction; those jobs.
 
-    Three statements, and one each for histories and usage, whatever the number of jobs. An illegal move is logged and
-    left out: it must not stop the others.
+    A job is counted from HELD to QUEUED on, if `allocation_id` says against what, and no more once it is held again or
+    over. The statements are as many as for one job: three, one each for histories and usage, a few for allocations. An
+    illegal move is logged and left out: it must not stop the others.
     """
     wished = {move.job_id: move for move in moves}
     if not wished:
@@ -83,6 +88,7 @@ def move(moves: Iterable[Move], *, now: datetime) -> list[Job]:
         moved: list[Job] = []
         history: list[Transition] = []
         usage: list[UsageRecord] = []
+        ledger = Ledger()
         for job in rows:
             wish = wished[job.pk]
             old = State(job.state)
@@ -94,7 +100,11 @@ def move(moves: Iterable[Move], *, now: datetime) -> list[Job]:
                 history.append(_line(job, old, now=now))
             if wish.to in ENDS and (record := accounting.usage(job, wish.report, now=now)):
                 usage.append(record)
+                ledger.spend(record)
+            _count(job, old, wish, ledger)
         _store(moved)
+        for site_id in ledger.apply(now=now):
+            nudge.nudge("submit", site_id)
         Transition.objects.bulk_create(history)
         UsageRecord.objects.bulk_create(usage, ignore_conflicts=True)
     return moved
@@ -132,10 +142,20 @@ def _change(job: Job, wish: Move, *, now: datetime) -> None:
         job.state = wish.to
     if wish.to in ENDS:
         job.ended_at = job.ended_at or now
-        job.next_submit_at = job.next_find_at = job.next_cancel_at = None
+        job.next_start_at = job.next_submit_at = job.next_find_at = job.next_cancel_at = None
         if job.attempt_key:
             job.next_archive_at = now
     _render(job)
+
+
+def _count(job: Job, old: State, wish: Move, ledger: Ledger) -> None:
+    if wish.to in {State.HELD, *ENDS}:
+        ledger.release(job)
+    elif old is State.HELD and wish.to is State.QUEUED and job.allocation_id is not None:
+        job.is_counted = True
+        ledger.take(job)
+    if wish.to is State.HELD:
+        job.allocation_id = None
 
 
 def _render(job: Job) -> None:
@@ -159,6 +179,7 @@ def _line(job: Job, old: State, *, now: datetime) -> Transition:
 def _store(jobs: Sequence[Job]) -> None:
     """Write the changed rows in one statement; at an end, what the pod brought along is erased.
 
+    They are stamped with the moment of writing, not that of the news: whoever follows the changes must miss none.
     Not `bulk_update`: its CASE per row and column takes longer than the scheduler takes to accept the jobs.
     """
     if not jobs:
@@ -169,7 +190,7 @@ def _store(jobs: Sequence[Job]) -> None:
     ends = ", ".join(f"'{end}'" for end in sorted(ENDS))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE jobs_job AS job SET {columns},"  # noqa: S608  (names from this module, values as one parameter)
+            f"UPDATE jobs_job AS job SET {columns}, changed_at = clock_timestamp(),"  # noqa: S608  (names from this module, values as one parameter)
             f" request = CASE WHEN new.state IN ({ends}) THEN NULL ELSE job.request END"
             f" FROM jsonb_to_recordset(%s::jsonb) AS new(id bigint, {types}) WHERE job.id = new.id",
             [orjson.dumps(rows).decode()],
@@ -177,6 +198,6 @@ def _store(jobs: Sequence[Job]) -> None:
 
 
 def _column_type(name: str) -> str:
-    column = Job._meta.get_field(name.removesuffix("_id") if name == "site_id" else name)
+    column = Job._meta.get_field(name.removesuffix("_id") if name in {"site_id", "allocation_id"} else name)
     kind = column.rel_db_type(connection) if column.is_relation else column.db_type(connection)  # type: ignore[union-attr]
     return str(kind)

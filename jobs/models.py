@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from controlplane.auth.reach import Reached
 from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 from jobs.states import ALIVE, AT_SITE, ENDS, State
 from sites.models import Allocation, Site
@@ -23,6 +24,14 @@ _OWNED = sorted({State.PENDING, State.RUNNING})
 def new_key() -> str:
     """160 random bits in lower-case hex: a job's or an attempt's name for the outside world."""
     return secrets.token_hex(20)
+
+
+class Jobs(Reached["Job"]):
+    """Jobs, and who may see them."""
+
+
+class Usage(Reached["UsageRecord"]):
+    """Records of usage, and who may see them."""
 
 
 class Job(models.Model):
@@ -93,6 +102,8 @@ class Job(models.Model):
     next_cancel_at = models.DateTimeField(null=True)
     next_archive_at = models.DateTimeField(null=True)
     next_clean_at = models.DateTimeField(null=True)
+
+    objects = Jobs.as_manager()
 
     class Meta:
         constraints = [
@@ -242,6 +253,8 @@ class UsageRecord(models.Model):
     outcome = models.CharField(max_length=10)
     estimated = models.BooleanField(default=False)
     recorded_at = models.DateTimeField()
+
+    objects = Usage.as_manager()
 
     class Meta:
         indexes = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -13,6 +13,8 @@ from controlplane.secrets import Unsealable
 from jobs import payload
 from jobs.models import Job
 from sites import manifest
+from sites.flavors import filled_in
+from sites.models import Allocation, Flavor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,10 +36,41 @@ class Batch:
     left: list[Job] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What the allocations and flavors of a batch of jobs add to their pods."""
+
+    allocations: dict[int, Allocation]
+    flavors: dict[tuple[int | None, str], Flavor]
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job]) -> Rules:
+        """At most two statements."""
+        ids = {job.allocation_id for job in jobs if job.allocation_id is not None}
+        names = {job.flavor for job in jobs if job.flavor}
+        flavors = Flavor.objects.filter(site__in={job.site_id for job in jobs}, name__in=names) if names else ()
+        return cls(Allocation.objects.in_bulk(ids), {(each.site_id, each.name): each for each in flavors})
+
+    def workload(self, job: Job) -> Workload:
+        """Raises IsthmusError for a pod that can never run, Unsealable, and Erased."""
+        pod = manifest.parse(payload.read_request(job))
+        pod = filled_in(pod, self.flavors.get((job.site_id, job.flavor)), site="This site")
+        allocation = self.allocations.get(job.allocation_id or 0)
+        partition = pod.flags.partition or next(iter(allocation.partitions if allocation else ()), None)
+        pod = replace(pod, flags=replace(pod.flags, partition=partition), time_limit=job.time_limit)
+        return pod.workload(
+            key=job.attempt_key,
+            folder=job.folder,
+            account=job.account,
+            qos=allocation.qos if allocation else "",
+        )
+
+
 def pack(jobs: Sequence[Job]) -> Batch:
     """Open the jobs' requests and read them again. One bad pod is set aside and stops no other."""
     batch = Batch()
     requests = dict(Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("pk", "request"))
+    rules = Rules.of(jobs)
     room = settings.BATCH_BYTES
     for job in jobs:
         job.request = requests.get(job.pk)
@@ -45,7 +78,7 @@ def pack(jobs: Sequence[Job]) -> Batch:
             batch.left.append(job)
             continue
         try:
-            workload = _workload(job)
+            workload = rules.workload(job)
         except payload.Erased:
             continue  # cancelled since it was claimed: the row says so already
         except (IsthmusError, Unsealable) as refusal:
@@ -56,12 +89,6 @@ def pack(jobs: Sequence[Job]) -> Batch:
         finally:
             job.request = None
     return batch
-
-
-def _workload(job: Job) -> Workload:
-    return manifest.parse(payload.read_request(job)).workload(
-        key=job.attempt_key, folder=job.folder, account=job.account
-    )
 
 
 def _size(workload: Workload) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SILENT = "SiteSilent"
+DRAINING = "SiteDraining"
 
 
 @dataclass(frozen=True)
@@ -42,4 +43,29 @@ def place(candidates: list[Candidate]) -> Placed | Waits:
         if candidate.enabled:
             return Placed(candidate.site_id, SILENT if candidate.silence else "", candidate.silence)
     names = ", ".join(candidate.name for candidate in candidates)
-    return Waits("SiteDraining", f"{names} takes no new work at the moment; the pod starts when it does again.")
+    return Waits(DRAINING, draining(names))
+
+
+def draining(names: str) -> str:
+    return f"{names} takes no new work at the moment; the pod starts when it does again."
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A site that a submitted pod could go to. fits: it would start there now; priority: of the tenant's allocation."""
+
+    site_id: int
+    name: str
+    fits: bool
+    answers: bool
+    takes_work: bool
+    priority: int = 0
+
+    @property
+    def order(self) -> tuple[bool, bool, bool, int, str]:
+        return (not self.takes_work, not self.fits, not self.answers, -self.priority, self.name)
+
+
+def choose(choices: list[Choice]) -> Choice:
+    """The best of at least one: where it takes work and starts now, then where the site answers, then by priority."""
+    return min(choices, key=lambda choice: choice.order)

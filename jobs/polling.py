@@ -100,9 +100,12 @@ def record(jobs: Iterable[Watched], answers: Mapping[str, Report], *, now: datet
     """Write down what changed. Answers the events that are on record now, for the site to forget."""
     news = _sift(jobs, answers, now=now, afresh=afresh)
     recorded = set(news.quiet)
-    for start in range(0, len(news.moves), settings.BATCH_JOBS):
-        for move in _write(news.moves[start : start + settings.BATCH_JOBS], now=now):
-            recorded.update(news.events.get(move.job_id, ()))
+    # Apart, since correcting their usage locks allocations, which a move of other jobs would have locked before.
+    found = [move for move in news.moves if move.changes.get("reason") == reports.REAPPEARED]
+    for moves in ([move for move in news.moves if move not in found] if found else news.moves, found):
+        for start in range(0, len(moves), settings.BATCH_JOBS):
+            for move in _write(moves[start : start + settings.BATCH_JOBS], now=now):
+                recorded.update(news.events.get(move.job_id, ()))
     if news.moves:
         logger.info("polled", extra={"answers": len(answers), "changes": len(news.moves)})
     return recorded
@@ -150,10 +153,10 @@ def _write(moves: list[Move], *, now: datetime) -> list[Move]:
 
 
 def _account_for_lost(jobs: Iterable[Job], moves: Mapping[int, Move], *, now: datetime) -> None:
-    """A lost job that came to light after all: its site's figures replace our estimate."""
-    for job in jobs:
-        if job.reason == reports.REAPPEARED:
-            accounting.correct(job, moves[job.pk].report, now=now)
+    """Lost jobs that came to light after all: their site's figures replace our estimates."""
+    found = [(job, moves[job.pk].report) for job in jobs if job.reason == reports.REAPPEARED]
+    if found:
+        accounting.correct(found, now=now)
 
 
 def _ref(job: Watched) -> JobRef:

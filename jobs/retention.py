@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 
 from controlplane.tenants.models import ApiToken
 from jobs import logs
@@ -28,7 +29,7 @@ _KEEP_AUTOMATIC = timedelta(days=1)
 
 
 def forget_the_old(*, now: datetime) -> dict[str, int]:
-    """Forget logs, jobs, tombstones, usage, answers and automatic tokens whose time is over; how many of each."""
+    """Forget logs, jobs, tombstones, usage, answers, sessions and automatic tokens whose time is over; how many."""
     over = now - timedelta(seconds=settings.KEEP_JOBS)
     forgotten = {
         "logs": _forget_logs(ArchivedLog.objects.filter(archived_at__lt=now - timedelta(seconds=settings.KEEP_LOGS))),
@@ -42,6 +43,7 @@ def forget_the_old(*, now: datetime) -> dict[str, int]:
             Tombstone.objects.filter(created_at__lt=now - timedelta(seconds=settings.KEEP_TOMBSTONES))
         ),
         "usage": _forget(UsageRecord.objects.filter(ended_at__lt=now - timedelta(seconds=settings.KEEP_USAGE))),
+        "sessions": _forget(Session.objects.filter(expire_date__lt=now)),
         "answers": _forget(KeptAnswer.objects.filter(created_at__lt=now - timedelta(seconds=settings.KEEP_ANSWERS))),
         "tokens": _forget(ApiToken.objects.filter(automatic=True, expires_at__lt=now - _KEEP_AUTOMATIC)),
     }

@@ -9,6 +9,7 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from django.db.models import Q
 from django.utils import timezone
 
 from jobs import lanes, lifecycle, nudge
@@ -50,14 +51,16 @@ def fell_silent(site: Site, why: str) -> None:
     """Open the breaker, or keep it open, and tell the waiting jobs that do not say so yet."""
     if health.silent(site, why, now=timezone.now()):
         logger.warning("site silent", extra={"site": site.slug, "why": why})
-    uninformed = Job.objects.filter(site=site, state__in=_WAITING).exclude(reason=SILENT)
+    # A held job says why its allocation keeps it, if it does.
+    untold = Q(state__in=_WAITING) & ~Q(reason=SILENT) | Q(state=State.HELD, reason="")
+    uninformed = Job.objects.filter(untold, site=site)
     lifecycle.move_all(uninformed, changes={"reason": SILENT, "message": health.told(site)}, now=timezone.now())
 
 
 def answers_again(site: Site) -> None:
     """Take the sentence back, and have the work that waited looked at."""
     logger.warning("site answers again", extra={"site": site.slug})
-    informed = Job.objects.filter(site=site, state__in=_WAITING, reason=SILENT)
+    informed = Job.objects.filter(site=site, state__in=(State.HELD, *_WAITING), reason=SILENT)
     lifecycle.move_all(informed, changes={"reason": "", "message": ""}, now=timezone.now())
     for work in ("submit", "poll", "cancel", "clean"):
         nudge.nudge(work, site.pk)

@@ -35,8 +35,8 @@ MOVES: dict[State, frozenset[State]] = {
 }
 
 MEANING: dict[State, str] = {
-    State.HELD: "accepted, and waits for something of ours: a limit, a drained site",
-    State.QUEUED: "waits for a worker to submit it",
+    State.HELD: "accepted, and waits for its start: for a worker, a limit of its allocation, a drained site",
+    State.QUEUED: "started: counted by its allocation, and waits for a worker to submit it",
     State.SUBMITTING: "a worker may be giving it to the site; the attempt and its key are on record",
     State.PENDING: "the site has it in its queue",
     State.RUNNING: "the site runs it",
@@ -53,7 +53,7 @@ def may_move(old: State, new: State) -> bool:
 
 def diagram() -> str:
     """The table as a Mermaid state diagram."""
-    lines = ["stateDiagram-v2", "    [*] --> held", "    [*] --> queued"]
+    lines = ["stateDiagram-v2", "    [*] --> held"]
     lines += [f"    {old} --> {new}" for old in State for new in State if new in MOVES[old]]
     lines += [f"    {end} --> [*]" for end in State if end in ENDS]
     return "\n".join(lines)

@@ -22,6 +22,7 @@ from jobs.models import Heartbeat
 from jobs.polling import poll_due
 from jobs.probing import probe_due
 from jobs.recovery import recover_due
+from jobs.starting import start_due
 from jobs.submission import submit_due
 from sites import health
 from sites.connectors.base import Unreachable
@@ -50,8 +51,8 @@ def tick() -> None:
 
 @shared_task(name="jobs.submit")
 def submit(site_id: int) -> None:
-    """Submit what is due, and settle what is in doubt."""
-    _serve(site_id, "in", submit_due, recover_due)
+    """Start what is held and fits, submit what is due, and settle what is in doubt."""
+    _serve(site_id, "in", start_due, submit_due, recover_due)
 
 
 @shared_task(name="jobs.poll")

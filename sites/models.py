@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from controlplane.auth.reach import Reached
 from controlplane.tenants.models import Tenant, VirtualNode
+
+if TYPE_CHECKING:
+    from controlplane.auth.rights import Reach
+
+
+class Sites(models.QuerySet["Site"]):
+    """Sites, and who may see them."""
+
+    def within(self, reach: Reach) -> Sites:
+        """Those that a caller's action may touch: of a tenant, the sites where it has an allocation."""
+        if reach.everything:
+            return self
+        theirs = Allocation.objects.filter(tenant__in=reach.tenants).values("site")
+        return self.filter(Q(slug__in=reach.sites) | Q(pk__in=theirs))
+
+
+class Allocations(Reached["Allocation"]):
+    """Allocations, and who may see them."""
 
 
 class Site(models.Model):
@@ -42,6 +63,8 @@ class Site(models.Model):
     polled_at = models.DateTimeField(null=True, editable=False)
     next_poll_at = models.DateTimeField(default=timezone.now, editable=False)
     next_capacity_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = Sites.as_manager()
 
     class Meta:
         constraints = [
@@ -138,6 +161,8 @@ class Allocation(models.Model):
     spent_gpu_seconds = models.PositiveBigIntegerField(default=0, editable=False)
     period_began = models.DateTimeField(null=True, editable=False, help_text="of the period that spent_* is of")
     next_start_at = models.DateTimeField(null=True, editable=False)
+
+    objects = Allocations.as_manager()
 
     class Meta:
         constraints = [

@@ -87,7 +87,8 @@ class Workload:
 
     key: the attempt's own random key (lower-case hex), the only name the site sees; folder: where the attempt lives at
     the site, absolute or relative to the account's home; account: the local account, empty for the site's own;
-    pod: `namespace/name`, for people; time_limit: seconds, None leaves the partition's default.
+    pod: `namespace/name`, for people; time_limit: seconds, None leaves the partition's default; qos: the scheduler's
+    quality of service, empty leaves the account's own.
     """
 
     key: str
@@ -100,6 +101,7 @@ class Workload:
     flags: NativeFlags = NativeFlags()
     time_limit: int | None = None
     account: str = ""
+    qos: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from controlplane.database_roles import ROLES, with_database
 from controlplane.tenants.models import Person
 from jobs.interlink.heard import heard
 from jobs.interlink.status import close_connections
+from tests.api import Api, role_of
+from tests.federation import Federation, make_federation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +57,18 @@ def database_urls(django_db_setup: None) -> dict[str, str]:
     """The test database's URL for each role (owner, web, worker), for connections and processes of a test's own."""
     name = str(connection.settings_dict["NAME"])
     return {role: with_database(os.environ[f"DATABASE_{role.upper()}_URL"], name) for role in ROLES}
+
+
+@pytest.fixture
+def api(db: None, database_urls: dict[str, str]) -> Api:
+    """The REST API, its queries made with the web service's database role."""
+    return Api(role_of(database_urls["web"]))
+
+
+@pytest.fixture
+def federation(db: None) -> Federation:
+    """Two communities at two sites, with somebody of every role."""
+    return make_federation()
 
 
 @pytest.fixture

@@ -7,14 +7,16 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from controlplane.auth import tokens
 from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 from jobs import lifecycle, payload
+from jobs.counting import Ledger
 from jobs.models import Job, new_key
 from jobs.states import AT_SITE, ENDS, State
-from sites.models import Route, Site
+from sites.models import Allocation, Route, Site
 
 _numbers = itertools.count(1)
 
@@ -45,20 +47,32 @@ def make_service(**fields: Any) -> ServiceAccount:
 
 
 def make_site(**fields: Any) -> Site:
-    """A site in memory unless `kind` says otherwise."""
+    """A site in memory unless `kind` says otherwise. Tenants share its account."""
     number = next(_numbers)
     return Site.objects.create(
-        **{"slug": f"site-{number}", "name": f"Site {number}", "kind": Site.Kind.MEMORY, **fields}
+        **{
+            "slug": f"site-{number}",
+            "name": f"Site {number}",
+            "kind": Site.Kind.MEMORY,
+            "shared_account": True,
+            **fields,
+        }
     )
 
 
+def make_allocation(tenant: Tenant, site: Site, **limits: Any) -> Allocation:
+    """The tenant's allocation at the site, with these limits and no others; of one that is there, those change."""
+    return Allocation.objects.update_or_create(tenant=tenant, site=site, defaults=limits)[0]
+
+
 def make_node(*, site: Site | None = None, routed: bool = True, **fields: Any) -> tuple[VirtualNode, str]:
-    """A virtual node with a route (to a new site, unless one is given) and a token of it."""
+    """A virtual node with a route (to a new site, unless one is given), an allocation there, and a token of it."""
     fields.setdefault("tenant", None)
     fields["tenant"] = fields["tenant"] or make_tenant()
     node = VirtualNode.objects.create(**{"slug": f"node-{next(_numbers)}", **fields})
     if routed:
-        Route.objects.create(node=node, site=site or make_site())
+        route = Route.objects.create(node=node, site=site or make_site())
+        make_allocation(node.tenant, route.site)
     return node, tokens.mint(node)[1]
 
 
@@ -94,7 +108,10 @@ def make_job(
     request: dict[str, Any] | None = None,
     **fields: Any,
 ) -> Job:
-    """A job in any state, with all that state demands: a site, an attempt, times. Written past the table of moves."""
+    """A job in any state, with all that state demands: a site, an attempt, times. Written past the table of moves.
+
+    It is counted by its tenant's allocation from being queued to its end, as a job that was started is.
+    """
     node = node or make_node(site=site)[0]
     site = site or Route.objects.get(node=node).site
     body = request or make_request()
@@ -113,11 +130,22 @@ def make_job(
             "request": None if state in ENDS else payload.seal(body, tenant_id=node.tenant_id, key=key),
             "state": state,
             **_demanded_by(state),
+            **({"allocation": make_allocation(node.tenant, site)} if state is not State.HELD else {}),
             **fields,
         }
     )
+    job.is_counted = state is not State.HELD and state not in ENDS and job.allocation is not None
     lifecycle.create(job)
+    if job.is_counted:
+        _count(job)
     return job
+
+
+def _count(job: Job) -> None:
+    ledger = Ledger()
+    ledger.take(job)
+    with transaction.atomic():
+        ledger.apply(now=timezone.now())
 
 
 def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:

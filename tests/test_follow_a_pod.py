@@ -52,7 +52,7 @@ def test_a_pod_from_request_to_usage(vega: Site, memory: MemorySite) -> None:
     assert list(memory.calls) == []
     job = Job.objects.get(pod_uid=pod["metadata"]["uid"])
     assert created.json == {"PodUID": pod["metadata"]["uid"], "PodJID": job.key}
-    assert state_of(pod, token)["waiting"]["reason"] == "Queued"
+    assert state_of(pod, token)["waiting"]["reason"] == "Held"
 
     # The kubelet is restarted and, unsure, creates it again: it is the same job.
     assert call("POST", "/create", make_request(pod), token=token).json == created.json
@@ -113,7 +113,7 @@ def test_a_pod_from_request_to_usage(vega: Site, memory: MemorySite) -> None:
 
     # All of that is the job's history.
     states = job.history.values_list("new", flat=True)
-    assert list(states) == ["queued", "submitting", "pending", "running", "succeeded"]
+    assert list(states) == ["held", "queued", "submitting", "pending", "running", "succeeded"]
 
 
 def poll(site: Site) -> None:

@@ -35,13 +35,13 @@ class Answer:
 def call(
     method: str, path: str, body: Any = None, *, token: str | None = None, headers: dict[str, str] | None = None
 ) -> Answer:
-    """One request. `body` is sent as it is if bytes, else as JSON."""
+    """One request; `path` may have a query. `body` is sent as it is if bytes, else as JSON."""
     sent = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
-        "PATH_INFO": path,
+        "PATH_INFO": path.partition("?")[0],
         "SCRIPT_NAME": "",
-        "QUERY_STRING": "",
+        "QUERY_STRING": path.partition("?")[2],
         "SERVER_NAME": "localhost",
         "SERVER_PORT": "80",
         "SERVER_PROTOCOL": "HTTP/1.1",
@@ -52,7 +52,8 @@ def call(
     if token is not None:
         environ["HTTP_AUTHORIZATION"] = f"Bearer {token}"
     for name, value in (headers or {}).items():
-        environ["CONTENT_LENGTH" if name == "Content-Length" else f"HTTP_{name.upper().replace('-', '_')}"] = value
+        known = name.upper().replace("-", "_")
+        environ[known if known in {"CONTENT_LENGTH", "CONTENT_TYPE"} else f"HTTP_{known}"] = value
     began: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start_response(status: str, fields: list[tuple[str, str]], *_: object) -> None:

@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.utils.cache import add_never_cache_headers
 
 from controlplane.auth import tokens
+from controlplane.auth.admin_login import RecordedLogin
 from controlplane.auth.admin_pages import ReadOnly, RecordedAdmin
 from controlplane.auth.roles import Scope
 from controlplane.tenants.models import (
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 admin.site.site_header = admin.site.site_title = "Isthmus"
+admin.site.login_form = RecordedLogin
 
 
 class Issuing(RecordedAdmin):

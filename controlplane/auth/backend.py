@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: In the session: the last login's ID token, which the issuer wants to see again at logout.
+#: In the session: the last login's ID token, which the issuer wants to see again at logout; "" for one that would not
+#: fit into an address.
 ID_TOKEN = "oidc_id_token"  # noqa: S105  (a name)
+_LONGEST_HINT = 4096
 
 
 def issuer_of(request: HttpRequest) -> Issuer:
@@ -72,7 +74,7 @@ class IssuerBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the lib
         return id_tokens.verified(self.issuer, token, nonce=kwargs["nonce"], now=timezone.now())
 
     def store_tokens(self, access_token: Any, id_token: Any) -> None:
-        self.request.session[ID_TOKEN] = id_token
+        self.request.session[ID_TOKEN] = id_token if len(id_token) <= _LONGEST_HINT else ""
 
     def get_or_create_user(self, access_token: Any, id_token: Any, payload: dict[str, Any]) -> Person:
         claims = self._all_claims(access_token, payload)

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 ISSUER = "oidc_issuer"
 #: Logins that a browser may have begun and not ended; beyond, the oldest is forgotten.
 _STATES = 20
-#: An ID token that is longer does not fit into the address of the logout.
-_LONGEST_HINT = 4096
 _SETTINGS = {
     "OIDC_USE_PKCE": True,
     "OIDC_MAX_STATES": _STATES,
@@ -164,7 +162,6 @@ def _logout_address(request: HttpRequest) -> str:
     if not endpoint:
         return LOGIN
     query = {"client_id": issuer.client_id, "post_logout_redirect_uri": absolute(request, LOGIN)}
-    id_token = request.session.get(ID_TOKEN)
-    if isinstance(id_token, str) and len(id_token) <= _LONGEST_HINT:
+    if id_token := request.session.get(ID_TOKEN):
         query["id_token_hint"] = id_token
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"

@@ -161,11 +161,11 @@ class _Provider:
         self.keys = Remembered(lambda: _fetch_keys(issuer, self.metadata.value()))
 
 
-_providers: dict[Issuer, _Provider] = {}
+_providers: dict[str, _Provider] = {}
 
 
 def _provider(issuer: Issuer) -> _Provider:
-    return _providers.setdefault(issuer, _Provider(issuer))
+    return _providers.get(issuer.issuer) or _providers.setdefault(issuer.issuer, _Provider(issuer))
 
 
 def _discover(issuer: Issuer) -> Metadata:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
     from django.http import HttpResponseBase
+    from rest_framework.authentication import BaseAuthentication
     from rest_framework.parsers import BaseParser
     from rest_framework.request import Request
     from rest_framework.response import Response
@@ -44,10 +45,10 @@ class ApiView(APIView):
     own (`rows_within`), since it is sent when this one is over.
     """
 
+    authentication_classes: Sequence[type[BaseAuthentication]] = [BearerAuthentication, SessionAuthentication]
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     parser_classes: Sequence[type[BaseParser]] = [JsonBody]
     renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]
-    authentication_classes = [BearerAuthentication, SessionAuthentication]
     actions: ClassVar[Mapping[str, Action]] = {}
     caller: PersonCaller | ServiceCaller
     reach: Reach
@@ -90,6 +91,11 @@ class ApiView(APIView):
         self.reach = reach
         self._transaction.enter_context(rows_within(reach, self.caller))
         self._is_open = True
+
+    def close_rows(self) -> None:
+        """End the transaction before a long answer: from here on no rows are there, and no connection is held."""
+        self._transaction.close()
+        self._is_open = False
 
     def tenants(self) -> QuerySet[Tenant]:
         """The tenants within reach: for a site, those with an allocation there."""

@@ -40,9 +40,9 @@ class JsonBody(BaseParser):
             raise BadRequest(f"The body is not JSON (line {error.lineno}, column {error.colno}).") from None
 
 
-def read_body(stream: IO[Any], context: Mapping[str, Any] | None) -> bytes:
-    """The body, unparsed. TooLarge beyond API_MAX_BODY bytes, which are not read."""
-    most: int = settings.API_MAX_BODY
+def read_body(stream: IO[Any], context: Mapping[str, Any] | None, *, most: int | None = None) -> bytes:
+    """The body, unparsed. TooLarge beyond `most` bytes (API_MAX_BODY), which are not read."""
+    most = settings.API_MAX_BODY if most is None else most
     stated = str(context["request"].META.get("CONTENT_LENGTH", "")) if context else ""
     body = b"" if stated.isdigit() and int(stated) > most else bytes(stream.read(most + 1))
     if len(body) > most or (stated.isdigit() and int(stated) > most):

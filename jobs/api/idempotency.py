@@ -18,7 +18,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from controlplane import secrets
-from controlplane.errors import Invalid, IsthmusError
+from controlplane.errors import Conflict, Invalid, IsthmusError
 from jobs.models import KeptAnswer
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def idempotent(handler: Callable[..., Response]) -> Callable[..., Response]:
         key = request.headers.get(HEADER)
         if key is None:
             return handler(self, request, *args, **kwargs)
-        name, body = _name(self, request, _well_formed(key)), _digest(orjson.dumps(request.data, option=_OPTIONS))
+        sent = [sorted(request.query_params.lists()), request.data]
+        name, body = _name(self, request, _well_formed(key)), _digest(orjson.dumps(sent, option=_OPTIONS))
         kept = _begun(name, body)
         if kept is not None:
             return _repeated(kept, body)
@@ -76,13 +77,18 @@ def _begun(name: bytes, body: bytes) -> KeptAnswer | None:
 def _repeated(kept: KeptAnswer, body: bytes) -> Response:
     if bytes(kept.request) != body:
         raise KeyReused(f"This {HEADER} was used for another request: take a new one for each that you make.")
-    answer = orjson.loads(secrets.unseal(bytes(kept.answer or b""), bound_to=_bound(bytes(kept.name))))
-    return Response(answer["data"], status=answer["status"], headers={REPLAYED: "true"})
+    try:
+        answer = orjson.loads(secrets.unseal(bytes(kept.answer or b""), bound_to=_bound(bytes(kept.name))))
+    except secrets.Unsealable as error:
+        raise Conflict("This was done before, but its answer was sealed with a key that is gone.") from error
+    headers = {"Location": answer["location"]} if answer["location"] else {}
+    return Response(answer["data"], status=answer["status"], headers={**headers, REPLAYED: "true"})
 
 
 def _keep(name: bytes, response: Response) -> None:
     data = orjson.Fragment(JSONRenderer().render(response.data) or b"null")
-    answer = orjson.dumps({"status": response.status_code, "data": data})
+    told = {"status": response.status_code, "location": response.headers.get("Location", ""), "data": data}
+    answer = orjson.dumps(told)
     KeptAnswer.objects.filter(name=name).update(answer=secrets.seal(answer, bound_to=_bound(name)))
 
 

@@ -68,6 +68,13 @@ def count(actor: Actor) -> Limit:
     return Limit(most, used, _WINDOW - int(into))
 
 
+def start_anew() -> None:
+    """Forget the connection and that it was away, as a new process does."""
+    global _away_until
+    _away_until = 0.0
+    _client.cache_clear()
+
+
 def _increment(name: str) -> int | None:
     global _away_until
     if time.monotonic() < _away_until:

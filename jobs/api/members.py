@@ -11,7 +11,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.auth import memberships
+from controlplane.auth import issuers, memberships, people
 from controlplane.auth.roles import Action
 from controlplane.errors import Invalid, NotFound
 from controlplane.tenants.models import Membership, Origin, Person, RoleGrant
@@ -125,19 +125,27 @@ class OneMember(ApiView):
 
 
 def person_of(values: Mapping[str, Any], known: QuerySet[Person] | None = None) -> Person:
-    """The person whom a PersonIn names; by number only among `known`. Raises Invalid where there is none."""
+    """The person whom a PersonIn names; by number only among `known`. Raises Invalid where nobody can be meant."""
     if "person" in values:
-        people = Person.objects.all() if known is None else known
-        found = people.filter(pk=values["person"]).first()
+        among = Person.objects.all() if known is None else known
+        found = among.filter(pk=values["person"]).first()
         if found is None:
             raise Invalid({"person": "There is no such person here: say issuer and subject."})
         return found
     if not values.get("issuer") or not values.get("subject"):
         raise Invalid({"subject": "Say who: issuer and subject, or person."})
     found = Person.objects.filter(issuer=values["issuer"], subject=values["subject"]).first()
-    if found is None:
-        raise Invalid({"subject": "Nobody of this issuer and subject has logged in here yet: ask them to, once."})
-    return found
+    return found or _invited(values["issuer"], values["subject"])
+
+
+def _invited(name: str, subject: str) -> Person:
+    """Someone who will log in later, with an issuer that is known here."""
+    issuer = issuers.by_issuer(name)
+    if issuer is None:
+        raise Invalid({"issuer": "People of this issuer cannot log in here."})
+    if not subject.isprintable():
+        raise Invalid({"subject": "There is something in it that cannot be printed."})
+    return people.arrive(issuer, subject, {})
 
 
 def _shown(held: Membership) -> dict[str, Any]:

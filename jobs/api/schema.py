@@ -113,7 +113,7 @@ class ApiSchema(AutoSchema):
         )
         if is_idempotent:
             told["parameters"] = [*told.get("parameters", []), _IDEMPOTENCY]
-            statuses |= {400, 422}
+            statuses |= {400, 409, 422}
         for status in sorted(statuses):
             told["responses"].setdefault(str(status), {"$ref": f"#/components/responses/{ERRORS[status][0]}"})
         return told

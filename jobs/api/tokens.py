@@ -64,7 +64,7 @@ class NodeTokenIn(TokenIn):
 
 
 class ServiceTokenIn(TokenIn):
-    scopes = serializers.ListField(child=serializers.ChoiceField(list(Scope)), allow_empty=False)
+    scopes = serializers.ListField(child=serializers.ChoiceField([scope.value for scope in Scope]), allow_empty=False)
 
 
 class PersonalTokenIn(ServiceTokenIn):
@@ -227,7 +227,9 @@ class RotateNodeToken(OfNode, RotateOneOf):
 
 
 def _lifetime(values: dict[str, Any]) -> dict[str, Any]:
-    return {**values, "lifetime": timedelta(days=values.pop("days"))}
+    """The values with `lifetime` in place of `days`."""
+    lifetime = timedelta(days=values.pop("days"))
+    return {**values, "lifetime": lifetime}
 
 
 def _shown(token: ApiToken) -> dict[str, Any]:

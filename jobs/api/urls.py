@@ -4,7 +4,25 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from jobs.api import claims, me, members, nodes, roles, services, tenants, tokens, trail
+from jobs.api import (
+    allocations,
+    claims,
+    explaining,
+    job_cancel,
+    job_log,
+    jobs,
+    me,
+    members,
+    nodes,
+    requests,
+    roles,
+    services,
+    sites,
+    tenants,
+    tokens,
+    trail,
+    usage,
+)
 from jobs.api.base import Unknown
 from jobs.api.description import Docs, openapi
 
@@ -41,5 +59,20 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("roles/<int:role>", roles.OneRole.as_view()),
     path("claims/try", claims.TryClaims.as_view()),
     path("audit", trail.Audit.as_view()),
+    path("sites", sites.Sites.as_view()),
+    path("sites/<slug:site>", sites.SiteDetail.as_view()),
+    path("allocations", allocations.Allocations.as_view()),
+    path("allocations/<int:allocation>", allocations.OneAllocation.as_view()),
+    path("allocations/<int:allocation>/revoke", allocations.RevokeAllocation.as_view()),
+    path("requests", requests.Requests.as_view()),
+    path("requests/<int:number>", requests.OneRequest.as_view()),
+    path("requests/<int:number>/decide", requests.DecideRequest.as_view()),
+    path("requests/<int:number>/withdraw", requests.WithdrawRequest.as_view()),
+    path("jobs", jobs.Jobs.as_view()),
+    path("jobs/explain", explaining.ExplainJob.as_view()),
+    path("jobs/<slug:key>", jobs.JobDetail.as_view()),
+    path("jobs/<slug:key>/cancel", job_cancel.JobCancel.as_view()),
+    path("jobs/<slug:key>/log", job_log.JobLog.as_view()),
+    path("usage", usage.Usage.as_view()),
     re_path("", Unknown.as_view()),
 ]

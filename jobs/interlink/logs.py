@@ -13,6 +13,7 @@ from controlplane.errors import BadRequest
 from jobs import logs
 from jobs.interlink.bodies import read_json
 from jobs.interlink.views import WireView
+from jobs.models import Job
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -31,7 +32,11 @@ class Logs(WireView):
     def get(self, request: Request, slug: str | None = None) -> StreamingHttpResponse:
         pod_uid, container, options = _asked(read_json(request.META))
         with self.rows():
-            job = logs.find_job(node_id=self.caller.node_id, pod_uid=pod_uid, container=container)
+            job = logs.find_job(
+                Job.objects.filter(node_id=self.caller.node_id, pod_uid=pod_uid),
+                container=container,
+                otherwise=f"This virtual node has no pod with the UID {pod_uid}.",
+            )
         stream = logs.open_log(job, container, options)
         # No charset: these are the container's bytes, whatever they are.
         return StreamingHttpResponse(stream, content_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})

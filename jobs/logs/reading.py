@@ -13,15 +13,16 @@ from jobs.lanes import lend_connection
 from jobs.logs.following import follow, seats
 from jobs.logs.output import NOT_NEEDED, ended_at, output_of
 from jobs.logs.text import LogText, limited
-from jobs.models import Job
 from sites import health
 from sites.connectors.base import Rejected, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
-    from uuid import UUID
+
+    from django.db.models import QuerySet
 
     from jobs.logs.options import LogOptions
+    from jobs.models import Job
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +50,14 @@ class LogStream:
         self._closing.close()
 
 
-def find_job(*, node_id: int, pod_uid: UUID, container: str) -> Job:
-    """The job of a pod of this node that has this container. Raises NotFound; other nodes' pods look the same."""
-    jobs = Job.objects.select_related("site").defer(*NOT_NEEDED)
-    job = jobs.filter(node_id=node_id, pod_uid=pod_uid).first()
+def find_job(jobs: QuerySet[Job], *, container: str, otherwise: str) -> Job:
+    """The one of `jobs`, which are what its caller may see, that has this container.
+
+    Raises NotFound: with the sentence `otherwise` where there is no job.
+    """
+    job = jobs.select_related("site").defer(*NOT_NEEDED).first()
     if job is None:
-        raise NotFound(f"This virtual node has no pod with the UID {pod_uid}.")
+        raise NotFound(otherwise)
     names = [known["name"] for known in job.containers]
     if container not in names:
         raise NotFound(f"The pod {job} has no container {container} here; it has {', '.join(names) or 'none'}.")

@@ -32,6 +32,7 @@ def _size(workload: Workload, default_partition: str) -> list[str]:
     options = {
         "time": -(-limit // 60),
         "partition": flags.partition or default_partition,
+        "qos": workload.qos,
         "nodes": flags.nodes or 1,
         "ntasks": flags.ntasks or (1 if flags.nodes is None else 0),
         # Where the pod counts tasks itself, its cores cannot be guessed for each of them.

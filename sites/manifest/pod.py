@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from controlplane.errors import BadRequest, Refused
-from sites.manifest.annotations import native_flags
+from sites.manifest.annotations import flavor, native_flags
 from sites.manifest.containers import parse_container
 from sites.manifest.resources import pod_resources
 from sites.manifest.shape import dns_label, dns_subdomain, mapping, mappings, text, whole_number
@@ -27,7 +27,10 @@ UNSUPPORTED = ("hostPID", "hostIPC", "shareProcessNamespace", "hostAliases", "re
 
 @dataclass(frozen=True)
 class PodRequest:
-    """One pod as it came, checked. time_limit: seconds, the smaller of the pod's deadline and its --time, or None."""
+    """One pod as it came, checked. time_limit: seconds, the smaller of the pod's deadline and its --time, or None.
+
+    resources: 0 where the pod leaves a figure open. flavor: the name of the flavor that fills those in, or none.
+    """
 
     uid: UUID
     name: str
@@ -38,9 +41,10 @@ class PodRequest:
     resources: Resources
     flags: NativeFlags
     time_limit: int | None
+    flavor: str = ""
 
-    def workload(self, *, key: str, folder: str, account: str = "") -> Workload:
-        """One attempt at this pod: key, folder and account as `sites.workload.Workload` describes them."""
+    def workload(self, *, key: str, folder: str, account: str = "", qos: str = "") -> Workload:
+        """One attempt at this pod: key, folder, account and qos as `sites.workload.Workload` describes them."""
         return Workload(
             key=key,
             folder=folder,
@@ -48,10 +52,11 @@ class PodRequest:
             containers=self.containers,
             init_containers=self.init_containers,
             volumes=self.volumes,
-            resources=self.resources,
+            resources=replace(self.resources, cpus=max(1, self.resources.cpus)),
             flags=self.flags,
             time_limit=self.time_limit,
             account=account,
+            qos=qos,
         )
 
 
@@ -72,7 +77,8 @@ def parse(request: Mapping[str, object]) -> PodRequest:
     containers, init_containers = _containers(raw, "containers"), _containers(raw_init, "initContainers")
     _require_unique_names((*init_containers, *containers))
     mounted = frozenset(mount.volume for each in (*init_containers, *containers) for mount in each.mounts)
-    flags = native_flags(mapping(metadata.get("annotations"), "pod.metadata.annotations"))
+    annotations = mapping(metadata.get("annotations"), "pod.metadata.annotations")
+    flags = native_flags(annotations)
     return PodRequest(
         uid=uid,
         name=name,
@@ -85,6 +91,7 @@ def parse(request: Mapping[str, object]) -> PodRequest:
         resources=pod_resources(raw, raw_init),
         flags=flags,
         time_limit=_time_limit(spec, flags),
+        flavor=flavor(annotations),
     )
 
 

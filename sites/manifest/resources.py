@@ -25,14 +25,17 @@ LARGEST = 2**62
 def pod_resources(
     containers: Sequence[Mapping[str, object]], init_containers: Sequence[Mapping[str, object]]
 ) -> Resources:
-    """Containers run together and are added up; init containers run alone, so each needs only to fit."""
+    """Containers run together and are added up; init containers run alone, so each needs only to fit.
+
+    A figure of 0 is one that the pod leaves open.
+    """
     wanted = _sum(_amounts(container, f"pod.spec.containers[{i}]") for i, container in enumerate(containers))
     for index, container in enumerate(init_containers):
         alone = _amounts(container, f"pod.spec.initContainers[{index}]")
         wanted = {name: max(wanted.get(name, Fraction()), alone.get(name, Fraction())) for name in {*wanted, *alone}}
     _refuse_unknown(wanted)
     return Resources(
-        cpus=max(1, ceil(wanted.get("cpu", 0))),
+        cpus=ceil(wanted.get("cpu", 0)),
         memory=ceil(wanted.get("memory", 0)),
         gpus=sum(ceil(amount) for name, amount in wanted.items() if name in GPUS),
     )

@@ -80,17 +80,17 @@ def _parse_volume(name: str, volume: Json, sources: Sources) -> Volume:
 
 def _config_map_files(name: str, source: Json, sources: Sources) -> list[File]:
     wanted = text(source.get("name"), f"The configMap of volume {name}")
-    return _chosen(f"ConfigMap {wanted}", name, source, _config_map_data(wanted, sources.config_maps.get(wanted)))
+    return _chosen(f"ConfigMap {wanted}", name, source, config_map_data(wanted, sources.config_maps.get(wanted)))
 
 
 def _secret_files(name: str, source: Json, sources: Sources) -> list[File]:
     wanted = text(source.get("secretName"), f"The secret of volume {name}")
-    return _chosen(f"Secret {wanted}", name, source, _secret_data(wanted, sources.secrets.get(wanted)))
+    return _chosen(f"Secret {wanted}", name, source, secret_data(wanted, sources.secrets.get(wanted)))
 
 
 def _projected_files(name: str, source: Json, sources: Sources) -> list[File]:
     """The sender has merged the sources of a projected volume: path to content."""
-    found = _config_map_data(name, sources.projected.get(name))
+    found = config_map_data(name, sources.projected.get(name))
     if found is None:
         raise Refused(f"The content of the projected volume {name} did not come with the pod.")
     default = _mode(source.get("defaultMode"), name, DEFAULT_MODE)
@@ -116,14 +116,14 @@ def _downward_files(name: str, source: Json, sources: Sources) -> list[File]:
     for item in mappings(source.get("items"), f"The items of volume {name}"):
         path = _safe_path(text(item.get("path"), f"A path of volume {name}"), name)
         field = mapping(item.get("fieldRef"), f"A fieldRef of volume {name}").get("fieldPath")
-        value = _metadata_field(text(field, f"A fieldPath of volume {name}"), sources.metadata)
+        value = metadata_field(text(field, f"A fieldPath of volume {name}"), sources.metadata)
         if value is None:
             raise Refused(f"The file {path} of volume {name} asks for {field or 'resources'}, which is not known here.")
         files.append(File(path, value.encode(), _mode(item.get("mode"), name, default)))
     return files
 
 
-def _metadata_field(field: str, metadata: Json) -> str | None:
+def metadata_field(field: str, metadata: Json) -> str | None:
     if field in {"metadata.name", "metadata.namespace", "metadata.uid"}:
         return text(metadata.get(field.removeprefix("metadata.")), field)
     if field in {"metadata.labels", "metadata.annotations"}:
@@ -144,7 +144,7 @@ READERS = {
 }
 
 
-def _config_map_data(name: str, found: Json | None) -> dict[str, bytes] | None:
+def config_map_data(name: str, found: Json | None) -> dict[str, bytes] | None:
     if found is None:
         return None
     plain = mapping(found.get("data"), f"The data of {name}")
@@ -155,7 +155,7 @@ def _config_map_data(name: str, found: Json | None) -> dict[str, bytes] | None:
     }
 
 
-def _secret_data(name: str, found: Json | None) -> dict[str, bytes] | None:
+def secret_data(name: str, found: Json | None) -> dict[str, bytes] | None:
     if found is None:
         return None
     encoded = mapping(found.get("data"), f"The data of the Secret {name}")

@@ -446,6 +446,14 @@ def test_logout_ends_the_session_here_and_at_the_issuer(checkin: IdentityProvide
     assert Event.objects.filter(verb="person.logout", actor_kind="person").count() == 1
 
 
+def test_an_id_token_that_fits_into_no_address_is_not_sent_along(checkin: IdentityProvider, browser: Browser) -> None:
+    checkin.id_claims = {"groups": ["x" * 5000]}
+    browser.log_in()
+    location = browser.client.post("/logout/")["Location"]
+    assert location.startswith(f"{checkin.issuer}/logout?client_id=isthmus")
+    assert "id_token_hint" not in location
+
+
 def test_logout_works_without_the_issuer_and_needs_our_own_form(checkin: IdentityProvider) -> None:
     browser = Browser(Client(enforce_csrf_checks=True))
     browser.log_in()
@@ -463,6 +471,7 @@ def test_logout_works_without_the_issuer_and_needs_our_own_form(checkin: Identit
 @pytest.mark.django_db(transaction=True)
 def test_all_of_it_works_as_the_web_role_under_row_security(checkin: IdentityProvider, browser: Browser) -> None:
     checkin.visitor = Visitor(claims={"entitlements": [MEMBER, GOC_VALUE]})
+    earlier = list(Event.objects.values_list("pk", flat=True))  # nothing ever empties the trail
     with as_web_role():
         assert browser.log_in()["Location"] == "/account/"
         page = browser.client.get("/account/").content.decode()
@@ -470,7 +479,7 @@ def test_all_of_it_works_as_the_web_role_under_row_security(checkin: IdentityPro
         assert "Tenant " in page
         assert browser.client.get("/oidc/idp/callback/?state=forged&code=x").status_code == 400
         browser.client.post("/logout/")
-    assert list(Event.objects.order_by("id").values_list("verb", flat=True)) == [
+    assert list(Event.objects.exclude(pk__in=earlier).order_by("id").values_list("verb", flat=True)) == [
         "person.create", "membership.give", "role.give", "person.login", "person.login", "person.logout",
     ]  # fmt: skip
 
@@ -489,6 +498,5 @@ def test_one_person_who_logs_in_twice_at_once_is_one_person_with_one_membership(
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(arrive, range(4))) == [302] * 4
-    person = Person.objects.get()
-    assert person.memberships.count() == 1
-    assert Event.objects.filter(verb="membership.give", changes__person=person.pk).count() == 1
+    membership = Person.objects.get().memberships.get()
+    assert Event.objects.filter(verb="membership.give", tenant_id=membership.tenant_id).count() == 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from jobs import tasks
+from jobs import starting, tasks
 from jobs.models import Job
 from sites.models import Site
 
@@ -14,8 +14,16 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 
+def start_now(site: Site) -> None:
+    """Look at all that is held there, and submit nothing."""
+    Job.objects.filter(site=site, next_start_at__isnull=False).update(next_start_at=timezone.now())
+    while starting.start_due(site):
+        pass
+
+
 def submit_now(site: Site) -> None:
     now = timezone.now()
+    Job.objects.filter(site=site, next_start_at__isnull=False).update(next_start_at=now)
     Job.objects.filter(site=site, next_submit_at__isnull=False).update(next_submit_at=now)
     tasks.submit(site.pk)
 

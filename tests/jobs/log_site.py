@@ -54,7 +54,8 @@ class Logged:
         self.memory.finish(self.job.attempt_key)
         now = timezone.now()
         self.job.state, self.job.ended_at, self.job.next_archive_at, self.job.request = State.SUCCEEDED, now, now, None
-        self.job.save(update_fields=["state", "ended_at", "next_archive_at", "request"])
+        self.job.is_counted = False
+        self.job.save(update_fields=["state", "ended_at", "next_archive_at", "request", "is_counted"])
 
 
 def running(

@@ -64,7 +64,7 @@ def test_a_job_no_site_ever_had_has_no_usage() -> None:
 def test_the_sites_figures_replace_an_estimate() -> None:
     job = make_job(state=State.FAILED)
     usage(job, None).save()
-    accounting.correct(job, told(cpus=2), now=NOON)
+    accounting.correct([(job, told(cpus=2))], now=NOON)
     record = UsageRecord.objects.get(job=job)
     assert (record.cpu_seconds, record.estimated) == (7200, False)
 

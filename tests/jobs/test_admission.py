@@ -73,6 +73,7 @@ def test_a_create_waits_for_a_delete_that_is_not_committed_yet(caller: NodeCalle
 def test_a_delete_meets_a_claim_and_the_wish_is_kept(caller: NodeCaller) -> None:
     """A worker has claimed the job between the kubelet's create and its delete, and has not committed yet."""
     job = admit(caller, make_request())
+    lifecycle.move([lifecycle.Move(job.pk, 0, State.QUEUED, {"next_submit_at": timezone.now()})], now=timezone.now())
     with ThreadPoolExecutor() as other:
         with transaction.atomic():
             lifecycle.move([claim(job)], now=timezone.now())

@@ -12,8 +12,8 @@ from jobs.claiming import claim
 from jobs.models import AbandonedAttempt
 from jobs.states import State
 from sites.models import Route, Site
-from tests.factories import make_job, make_node, make_site
-from tests.jobs.clock import recover_now, submit_now
+from tests.factories import make_allocation, make_job, make_node, make_site
+from tests.jobs.clock import recover_now, start_now, submit_now
 
 if TYPE_CHECKING:
     from jobs.models import Job
@@ -33,7 +33,9 @@ def test_a_held_pod_is_placed_once_its_node_has_a_route(vega: Site) -> None:
     job = held(node)
     assert place() == 0
     Route.objects.create(node=node, site=vega)
+    make_allocation(node.tenant, vega)
     assert place() == 1
+    start_now(vega)
     job.refresh_from_db()
     assert (job.state, job.site_id, job.reason) == (State.QUEUED, vega.pk, "")
     assert job.next_submit_at is not None
@@ -86,5 +88,6 @@ def test_a_pod_that_nothing_takes_yet_stops_no_other(vega: Site, node: VirtualNo
     held(make_node(routed=False)[0])
     other = held(node)
     assert place() == 1
+    start_now(vega)
     other.refresh_from_db()
     assert other.state == State.QUEUED

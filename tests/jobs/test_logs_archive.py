@@ -44,7 +44,7 @@ def archive_folder(settings: Any, tmp_path: Path) -> Path:
 
 
 def read(logged: Logged, container: str = "main", options: LogOptions = LogOptions()) -> bytes:  # noqa: B008  (frozen)
-    job = logs.find_job(node_id=logged.job.node_id or 0, pod_uid=logged.job.pod_uid, container=container)
+    job = logs.find_job(Job.objects.filter(pk=logged.job.pk), container=container, otherwise="It is gone.")
     with closing(open_log(job, container, options)) as stream:
         return b"".join(stream)
 

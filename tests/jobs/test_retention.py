@@ -6,6 +6,8 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+from django.contrib.sessions.models import Session
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.utils import timezone
@@ -98,3 +100,12 @@ def test_an_ended_jobs_folder_is_cleaned_a_day_after_its_logs_are_kept(
     job.refresh_from_db()
     assert (job.next_archive_at, job.next_clean_at) == (None, None)
     assert memory.keys() == []
+
+
+@pytest.mark.django_db
+def test_a_browsers_session_goes_after_its_end() -> None:
+    now = timezone.now()
+    for name, end in [("over", now - timedelta(seconds=1)), ("good", now + timedelta(hours=8))]:
+        Session.objects.create(session_key=name, session_data="", expire_date=end)
+    assert retention.forget_the_old(now=now)["sessions"] == 1
+    assert Session.objects.get().session_key == "good"

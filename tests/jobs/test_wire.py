@@ -36,7 +36,7 @@ def test_a_create_is_answered_with_exactly_the_uid_and_our_job_id() -> None:
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
     assert answer.json == {"PodUID": request["pod"]["metadata"]["uid"], "PodJID": job.key}
-    assert (job.node, job.tenant, job.state) == (node, node.tenant, State.QUEUED)
+    assert (job.node, job.tenant, job.state) == (node, node.tenant, State.HELD)
 
 
 def test_a_new_job_is_due_at_its_nodes_site_and_remembers_what_was_sent() -> None:
@@ -45,7 +45,7 @@ def test_a_new_job_is_due_at_its_nodes_site_and_remembers_what_was_sent() -> Non
     call("POST", "/create", request, token=token)
     job = Job.objects.get()
     assert job.site == node.route.site
-    assert job.next_submit_at == job.created_at
+    assert job.next_start_at == job.created_at
     assert payload.read_request(job) == {part: request[part] for part in payload.PARTS}
     assert b"c2VjcmV0" not in bytes(job.request or b"")
 
@@ -212,7 +212,7 @@ def test_a_pod_deleted_before_its_create_is_never_started() -> None:
     assert answer.status == 200
     assert (job.state, job.reason) == (State.CANCELLED, "Deleted")
     assert job.deleted_at is not None
-    assert [line.new for line in job.history.all()] == [State.QUEUED, State.CANCELLED]
+    assert [line.new for line in job.history.all()] == [State.HELD, State.CANCELLED]
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"metadata": {"uid": 7}}', b'{"metadata": {"uid": "x"}}'])
@@ -246,7 +246,7 @@ def test_nothing_of_a_body_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_create_takes_few_statements(django_assert_max_num_queries: Any) -> None:
     _, token = make_node()
     call("POST", "/updateCache", token=token)  # the token is remembered now
-    with django_assert_max_num_queries(11):  # four of them since a test is a transaction already
+    with django_assert_max_num_queries(13):  # four of them since a test is a transaction already
         assert call("POST", "/create", make_request(), token=token).status == 200
 
 

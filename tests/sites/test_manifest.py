@@ -169,10 +169,7 @@ def test_what_changes_nothing_about_a_run_is_ignored() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *(
-            f"slurm-job.vk.io/{name}"
-            for name in ("pre-exec", "flavor", "mpi-flags", "image-root", "singularity-mounts")
-        ),
+        *(f"slurm-job.vk.io/{name}" for name in ("pre-exec", "mpi-flags", "image-root", "singularity-mounts")),
         *(
             f"slurm-job.vk.io/{name}"
             for name in ("singularity-options", "enroot-mounts", "enroot-options", "anything-else")

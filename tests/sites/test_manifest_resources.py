@@ -69,7 +69,9 @@ def test_a_request_counts_where_there_is_no_limit() -> None:
 
 
 def test_a_pod_that_asks_for_nothing_gets_one_core_and_the_sites_memory() -> None:
-    assert parse(body()).resources == Resources(cpus=1, memory=0, gpus=0)
+    pod = parse(body())
+    assert pod.resources == Resources(cpus=0, memory=0, gpus=0)
+    assert pod.workload(key="k", folder="f").resources == Resources(cpus=1, memory=0, gpus=0)
 
 
 def test_gpus_of_any_maker_are_counted() -> None:

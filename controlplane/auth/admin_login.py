@@ -1,0 +1,36 @@
+"""The password login of administrators, at /admin/: recorded whether it succeeds or not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.core.exceptions import ValidationError
+
+from controlplane.audit import actors, trail
+from controlplane.audit.models import Event
+from controlplane.tenants.models import Person
+from controlplane.tenants.scope import seeing
+
+
+class RecordedLogin(AdminAuthenticationForm):
+    """Django's form, with the trail. What was typed is not written down: it may be a password in the wrong field."""
+
+    def confirm_login_allowed(self, user: Person) -> None:
+        try:
+            super().confirm_login_allowed(user)
+        except ValidationError:
+            _record(user.pk, Event.Outcome.REFUSED)
+            raise
+        actors.bind(replace(actors.current(), kind="person", id=user.pk, name=user.get_full_name()))
+        _record(user.pk, Event.Outcome.DONE)
+
+    def get_invalid_login_error(self) -> ValidationError:
+        known = Person.objects.filter(username=self.cleaned_data.get("username", "")).first()
+        _record(known.pk if known else "", Event.Outcome.REFUSED)
+        return super().get_invalid_login_error()
+
+
+def _record(person: object, outcome: Event.Outcome) -> None:
+    with seeing():
+        trail.record("person.login", "person", person, changes={"issuer": "local"}, outcome=outcome)

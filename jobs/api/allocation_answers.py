@@ -1,0 +1,170 @@
+"""An allocation as it is told: its limits, what is used of each, and what is left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rest_framework import serializers
+
+from jobs import quotas
+from sites.models import Allocation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+_HOUR = 3600
+_COUNTS = ("pods", "cpus", "memory")
+_BUDGET = ("cpu_seconds", "gpu_seconds")
+EXAMPLE = {
+    "id": 12,
+    "tenant": "climate",
+    "site": "vega",
+    "enabled": True,
+    "reason": "",
+    "message": "",
+    "valid_from": "2026-01-01T00:00:00Z",
+    "valid_until": "2026-12-31T23:59:59Z",
+    "period": {"kind": "month", "begins": "2026-11-01T00:00:00Z", "ends": "2026-12-01T00:00:00Z"},
+    "limits": {
+        "pods": 100, "cpus": 512, "memory": None, "gpus": {"a100": 8}, "cpu_hours": 100000, "gpu_hours": 500,
+    },
+    "used": {"pods": 12, "cpus": 384, "memory": 1649267441664, "gpus": {"a100": 6}, "cpu_hours": 42, "gpu_hours": 450},
+    "spent": {"cpu_hours": 40, "gpu_hours": 350},
+    "reserved": {"cpu_hours": 2, "gpu_hours": 100},
+    "left": {"pods": 88, "cpus": 128, "memory": None, "gpus": {"a100": 2}, "cpu_hours": 99958, "gpu_hours": 50},
+    "near": {"limit": "gpu_hours", "share": 0.9},
+    "default_time_limit": 3600,
+    "priority": 0,
+    "local_account": "climate01",
+    "partitions": ["gpu"],
+    "qos": "",
+    "flavors": [],
+    "created_at": "2025-12-20T10:00:00Z",
+}  # fmt: skip
+
+
+class FiguresOut(serializers.Serializer[Any]):
+    """Figures of an allocation; null where there is no limit."""
+
+    pods = serializers.IntegerField(allow_null=True)
+    cpus = serializers.IntegerField(allow_null=True)
+    memory = serializers.IntegerField(allow_null=True, help_text="bytes")
+    gpus = serializers.DictField(
+        child=serializers.IntegerField(), help_text='kind -> number; under "" GPUs of all kinds together'
+    )
+    cpu_hours = serializers.FloatField(allow_null=True, help_text="of one period")
+    gpu_hours = serializers.FloatField(allow_null=True)
+
+
+class HoursOut(serializers.Serializer[Any]):
+    """A part of the budget."""
+
+    cpu_hours = serializers.FloatField()
+    gpu_hours = serializers.FloatField()
+
+
+class PeriodOut(serializers.Serializer[Any]):
+    """The budget's current period."""
+
+    kind = serializers.ChoiceField(choices=Allocation.Period.values)
+    begins = serializers.DateTimeField()
+    ends = serializers.DateTimeField(allow_null=True, help_text="when it renews; null: never")
+
+
+class NearOut(serializers.Serializer[Any]):
+    """The limit that is used up most."""
+
+    limit = serializers.CharField(help_text="pods, cpus, memory, gpus, gpus.<kind>, cpu_hours or gpu_hours")
+    share = serializers.FloatField(help_text="used of allowed; above 1 where a limit was lowered since")
+
+
+class AllocationOut(serializers.Serializer[Any]):
+    """What a tenant may use at a site, and what it uses."""
+
+    id = serializers.IntegerField()
+    tenant = serializers.CharField(allow_null=True)
+    site = serializers.CharField()
+    enabled = serializers.BooleanField(help_text="false: revoked")
+    reason = serializers.CharField(help_text="why nothing starts under it now, as one word; empty where it is open")
+    message = serializers.CharField(help_text="the same as a sentence")
+    valid_from = serializers.DateTimeField()
+    valid_until = serializers.DateTimeField(allow_null=True)
+    period = PeriodOut()
+    limits = FiguresOut()
+    used = FiguresOut(help_text="of the hours: spent and reserved together")
+    spent = HoursOut(help_text="in this period")
+    reserved = HoursOut(help_text="by what is queued or runs")
+    left = FiguresOut(help_text="never below 0")
+    near = NearOut(allow_null=True)
+    default_time_limit = serializers.IntegerField(help_text="seconds, for pods without a deadline")
+    priority = serializers.IntegerField()
+    local_account = serializers.CharField()
+    partitions = serializers.ListField(child=serializers.CharField())
+    qos = serializers.CharField()
+    flavors = serializers.ListField(child=serializers.CharField())
+    created_at = serializers.DateTimeField()
+
+
+def shown(allocation: Any, *, now: datetime) -> dict[str, Any]:
+    """An allocation with its site, and its tenant's `tenant_slug` and `tenant_name`, as AllocationOut has it."""
+    allowed, used = quotas.limits(allocation), quotas.use(allocation, now=now)
+    begins, ends = quotas.period(allocation, now=now)
+    closed = quotas.closed(
+        allocation, tenant=allocation.tenant_name or "The tenant", site=allocation.site.name, now=now
+    )
+    left = {name: max(0, number - used.get(name, 0)) for name, number in allowed.items()}
+    reserved = {name: getattr(allocation, f"reserved_{name}") for name in _BUDGET}
+    spent = {name: used[name] - reserved[name] for name in _BUDGET}
+    return {
+        "id": allocation.pk,
+        "tenant": allocation.tenant_slug,
+        "site": allocation.site.slug,
+        "reason": closed.reason if closed else "",
+        "message": closed.message if closed else "",
+        "period": {"kind": allocation.period, "begins": begins, "ends": ends},
+        "limits": _figures(allowed),
+        "used": _figures(used),
+        "spent": _hours(spent),
+        "reserved": _hours(reserved),
+        "left": _figures(left),
+        "near": _near(allowed, used),
+        **{name: getattr(allocation, name) for name in _PLAIN},
+    }
+
+
+_PLAIN = (
+    "enabled", "valid_from", "valid_until", "default_time_limit", "priority", "local_account", "partitions", "qos",
+    "flavors", "created_at",
+)  # fmt: skip
+
+
+def _figures(figures: Mapping[str, int]) -> dict[str, Any]:
+    counts: dict[str, Any] = {name: figures.get(name) for name in _COUNTS}
+    counts["gpus"] = {_kind(name): number for name, number in figures.items() if name.partition(" ")[0] == "gpus"}
+    return {**counts, **{_named(name): _rounded(figures.get(name)) for name in _BUDGET}}
+
+
+def _hours(figures: Mapping[str, int]) -> dict[str, Any]:
+    return {_named(name): _rounded(figures[name]) for name in _BUDGET}
+
+
+def _near(allowed: Mapping[str, int], used: Mapping[str, int]) -> dict[str, Any] | None:
+    shares = {name: used.get(name, 0) / number for name, number in allowed.items() if number}
+    if not shares:
+        return None
+    name = max(shares, key=lambda each: shares[each])
+    return {"limit": _named(name), "share": round(shares[name], 4)}
+
+
+def _named(name: str) -> str:
+    """A figure's name as it is here: hours where quotas counts seconds, and `gpus.a100`."""
+    return name.replace("_seconds", "_hours").replace(" ", ".")
+
+
+def _kind(name: str) -> str:
+    return name.partition(" ")[2]
+
+
+def _rounded(seconds: int | None) -> float | None:
+    return None if seconds is None else round(seconds / _HOUR, 4)

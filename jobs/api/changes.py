@@ -1,0 +1,63 @@
+"""`changed_since`: jobs in the order of their last changes, so that a caller can follow them all without a gap.
+
+A change is stamped a moment before it is committed, and two that are committed in one order may be stamped in the
+other. So a page ends SETTLED before now: by then whatever was stamped earlier is committed, and nothing is missed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db.models import Q
+from django.db.models.functions import Now
+from rest_framework.response import Response
+
+from controlplane.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rest_framework.request import Request
+
+    from jobs.models import Job, Jobs
+
+SETTLED = timedelta(seconds=2)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LARGEST = 2**63 - 1
+
+
+def page(request: Request, jobs: Jobs, query: Mapping[str, Any], shown: Callable[[Job], Mapping[str, Any]]) -> Response:
+    """`{"items", "next"}` as other lists have it, but `next` is always an address: where to go on, now or later."""
+    jobs = jobs.filter(changed_at__lte=Now() - SETTLED).order_by("changed_at", "pk")
+    begin, after = query["changed_since"], None
+    if "cursor" in query:
+        begin, after = _place(query["cursor"])
+    jobs = jobs.filter(changed_at__gte=begin)
+    if after is not None:
+        jobs = jobs.filter(Q(changed_at__gt=begin) | Q(pk__gt=after))
+    found = list(jobs[: query.get("limit", settings.API_PAGE)])
+    if found:
+        begin, after = found[-1].changed_at, found[-1].pk
+    return Response({"items": [shown(job) for job in found], "next": _address(request, begin, after)})
+
+
+def _address(request: Request, begin: datetime, after: int | None) -> str:
+    parameters = request.query_params.copy()
+    if after is not None:
+        place = f"{(begin - _EPOCH) // timedelta(microseconds=1)}.{after}"
+        parameters["cursor"] = base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+    return f"{request.path}?{parameters.urlencode()}"
+
+
+def _place(cursor: str) -> tuple[datetime, int]:
+    try:
+        micros, _, pk = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(".")
+        if not (micros.isdigit() and pk.isdigit()) or int(pk) > _LARGEST:
+            raise ValueError
+        return _EPOCH + timedelta(microseconds=int(micros)), int(pk)
+    except (binascii.Error, ValueError, OverflowError):
+        raise Invalid({"cursor": "There is no such page: take it from `next` of the page before."}) from None

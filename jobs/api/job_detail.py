@@ -1,0 +1,196 @@
+"""/jobs/<key>: all that is known of one job, in words where there are any."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from django.utils import timezone
+from rest_framework import serializers
+
+from controlplane.errors import NotFound
+from jobs import explaining
+from jobs.api import job_list
+from jobs.api.job_list import JobOut
+from jobs.models import Job
+from jobs.states import MEANING, WAITING, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from controlplane.auth.rights import Reach
+    from jobs.models import UsageRecord
+
+_COLUMNS = (
+    *job_list.COLUMNS, "pod_uid", "containers", "status_exact", "exit_code", "attempt", "native_id", "partition",
+    "flavor", "allocation_id", "cancel_reason", "deleted_at",
+)  # fmt: skip
+_HISTORY_MOST = 200
+_WAITING = WAITING | {State.SUBMITTING, State.PENDING}
+_STATES = ("waiting", "running", "terminated")
+EXAMPLE = {
+    **job_list.EXAMPLE,
+    "uid": "1f0c4ad2-8f4b-4a06-9a3e-5b1f5e1c2d3e",
+    "waits": "Jobs of higher priority are before it.",
+    "containers": [
+        {
+            "name": "main",
+            "image": "ghcr.io/example/train:2",
+            "init": False,
+            "state": "waiting",
+            "reason": "Priority",
+            "message": "Jobs of higher priority are before it.",
+            "exit_code": None,
+            "started_at": None,
+            "ended_at": None,
+        }
+    ],
+    "attempt": 1,
+    "native_id": "184467",
+    "partition": "gpu",
+    "flavor": "",
+    "allocation": 12,
+    "exit_code": None,
+    "cancel_requested_at": None,
+    "cancel_reason": "",
+    "history": [
+        {
+            "at": "2026-11-25T09:00:00Z",
+            "old": "",
+            "new": "queued",
+            "attempt": 0,
+            "native_id": "",
+            "reason": "",
+            "message": "",
+        }
+    ],
+    "usage": [],
+}
+
+
+class ContainerOut(serializers.Serializer[Any]):
+    """A container, as its site has told of it."""
+
+    name = serializers.CharField()
+    image = serializers.CharField()
+    init = serializers.BooleanField()
+    state = serializers.ChoiceField(choices=_STATES)
+    reason = serializers.CharField()
+    message = serializers.CharField()
+    exit_code = serializers.IntegerField(allow_null=True)
+    started_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+
+
+class TransitionOut(serializers.Serializer[Any]):
+    """One line of the history."""
+
+    at = serializers.DateTimeField()
+    old = serializers.CharField()
+    new = serializers.CharField()
+    attempt = serializers.IntegerField()
+    native_id = serializers.CharField()
+    reason = serializers.CharField()
+    message = serializers.CharField()
+
+
+class JobUsageOut(serializers.Serializer[Any]):
+    """What one attempt used."""
+
+    native_id = serializers.CharField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField()
+    cpus = serializers.IntegerField()
+    gpus = serializers.IntegerField()
+    nodes = serializers.IntegerField()
+    cpu_hours = serializers.FloatField()
+    gpu_hours = serializers.FloatField()
+    outcome = serializers.CharField()
+    estimated = serializers.BooleanField(help_text="the site gave no times, and ours stand in")
+
+
+class JobDetailOut(JobOut):
+    """A job, its containers, its history and what it used."""
+
+    uid = serializers.UUIDField(help_text="the pod's")
+    waits = serializers.CharField(help_text="why it is not running, as it is now; empty where it is, or is over")
+    containers = ContainerOut(many=True)
+    attempt = serializers.IntegerField(help_text="how often it has been given to the site")
+    native_id = serializers.CharField(help_text="the site's name for it")
+    partition = serializers.CharField()
+    flavor = serializers.CharField()
+    allocation = serializers.IntegerField(allow_null=True, help_text="what it is counted against")
+    exit_code = serializers.IntegerField(allow_null=True)
+    cancel_requested_at = serializers.DateTimeField(allow_null=True)
+    cancel_reason = serializers.CharField()
+    history = TransitionOut(many=True, help_text=f"oldest first; of a very long one the latest {_HISTORY_MOST}")
+    usage = JobUsageOut(many=True)
+
+
+def find(key: str, reach: Reach) -> Any:
+    """The job of this address, with all that `shown` needs. NotFound where it is none within reach."""
+    job = job_list.for_list(Job.objects.within(reach)).only(*_COLUMNS).filter(key=key).first()
+    if job is None:
+        raise unknown(key)
+    return job
+
+
+def unknown(key: str) -> NotFound:
+    return NotFound(f"There is no job {key[:40]} here.")
+
+
+def told(key: str, reach: Reach) -> dict[str, Any]:
+    """All of it, as JobDetailOut has it, with why it waits as it is at this moment."""
+    job = find(key, reach)
+    return {
+        **job_list.shown(job),
+        "uid": str(job.pod_uid),
+        "waits": _waits(job),
+        "containers": list(_containers(job)),
+        **{name: getattr(job, name) for name in _PLAIN},
+        "allocation": job.allocation_id,
+        "history": list(reversed(TransitionOut(job.history.order_by("-pk")[:_HISTORY_MOST], many=True).data)),
+        "usage": [_usage(each) for each in job.usagerecord_set.order_by("pk")],
+    }
+
+
+def _waits(job: Any) -> str:
+    state = State(job.state)
+    if state not in _WAITING:
+        return ""
+    # Judged anew where the tenant can be seen, without which there is nothing to judge by.
+    live = explaining.why_waits(job, now=timezone.now()) if job.tenant_slug else None
+    return (live.message if live else job.message) or f"{MEANING[state].capitalize()}."
+
+
+_PLAIN = ("attempt", "native_id", "partition", "flavor", "exit_code", "cancel_requested_at", "cancel_reason")
+
+
+def _containers(job: Job) -> Iterator[dict[str, Any]]:
+    """Each container as a kubelet is told of it: the text that answers /status says it all already."""
+    told = orjson.loads(job.status_exact) if job.status_exact else {}
+    states = {each["name"]: each["state"] for part in ("containers", "initContainers") for each in told.get(part) or []}
+    for container in job.containers:
+        state = states.get(container["name"], {})
+        kind = next((name for name in _STATES if name in state), "waiting")
+        said = state.get(kind, {})
+        yield {
+            **{name: container[name] for name in ("name", "image", "init")},
+            "state": kind,
+            "reason": said.get("reason", ""),
+            "message": said.get("message", ""),
+            "exit_code": said.get("exitCode"),
+            "started_at": said.get("startedAt"),
+            "ended_at": said.get("finishedAt"),
+        }
+
+
+def _usage(record: UsageRecord) -> dict[str, Any]:
+    return {
+        **{name: getattr(record, name) for name in _USAGE},
+        "cpu_hours": record.cpu_seconds / 3600,
+        "gpu_hours": record.gpu_seconds / 3600,
+    }
+
+
+_USAGE = ("native_id", "started_at", "ended_at", "cpus", "gpus", "nodes", "outcome", "estimated")

@@ -1,0 +1,86 @@
+"""/jobs/<key>/log: a container's output, as raw text, while it is written or after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.http import StreamingHttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse
+from rest_framework import serializers
+
+from controlplane.auth.roles import Action
+from controlplane.errors import Invalid
+from jobs import logs
+from jobs.api.base import ApiView
+from jobs.api.bodies import Input, asked
+from jobs.api.formats import FirstOrAsked, PlainText
+from jobs.api.job_detail import unknown
+from jobs.api.schema import operation
+from jobs.models import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rest_framework.request import Request
+
+_MOST = 2**53 - 1
+#: Our names of the options, and those of the kubelet's own, which are understood already.
+_OPTIONS = {"follow": "Follow", "tail": "Tail", "since_seconds": "SinceSeconds", "timestamps": "Timestamps"}
+
+
+class LogQuery(Input):
+    """Which container's output, and how much of it."""
+
+    container = serializers.CharField(
+        max_length=63, required=False, help_text="not needed where the pod has one container"
+    )
+    follow = serializers.BooleanField(default=False, help_text="go on until the container has ended")
+    tail = serializers.IntegerField(min_value=0, max_value=_MOST, required=False, help_text="only the last lines")
+    since_seconds = serializers.IntegerField(
+        min_value=0, max_value=10**9, required=False, help_text="only what was written in the last seconds"
+    )
+    timestamps = serializers.BooleanField(default=False, help_text="each line begins with its time")
+    bytes = serializers.IntegerField(
+        min_value=0, max_value=_MOST, required=False, help_text="only the first bytes of all that; not with tail"
+    )
+
+
+class JobLog(ApiView):
+    """The log of one container of a job."""
+
+    actions = {"GET": Action.JOBS_READ}
+    renderer_classes = [PlainText]
+    content_negotiation_class = FirstOrAsked
+
+    @operation(
+        "readJobLog",
+        "A container's output",
+        answers={(200, "text/plain"): OpenApiResponse(OpenApiTypes.BINARY, "the container's bytes, as they are")},
+        query=LogQuery,
+    )
+    def get(self, request: Request, key: str) -> StreamingHttpResponse:
+        """Read at the site while the job is there, and kept for a while after it has ended. 0 is the same as nothing
+        for tail, since_seconds and bytes. A tenant may follow a few logs at the same time."""
+        query = asked(request, LogQuery)
+        options = logs.parse(_opts(query), now=timezone.now())
+        jobs = Job.objects.within(self.reach).filter(key=key)
+        container = query.get("container") or _only_container(jobs.values_list("containers", flat=True).first())
+        job = logs.find_job(jobs, container=container, otherwise=unknown(key).message)
+        self.close_rows()
+        stream = logs.open_log(job, container, options)
+        # No charset: these are the container's bytes, whatever they are.
+        return StreamingHttpResponse(stream, content_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})
+
+
+def _opts(query: Mapping[str, Any]) -> dict[str, Any]:
+    return {theirs: query[ours] for ours, theirs in {**_OPTIONS, "bytes": "Bytes"}.items() if ours in query}
+
+
+def _only_container(containers: list[dict[str, Any]] | None) -> str:
+    """The name of a pod's one container. Invalid where it has several; what no pod is, `find_job` says."""
+    names = [each["name"] for each in containers or []]
+    if len(names) > 1:
+        raise Invalid({"container": f"The pod has several containers: name one of {', '.join(names)}."})
+    return names[0] if names else ""

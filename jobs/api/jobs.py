@@ -1,0 +1,83 @@
+"""The addresses of jobs: the list, new ones, and one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample
+from rest_framework.response import Response
+
+from controlplane.auth.roles import Action
+from jobs import admission
+from jobs.api import job_detail, job_list
+from jobs.api.base import ApiView
+from jobs.api.bodies import asked
+from jobs.api.idempotency import idempotent
+from jobs.api.job_detail import JobDetailOut
+from jobs.api.job_list import JobOut, JobQuery
+from jobs.api.manifests import PARSERS
+from jobs.api.pages import pages_of
+from jobs.api.schema import operation
+from jobs.api.submitting import EXAMPLES, MANIFEST, SubmitQuery, body_of, tenant_of
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+
+class Jobs(ApiView):
+    """All jobs within reach, and new ones."""
+
+    actions = {"GET": Action.JOBS_READ, "POST": Action.JOBS_SUBMIT}
+    parser_classes = PARSERS
+
+    @operation(
+        "listJobs",
+        "The jobs that you may see",
+        answers=pages_of(JobOut),
+        query=JobQuery,
+        examples=[job_list.LIST_EXAMPLE],
+    )
+    def get(self, request: Request) -> Response:
+        """Newest first. With `changed_since` in the order of changes, each job at its latest one, about two seconds
+        after it has happened; to follow all changes, ask the address in `next` again and again."""
+        return job_list.answer(request, self.reach, self.caller)
+
+    @operation(
+        "submitJob",
+        "Submit a pod without any cluster",
+        answers={201: JobDetailOut},
+        takes=MANIFEST,
+        query=SubmitQuery,
+        errors=[404, 422],
+        examples=[
+            *EXAMPLES,
+            OpenApiExample("the job", job_detail.EXAMPLE, response_only=True, status_codes=["201"]),
+        ],
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """A v1 Pod, or a v1 List or several YAML documents that hold one Pod and the ConfigMaps and Secrets that it
+        needs. What a limit of the tenant does not allow now waits, and the job says for what."""
+        query = asked(request, SubmitQuery)
+        tenant = tenant_of(self, query)
+        job = admission.submit(
+            self.caller, body_of(request, tenant), tenant_id=tenant.pk, site_slug=query.get("site"), now=timezone.now()
+        )
+        found = job_detail.told(job.key, self.reach)
+        return Response(found, status=201, headers={"Location": f"{request.path.rstrip('/')}/{job.key}"})
+
+
+class JobDetail(ApiView):
+    """One job."""
+
+    actions = {"GET": Action.JOBS_READ}
+
+    @operation(
+        "getJob",
+        "One job, with its history and why it waits",
+        answers=JobDetailOut,
+        examples=[OpenApiExample("a job that waits", job_detail.EXAMPLE, response_only=True)],
+    )
+    def get(self, request: Request, key: str) -> Response:
+        return Response(job_detail.told(key, self.reach))

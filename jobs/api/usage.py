@@ -1,0 +1,154 @@
+"""/usage: what was used, added up, as JSON or as a table for a spreadsheet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample
+from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+
+from controlplane.auth.roles import Action
+from jobs import usage
+from jobs.api.base import ApiView
+from jobs.api.bodies import Input, asked
+from jobs.api.formats import Csv, FirstOrAsked
+from jobs.api.schema import operation
+from jobs.models import UsageRecord
+from jobs.usage import GroupBy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+
+    from jobs.usage import Group
+
+_FIGURES = ("jobs", "cpu_hours", "gpu_hours", "wall_hours", "estimated_share")
+_EXAMPLE = {
+    "group_by": ["tenant", "month"],
+    "groups": [
+        {
+            "tenant": "climate",
+            "month": "2026-11",
+            "jobs": 412,
+            "cpu_hours": 10231.5,
+            "gpu_hours": 88.25,
+            "wall_hours": 402.1,
+            "estimated_share": 0.0,
+        }
+    ],
+    "total": {
+        "jobs": 412,
+        "cpu_hours": 10231.5,
+        "gpu_hours": 88.25,
+        "wall_hours": 402.1,
+        "estimated_share": 0.0,
+    },
+}
+
+
+class UsageQuery(Input):
+    """What is added up, and what is told apart."""
+
+    group_by = serializers.CharField(
+        max_length=40,
+        default="tenant,site",
+        help_text="some of tenant, site, person, month, with commas; what a virtual node sent has no person",
+    )
+    until = serializers.DateTimeField(required=False, help_text="what ended before")
+    tenant = serializers.SlugField(required=False)
+    site = serializers.SlugField(required=False)
+    format = serializers.ChoiceField(
+        choices=["json", "csv"], required=False, help_text="csv: a table; `Accept: text/csv` asks for the same"
+    )
+
+    def get_fields(self) -> Any:
+        begin = serializers.DateTimeField(required=False, help_text="what ended then or later")
+        return {**super().get_fields(), "from": begin}  # a word of Python's own
+
+    def validate_group_by(self, value: str) -> list[GroupBy]:
+        names = value.split(",")
+        if unknown := [name for name in names if name not in list(GroupBy)]:
+            known = ", ".join(GroupBy)
+            raise serializers.ValidationError(f"There is no {', '.join(unknown)} to group by; there are {known}.")
+        return [GroupBy(name) for name in dict.fromkeys(names)]
+
+
+class FiguresOut(serializers.Serializer[Any]):
+    """Sums."""
+
+    jobs = serializers.IntegerField(help_text="attempts that have ended at a site")
+    cpu_hours = serializers.FloatField(help_text="cores that were allocated, times hours")
+    gpu_hours = serializers.FloatField()
+    wall_hours = serializers.FloatField(help_text="hours, whatever was allocated")
+    estimated_share = serializers.FloatField(
+        help_text="of the CPU-hours, 0 to 1: the part for which the site gave no times and ours stand in"
+    )
+
+
+class GroupOut(FiguresOut):
+    """The sums of one group; what it was not grouped by is not there."""
+
+    tenant = serializers.CharField(required=False, allow_null=True)
+    site = serializers.CharField(required=False)
+    person = serializers.CharField(required=False, allow_null=True)
+    person_id = serializers.IntegerField(required=False, allow_null=True, help_text="two people may have one name")
+    month = serializers.CharField(required=False, help_text="such as 2026-11, by the end of the attempt, in UTC")
+
+
+class UsageOut(serializers.Serializer[Any]):
+    """Groups in order, and all of them together."""
+
+    group_by = serializers.ListField(child=serializers.ChoiceField(choices=list(GroupBy)))
+    groups = GroupOut(many=True)
+    total = FiguresOut()
+
+
+class Usage(ApiView):
+    """What was used of what."""
+
+    actions = {"GET": Action.USAGE_READ}
+    renderer_classes = [JSONRenderer, Csv]
+    content_negotiation_class = FirstOrAsked
+
+    @operation(
+        "getUsage",
+        "What was used, by tenant, site, person or month",
+        answers={(200, "application/json"): UsageOut, (200, "text/csv"): OpenApiTypes.STR},
+        query=UsageQuery,
+        examples=[
+            OpenApiExample("by month", _EXAMPLE, response_only=True, media_type="application/json"),
+        ],
+    )
+    def get(self, request: Request) -> Response:
+        """From the sites' own figures, written down when each attempt ended. At most 10,000 groups."""
+        query = asked(request, UsageQuery)
+        records: QuerySet[UsageRecord] = UsageRecord.objects.within(self.reach)
+        for name in ("tenant", "site"):
+            if name in query:
+                records = records.filter(**{f"{name}__slug": query[name]})
+        records = usage.between(records, begin=query.get("from"), end=query.get("until"))
+        groups = usage.grouped(records, query["group_by"])
+        if isinstance(request.accepted_renderer, Csv):
+            return Response(_table(groups, query["group_by"]), headers=_DOWNLOAD)
+        told = {"group_by": query["group_by"], "groups": [_told(group) for group in groups]}
+        return Response({**told, "total": _told(usage.total(groups))})
+
+
+_DOWNLOAD = {"Content-Disposition": 'attachment; filename="usage.csv"'}
+
+
+def _told(group: Group) -> dict[str, Any]:
+    share = group.estimated / group.cpu_hours if group.cpu_hours else 0.0
+    hours = {name: round(getattr(group, name), 4) for name in ("cpu_hours", "gpu_hours", "wall_hours")}
+    return {**group.of, "jobs": group.jobs, **hours, "estimated_share": round(share, 4)}
+
+
+def _table(groups: Sequence[Group], by: Sequence[GroupBy]) -> dict[str, Any]:
+    columns = [*(each.value for each in by), *_FIGURES]
+    rows = [[told[column] for column in columns] for told in map(_told, groups)]
+    return {"columns": columns, "rows": rows}

@@ -1,0 +1,226 @@
+"""What an allocation allows, what of it is in use, and whether an ask still fits. Pure: rows and times are passed in.
+
+Figures are mappings from a name to a number: `pods`, `cpus`, `memory` (bytes), `gpus` (of any kind), `gpus a100` (of
+that kind), `cpu_seconds` and `gpu_seconds` (of the budget). A limit that is not there is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sites.models import Allocation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+QUOTA_EXCEEDED = "QuotaExceeded"
+NO_ALLOCATION = "NoAllocation"
+EXPIRED = "AllocationExpired"
+NOT_YET_VALID = "AllocationNotYetValid"
+REVOKED = "AllocationRevoked"
+TENANT_DISABLED = "TenantDisabled"
+NOT_ALLOWED = "NotAllowed"
+#: What a held job says that its allocation, or the lack of one, keeps.
+REASONS = frozenset(
+    {QUOTA_EXCEEDED, NO_ALLOCATION, EXPIRED, NOT_YET_VALID, REVOKED, TENANT_DISABLED, NOT_ALLOWED}
+)  # fmt: skip
+
+Figures = dict[str, int]
+BUDGET = frozenset({"cpu_seconds", "gpu_seconds"})
+_HOUR = 3600
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What one job wants, or several together. gpus: kind -> number, "" where the job does not say which kind.
+
+    The seconds are those that it reserves of the budget: what it asks for, times its time limit.
+    """
+
+    pods: int = 1
+    cpus: int = 1
+    memory: int = 0
+    gpus: Mapping[str, int] = field(default_factory=dict)
+    cpu_seconds: int = 0
+    gpu_seconds: int = 0
+
+    @property
+    def figures(self) -> Figures:
+        named = {name: getattr(self, name) for name in ("pods", "cpus", "memory", "cpu_seconds", "gpu_seconds")}
+        kinds = {f"gpus {kind}": number for kind, number in self.gpus.items() if kind}
+        return {**named, "gpus": sum(self.gpus.values()), **kinds}
+
+
+@dataclass(frozen=True)
+class Short:
+    """The limit that an ask is over. used: what others hold of it, of the budget both reserved and spent."""
+
+    limit: str
+    used: int
+    asked: int
+    allowed: int
+
+    @property
+    def never(self) -> bool:
+        """Whether the ask is over it even with nothing else in use."""
+        return self.asked > self.allowed
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Why nothing starts, whatever it asks for: one CamelCase word and a sentence. until: when that ends by itself."""
+
+    reason: str
+    message: str
+    until: datetime | None = None
+
+
+def ask_of(*, cpus: int, memory: int, gpus: int, gpu_kind: str, seconds: int) -> Ask:
+    """What one job asks with this time limit in seconds."""
+    return Ask(
+        cpus=cpus,
+        memory=memory,
+        gpus={gpu_kind: gpus} if gpus else {},
+        cpu_seconds=cpus * seconds,
+        gpu_seconds=gpus * seconds,
+    )
+
+
+def limits(allocation: Allocation) -> Figures:
+    """What it allows, its budget in seconds of one period."""
+    found: dict[str, int | None] = {name: getattr(allocation, name) for name in ("pods", "cpus", "memory")}
+    found |= {f"gpus {kind}".rstrip(): number for kind, number in allocation.gpus.items()}
+    for hours, name in ((allocation.cpu_hours, "cpu_seconds"), (allocation.gpu_hours, "gpu_seconds")):
+        found[name] = None if hours is None else hours * _HOUR
+    return {name: number for name, number in found.items() if number is not None}
+
+
+def use(allocation: Allocation, *, now: datetime) -> Figures:
+    """What is in use of it, and of this period's budget what is spent or reserved."""
+    is_current = allocation.period_began is None or allocation.period_began == period(allocation, now=now)[0]
+    spent_cpu = allocation.spent_cpu_seconds if is_current else 0
+    spent_gpu = allocation.spent_gpu_seconds if is_current else 0
+    return {
+        "pods": allocation.used_pods,
+        "cpus": allocation.used_cpus,
+        "memory": allocation.used_memory,
+        **{f"gpus {kind}".rstrip(): number for kind, number in allocation.used_gpus.items()},
+        "cpu_seconds": allocation.reserved_cpu_seconds + spent_cpu,
+        "gpu_seconds": allocation.reserved_gpu_seconds + spent_gpu,
+    }
+
+
+def shortfall(allowed: Mapping[str, int], used: Mapping[str, int], ask: Ask) -> Short | None:
+    """The first limit that would be exceeded, or None. What is not asked for cannot be short."""
+    return next(_shortfalls(allowed, used, ask), None)
+
+
+def never_fits(allowed: Mapping[str, int], ask: Ask) -> Short | None:
+    """The first limit that the ask exceeds all by itself."""
+    return shortfall(allowed, {}, ask)
+
+
+def _shortfalls(allowed: Mapping[str, int], used: Mapping[str, int], ask: Ask) -> Iterator[Short]:
+    for name, asked in ask.figures.items():
+        if asked and name in allowed and used.get(name, 0) + asked > allowed[name]:
+            yield Short(name, used.get(name, 0), asked, allowed[name])
+
+
+def plus(used: Mapping[str, int], ask: Ask) -> Figures:
+    """What is in use once the ask is granted."""
+    figures = ask.figures
+    return {name: used.get(name, 0) + figures.get(name, 0) for name in {**used, **figures}}
+
+
+def period(allocation: Allocation, *, now: datetime) -> tuple[datetime, datetime | None]:
+    """When the budget's current period began, and when the next one does. Calendar periods are those of UTC.
+
+    Of a budget for the whole validity the two are the ends of that; None: it never renews.
+    """
+    now = now.astimezone(UTC)
+    month = {"month": now.month, "quarter": (now.month - 1) // 3 * 3 + 1, "year": 1}.get(allocation.period)
+    if month is None:
+        return allocation.valid_from, allocation.valid_until
+    length = {"month": 1, "quarter": 3, "year": 12}[allocation.period]
+    begin = datetime(now.year, month, 1, tzinfo=UTC)
+    last = month - 1 + length
+    return begin, datetime(now.year + last // 12, last % 12 + 1, 1, tzinfo=UTC)
+
+
+def closed(allocation: Allocation | None, *, tenant: str, site: str, now: datetime) -> Waits | None:
+    """Why nothing starts under this allocation of a tenant at a site, both by name; None where it is open."""
+    if allocation is None:
+        return Waits(NO_ALLOCATION, f"{tenant} has no allocation at {site} yet; a manager of {tenant} can ask for one.")
+    ask = f"a manager of {tenant} can ask for an extension."
+    if not allocation.enabled:
+        return Waits(REVOKED, f"The allocation of {tenant} at {site} was revoked; ask the operators of {site}.")
+    if allocation.valid_until is not None and allocation.valid_until <= now:
+        return Waits(EXPIRED, f"The allocation of {tenant} at {site} expired on {day(allocation.valid_until)}; {ask}")
+    if allocation.valid_from > now:
+        begins = allocation.valid_from
+        return Waits(NOT_YET_VALID, f"The allocation of {tenant} at {site} begins at {moment(begins)}.", begins)
+    return None
+
+
+def sentence(short: Short, *, tenant: str, site: str, frees: str = "") -> str:
+    """Which limit, what is used of it, what is asked, and `frees`: a sentence on when there is more."""
+    asked, allowed = quantity(short.limit, short.asked), quantity(short.limit, short.allowed)
+    if short.never:
+        every = " for each period" if short.limit in BUDGET else " at once"
+        return (
+            f"The pod asks for {asked}, and {tenant} may use no more than {allowed}{every} at {site}: "
+            f"ask for less, or a manager of {tenant} can ask for more."
+        )
+    used = quantity(short.limit, short.used)
+    held = "has spent or reserved" if short.limit in BUDGET else "uses"
+    return f"{tenant} {held} {used} of {allowed} at {site}, and the pod asks for {asked}. {frees}".rstrip()
+
+
+def frees(short: Short, allocation: Allocation, *, running: int, first_end: datetime | None, now: datetime) -> str:
+    """When there will be more of it. running: jobs of the allocation that run; first_end: the first time limit ends."""
+    if short.limit in BUDGET:
+        renews = period(allocation, now=now)[1]
+        if allocation.period == Allocation.Period.WHOLE or renews is None:
+            return "The budget does not renew; what is reserved and not used comes back as pods end."
+        return f"The budget renews on {day(renews)}; what is reserved and not used comes back as pods end."
+    if not running or first_end is None:
+        return "It frees when one of the pods that wait at the site ends."
+    if first_end <= now:
+        return "The first of the pods that run is past its time limit and about to end."
+    return f"The first of the {running} running pods ends at {moment(first_end)} at the latest."
+
+
+def quantity(limit: str, number: int) -> str:
+    """A figure as people read it: `12 pods`, `40 GiB of memory`, `2 a100 GPUs`, `12.5 CPU-hours`."""
+    name, _, kind = limit.partition(" ")
+    match name:
+        case "memory":
+            return f"{_decimal(number / _GIB)} GiB of memory"
+        case "cpu_seconds":
+            return f"{_decimal(number / _HOUR)} CPU-hours"
+        case "gpu_seconds":
+            return f"{_decimal(number / _HOUR)} GPU-hours"
+        case _:
+            noun = {"pods": "pods", "cpus": "CPUs", "gpus": f"{kind} GPUs".lstrip()}[name]
+            return f"{number} {noun.removesuffix('s') if number == 1 else noun}"
+
+
+def moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def day(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d}"
+
+
+def _decimal(number: float) -> str:
+    return f"{number:.2f}".rstrip("0").rstrip(".")
+
+
+def gpus_in_use(figures: Mapping[str, Any]) -> dict[str, int]:
+    """Allocation.used_gpus of such figures; kinds of which nothing is in use are left out."""
+    kinds = {name.removeprefix("gpus").strip(): number for name, number in figures.items() if name.startswith("gpus")}
+    return {kind: number for kind, number in kinds.items() if number}

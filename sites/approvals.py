@@ -1,0 +1,163 @@
+"""What a tenant asks for and an operator decides. General: a kind says how to check a request and how to carry it out.
+
+A request is decided once, under its row's lock, and what a grant means happens in the same transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from controlplane.audit import trail
+from controlplane.errors import Conflict, Invalid
+from controlplane.tenants.models import ApprovalRequest
+from sites import allocations
+from sites import terms as wording
+from sites.models import Allocation, Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from controlplane.tenants.models import Person, Tenant
+
+_State = ApprovalRequest.State
+
+
+@dataclass(frozen=True)
+class Kind:
+    """check: raises Invalid or Conflict for what cannot be asked. execute: does what was granted, given its payload."""
+
+    check: Callable[[ApprovalRequest, Mapping[str, Any]], None]
+    execute: Callable[[ApprovalRequest, Mapping[str, Any]], None]
+
+
+def ask(
+    kind: str,
+    *,
+    tenant: Tenant,
+    person: Person | None,
+    site: Site | None,
+    payload: Mapping[str, Any],
+    subject: int | None = None,
+    justification: str = "",
+) -> ApprovalRequest:
+    """A new request. subject: the id of the row that it is about, where the kind has one. Raises Invalid, Conflict."""
+    if kind not in KINDS:
+        raise Invalid({"kind": f"There is no request of this kind: choose one of {', '.join(KINDS)}."})
+    request = ApprovalRequest(
+        tenant=tenant,
+        site=site.slug if site else "",
+        kind=kind,
+        subject=subject,
+        payload=dict(payload),
+        justification=justification,
+        asked_by=person,
+    )
+    with transaction.atomic():
+        if site is not None:
+            Site.objects.select_for_update(no_key=True).get(pk=site.pk)  # the same is asked for once
+        KINDS[kind].check(request, payload)
+        _require_single(request)
+        request.save()
+        _record("request.ask", request, {"kind": kind, "subject": subject, "payload": request.payload})
+    return request
+
+
+def decide(
+    request: ApprovalRequest,
+    *,
+    person: Person | None,
+    grant: bool,
+    reason: str = "",
+    payload: Mapping[str, Any] | None = None,
+) -> ApprovalRequest:
+    """Grant it, as it was asked or with `payload` instead, or decline it with a reason. Raises Invalid, Conflict."""
+    if not grant and not reason.strip():
+        raise Invalid({"reason": "Say why it is declined: those who asked will read it."})
+    with transaction.atomic():
+        row = _open(request)
+        if not grant:
+            return _close(row, _State.DECLINED, "request.decline", person=person, reason=reason)
+        granted = dict(row.payload if payload is None else payload)
+        KINDS[row.kind].execute(row, granted)
+        row.decision = granted
+        state = _State.GRANTED if granted == row.payload else _State.CHANGED
+        return _close(row, state, "request.grant", person=person, reason=reason)
+
+
+def withdraw(request: ApprovalRequest, *, person: Person | None) -> ApprovalRequest:
+    """Those who asked take it back. Raises Conflict once it is decided."""
+    with transaction.atomic():
+        return _close(_open(request), _State.WITHDRAWN, "request.withdraw", person=person)
+
+
+def _open(request: ApprovalRequest) -> ApprovalRequest:
+    row = ApprovalRequest.objects.select_for_update(no_key=True).get(pk=request.pk)
+    if row.state != _State.OPEN:
+        raise Conflict(f"This request was {row.get_state_display()} at {row.decided_at:%Y-%m-%d %H:%M} UTC.")
+    return row
+
+
+def _close(row: ApprovalRequest, state: str, verb: str, *, person: Person | None, reason: str = "") -> ApprovalRequest:
+    row.state, row.reason, row.decided_by, row.decided_at = state, reason, person, timezone.now()
+    row.save(update_fields=["state", "reason", "decided_by", "decided_at", "decision"])
+    _record(verb, row, {"state": state, "reason": reason, "decision": row.decision})
+    return row
+
+
+def _require_single(request: ApprovalRequest) -> None:
+    same = ApprovalRequest.objects.filter(
+        tenant_id=request.tenant_id, kind=request.kind, site=request.site, subject=request.subject, state=_State.OPEN
+    )
+    if same.exists():
+        raise Conflict("The same is asked for already: take that request back first, or wait for its decision.")
+
+
+def _record(verb: str, request: ApprovalRequest, changes: dict[str, Any]) -> None:
+    trail.record(verb, "request", request.pk, tenant_id=request.tenant_id, site=request.site, changes=changes)
+
+
+def _site_of(request: ApprovalRequest) -> Site:
+    site = Site.objects.filter(slug=request.site).first()
+    if site is None:
+        raise Invalid({"site": "Name the site at which it is asked for."})
+    return site
+
+
+def _check_allocation(request: ApprovalRequest, payload: Mapping[str, Any]) -> None:
+    site = _site_of(request)
+    if Allocation.objects.filter(tenant_id=request.tenant_id, site=site, enabled=True).exists():
+        raise Conflict(f"There is an allocation at {site.name} already: ask for an extension of it.")
+    wording.read(payload, site)
+
+
+def _give_allocation(request: ApprovalRequest, payload: Mapping[str, Any]) -> None:
+    request.subject = allocations.grant(request.tenant_id, _site_of(request), payload).pk
+    request.save(update_fields=["subject"])
+
+
+def _extended(request: ApprovalRequest) -> Allocation:
+    theirs = Allocation.objects.select_related("site").filter(tenant_id=request.tenant_id, site__slug=request.site)
+    allocation = theirs.filter(pk=request.subject or 0).first()
+    if allocation is None:
+        raise Invalid({"subject": "Name an allocation of this tenant at this site."})
+    return allocation
+
+
+def _check_extension(request: ApprovalRequest, payload: Mapping[str, Any]) -> None:
+    if not wording.read(payload, _extended(request).site):
+        raise Invalid({"payload": "Name at least one term that shall change."})
+
+
+def _extend(request: ApprovalRequest, payload: Mapping[str, Any]) -> None:
+    allocations.change(_extended(request), payload)
+
+
+#: `allocation`: its terms are the payload; `extension`: those that change, of the allocation that is the subject.
+KINDS: dict[str, Kind] = {
+    "allocation": Kind(_check_allocation, _give_allocation),
+    "extension": Kind(_check_extension, _extend),
+}

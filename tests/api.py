@@ -1,0 +1,71 @@
+"""Calls to the REST API with the web service's database role, so that row security is in force as in production."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from django.db import connection
+
+from tests.wire import call
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.wire import Answer
+
+ROOT = "/api/v1/"
+PROBLEM = "application/problem+json"
+
+
+@contextmanager
+def database_role(name: str) -> Iterator[None]:
+    """Django's own connection as another database role."""
+    with connection.cursor() as cursor:
+        cursor.execute(f'SET ROLE "{name}"')
+        try:
+            yield
+        finally:
+            cursor.execute("RESET ROLE")
+
+
+@dataclass(frozen=True)
+class Api:
+    """The API at /api/v1/; paths are relative to it, or whole as in `next`. role: the web service's database role."""
+
+    role: str
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """One request, its body as JSON unless it is bytes."""
+        sent = {"Content-Type": "application/json", **(headers or {})} if body is not None else headers
+        with database_role(self.role):
+            return call(method, path if path.startswith("/") else ROOT + path, body, token=token, headers=sent)
+
+    def get(self, path: str, *, token: str | None = None, headers: dict[str, str] | None = None) -> Answer:
+        return self.call("GET", path, token=token, headers=headers)
+
+    def post(
+        self, path: str, body: Any = None, *, token: str | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        return self.call("POST", path, body, token=token, headers=headers)
+
+    def patch(self, path: str, body: Any, *, token: str | None = None) -> Answer:
+        return self.call("PATCH", path, body, token=token)
+
+    def delete(self, path: str, *, token: str | None = None) -> Answer:
+        return self.call("DELETE", path, token=token)
+
+
+def role_of(url: str) -> str:
+    """The role that a database URL names."""
+    return str(psycopg.conninfo.conninfo_to_dict(url)["user"])

@@ -1,0 +1,21 @@
+"""The people of tests/jobs/api/federation.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sites import connecting
+from sites.connectors.memory_site import forget_memory_sites
+from tests.jobs.api.federation import Federation, make_federation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def federation(transactional_db: None) -> Iterator[Federation]:
+    yield make_federation()
+    connecting.close_all()
+    forget_memory_sites()

@@ -1,0 +1,114 @@
+"""/jobs/<key>/log: the same reading as the wire's, behind the API's doors."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from controlplane.tenants.scope import seeing_everything
+from jobs import lifecycle
+from jobs.lifecycle import Move
+from jobs.logs.following import seats
+from jobs.models import Job
+from jobs.states import State
+from sites import manifest
+from sites.connecting import connector_for
+from sites.connectors.memory_site import memory_site
+from tests.factories import make_job, make_node, make_pod, make_request
+
+if TYPE_CHECKING:
+    from tests.jobs.api.federation import Federation
+
+
+@pytest.fixture
+def job(federation: Federation) -> Job:
+    """One of climate that runs at Vega, and has said hello."""
+    body = make_request(make_pod())
+    node = make_node(tenant=federation.climate, site=federation.vega)[0]
+    job = make_job(node=node, site=federation.vega, request=body, state=State.RUNNING)
+    workload = manifest.parse(body).workload(key=job.attempt_key, folder=job.folder)
+    submitted: Any = connector_for(federation.vega).submit([workload])[job.attempt_key]
+    Job.objects.filter(pk=job.pk).update(native_id=submitted)
+    memory = memory_site("vega")
+    memory.start(job.attempt_key)
+    memory.write_log(job.attempt_key, "main", b"hello\nworld\n")
+    return job
+
+
+def test_a_log_is_raw_text(federation: Federation, job: Job) -> None:
+    answer = federation.adam.get(f"jobs/{job.key}/log")
+    assert (answer.status, answer.headers["Content-Type"], answer.body) == (200, "text/plain", b"hello\nworld\n")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_options_are_the_kubelets(federation: Federation, job: Job) -> None:
+    adam, path = federation.adam, f"jobs/{job.key}/log"
+    assert adam.get(path, tail=1).body == b"world\n"
+    assert adam.get(path, bytes=3).body == b"hel"
+    assert adam.get(path, timestamps="true").body.splitlines()[0].endswith(b"Z hello")
+    assert adam.get(path, since_seconds=3600, container="main").body == b"hello\nworld\n"
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [({"tail": "-1"}, "tail"), ({"follow": "perhaps"}, "follow"), ({"previous": "true"}, "previous")],
+)
+def test_options_that_make_no_sense_are_refused_by_name(
+    federation: Federation, job: Job, query: dict[str, str], field: str
+) -> None:
+    answer = federation.adam.get(f"jobs/{job.key}/log", **query)
+    assert (answer.status, answer.headers["Content-Type"]) == (400, "application/problem+json")
+    assert answer.json["errors"][0]["field"] == field
+
+
+def test_who_may_not_see_the_job_may_not_read_its_log(federation: Federation, job: Job) -> None:
+    assert federation.bob.get(f"jobs/{job.key}/log").status == 404
+    assert federation.juna.get(f"jobs/{job.key}/log").status == 404
+    assert federation.nora.get(f"jobs/{job.key}/log").status == 403
+    assert federation.vera.get(f"jobs/{job.key}/log").status == 200
+    assert federation.adam.get(f"jobs/{job.key}/log", container="none").status == 404
+
+
+def test_of_several_containers_one_must_be_named(federation: Federation, job: Job) -> None:
+    two = [{"name": name, "image": "busybox", "init": False} for name in ("main", "other")]
+    Job.objects.filter(pk=job.pk).update(containers=two)
+    answer = federation.adam.get(f"jobs/{job.key}/log")
+    assert answer.status == 400
+    assert "main, other" in answer.json["errors"][0]["detail"]
+    assert federation.adam.get(f"jobs/{job.key}/log", container="main").body == b"hello\nworld\n"
+
+
+def test_a_silent_site_is_a_problem_to_come_back_for(federation: Federation, job: Job) -> None:
+    memory_site("vega").go_silent()
+    answer = federation.adam.get(f"jobs/{job.key}/log")
+    assert (answer.status, answer.json["code"]) == (503, "unavailable")
+
+
+def test_a_log_is_followed_until_its_container_ends(federation: Federation, job: Job) -> None:
+    def end_soon() -> None:
+        time.sleep(1)
+        memory_site("vega").write_log(job.attempt_key, "main", b"bye\n")
+        with seeing_everything():  # as a worker, which here has the web role's connection
+            lifecycle.move([Move(job.pk, job.attempt, State.SUCCEEDED, {"exit_code": 0})], now=timezone.now())
+        connection.close()
+
+    ending = threading.Thread(target=end_soon)
+    ending.start()
+    answer = federation.adam.get(f"jobs/{job.key}/log", follow="true")
+    ending.join()
+    assert answer.body == b"hello\nworld\nbye\n"
+
+
+def test_a_tenant_follows_a_few_logs_at_once(federation: Federation, job: Job, settings: Any) -> None:
+    settings.LOG_FOLLOWS_PER_TENANT = 1
+    seats.take(federation.climate.pk)
+    try:
+        answer = federation.adam.get(f"jobs/{job.key}/log", follow="true")
+    finally:
+        seats.leave(federation.climate.pk)
+    assert (answer.status, answer.json["code"]) == (429, "too_many")

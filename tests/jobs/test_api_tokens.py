@@ -1,0 +1,134 @@
+"""Tokens by the API: shown once, good for no more than the one that makes them, replaced and ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from controlplane.audit.models import Event
+from controlplane.auth import callers
+from controlplane.tenants.models import ApiToken
+from tests.federation import new_token, token_of
+from tests.wire import call
+
+if TYPE_CHECKING:
+    from tests.api import Api
+    from tests.federation import Federation
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_new_token_is_shown_once_and_works(api: Api, federation: Federation) -> None:
+    token = token_of(federation.chemistry.member)
+    answer = api.post("tokens", {"label": "laptop", "scopes": ["read"], "days": 30}, token=token)
+    assert answer.status == 201
+    assert answer.headers["cache-control"] == "no-store"
+    assert api.get("tenants", token=answer.json["token"]).status == 200
+    listed = api.get("tokens", token=token)
+    assert listed.json["items"][0] == {name: value for name, value in answer.json.items() if name != "token"} | {
+        "last_used_at": listed.json["items"][0]["last_used_at"]
+    }
+    assert answer.json["token"] not in listed.text
+    assert answer.json["token"] not in str(list(Event.objects.values()))
+
+
+def test_a_token_makes_none_that_is_good_for_more(api: Api, federation: Federation) -> None:
+    person = federation.chemistry.manager
+    narrow = token_of(person, scopes=["manage", "read"])
+    wide = new_token(person)[0]
+    assert api.post("tokens", {"scopes": ["read", "submit"]}, token=narrow).status == 403
+    assert api.post(f"tokens/{wide.pk}/rotate", token=narrow).status == 403
+    accounts = "tenants/chemistry/service-accounts/pipeline/tokens"
+    assert api.post(accounts, {"scopes": ["submit"]}, token=narrow).status == 403
+    assert api.post("tokens", {"scopes": ["read"]}, token=narrow).status == 201
+
+
+def test_a_token_of_one_tenant_makes_none_of_all(api: Api, federation: Federation) -> None:
+    person, tenant = federation.chemistry.manager, federation.chemistry.tenant
+    person.memberships.create(tenant=federation.biology.tenant, role="manager", origin="manual")
+    confined, wide = token_of(person, tenant=tenant), new_token(person)[0]
+    assert api.post("tokens", {"scopes": ["read"]}, token=confined).status == 403
+    assert api.post("tokens", {"scopes": ["read"], "tenant": "biology"}, token=confined).status == 400
+    assert api.post(f"tokens/{wide.pk}/rotate", token=confined).status == 403
+    assert api.get("tenants/biology/members", token=confined).status == 404
+    answer = api.post("tokens", {"scopes": ["read"], "tenant": "chemistry"}, token=confined)
+    assert (answer.status, answer.json["tenant"]) == (201, "chemistry")
+
+
+def test_a_token_is_confined_to_a_tenant_of_ones_own(api: Api, federation: Federation) -> None:
+    answer = api.post("tokens", {"scopes": ["read"], "tenant": "biology"}, token=token_of(federation.chemistry.member))
+    assert answer.status == 400
+    assert answer.json["errors"][0]["field"] == "tenant"
+
+
+def test_without_the_scope_there_is_no_list(api: Api, federation: Federation) -> None:
+    answer = api.get("tokens", token=token_of(federation.operator, scopes=["read"]))
+    assert answer.status == 403
+    assert "`manage`" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("body", [{}, {"scopes": []}, {"scopes": ["root"]}, {"scopes": ["read"], "days": 0}])
+def test_a_token_has_scopes_and_an_end(api: Api, federation: Federation, body: dict[str, object]) -> None:
+    assert api.post("tokens", body, token=token_of(federation.guest)).status in {400, 403}
+    assert api.post("tokens", body, token=token_of(federation.operator)).status == 400
+
+
+def test_a_token_lives_no_longer_than_the_service_allows(api: Api, federation: Federation) -> None:
+    answer = api.post("tokens", {"scopes": ["read"], "days": 3650}, token=token_of(federation.operator))
+    assert answer.status == 400
+
+
+def test_a_rotated_token_goes_on_for_a_while_beside_its_successor(api: Api, federation: Federation) -> None:
+    row, text = new_token(federation.operator)
+    answer = api.post(f"tokens/{row.pk}/rotate", token=text)
+    assert answer.status == 201
+    assert answer.json["scopes"] == row.scopes
+    assert [api.get("me", token=each).status for each in (text, answer.json["token"])] == [200, 200]
+
+
+def test_a_revoked_token_is_out(api: Api, federation: Federation) -> None:
+    token = token_of(federation.operator)
+    row, text = new_token(federation.operator)
+    assert [api.delete(f"tokens/{row.pk}", token=token).status for _ in range(2)] == [204, 204]
+    callers.memory.forget()
+    assert api.get("me", token=text).status == 401
+    assert Event.objects.filter(verb="token.revoke", object_id=row.pk).count() == 1
+
+
+def test_a_kubelet_s_new_token_opens_the_wire(api: Api, federation: Federation) -> None:
+    manager = token_of(federation.chemistry.manager)
+    answer = api.post("virtual-nodes/chemistry-1/tokens", {"label": "kubelet"}, token=manager)
+    assert answer.status == 201
+    assert call("POST", "/updateCache", token=answer.json["token"]).status == 200
+    assert api.get("me", token=answer.json["token"]).status == 403
+
+
+def test_a_service_account_s_token_has_its_role_in_its_tenant(api: Api, federation: Federation) -> None:
+    manager = token_of(federation.chemistry.manager)
+    answer = api.post(
+        "tenants/chemistry/service-accounts/pipeline/tokens", {"scopes": ["read", "manage"]}, token=manager
+    )
+    me = api.get("me", token=answer.json["token"]).json
+    assert me["kind"] == "service"
+    assert me["tenants"] == [{"slug": "chemistry", "name": "Chemistry", "roles": ["member"]}]
+    assert me["scopes"] == ["manage", "read"]
+    assert api.get("tokens", token=answer.json["token"]).status == 403
+
+
+def test_a_disabled_service_account_is_out(api: Api, federation: Federation) -> None:
+    manager, token = token_of(federation.chemistry.manager), token_of(federation.chemistry.service)
+    path = "tenants/chemistry/service-accounts/pipeline"
+    assert api.patch(path, {"enabled": False}, token=manager).status == 200
+    callers.memory.forget()
+    assert api.get("me", token=token).status == 401
+
+
+def test_no_answer_but_the_first_has_a_secret(api: Api, federation: Federation) -> None:
+    manager = token_of(federation.chemistry.manager)
+    row = ApiToken.objects.filter(node=federation.chemistry.node).get()
+    answer = api.get(f"virtual-nodes/chemistry-1/tokens/{row.pk}", token=manager)
+    assert set(answer.json) == {
+        "id", "kind", "hint", "label", "scopes", "tenant", "created_at", "expires_at", "revoked_at", "last_used_at",
+    }  # fmt: skip
+    assert len(answer.json["hint"]) == 8
