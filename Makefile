@@ -3,6 +3,7 @@
 #   make test        the tests; ARGS="-k polling" passes options to pytest
 #   make lint        what CI checks beside the tests; make format repairs what can be repaired
 #   make backends    install (as root) and start the real systems that tests talk to
+#   make draw        the pages that are drawn from the code: docs/roles.md, docs/states.md, docs/openapi.json
 #   make bench soak  figures beside their yardsticks; kill tests at as many random points as POINTS says
 #   make lock        resolve dependencies anew into the two lock files
 SHELL := /bin/bash
@@ -17,7 +18,7 @@ ARGS ?=
 SERVICE := $(VENV)/.installed-requirements.lock
 DEVELOPMENT := $(VENV)/.installed-requirements-dev.lock
 
-.PHONY: demo test lint format backends bench soak lock
+.PHONY: demo test lint format draw backends bench soak lock
 .DEFAULT_GOAL := test
 
 demo: $(SERVICE)
@@ -26,11 +27,11 @@ demo: $(SERVICE)
 test: $(DEVELOPMENT)
 	@$(BIN)/python -m pytest $(ARGS)
 
-# mypy's Django plugin loads the settings, which refuse to start without these. Nothing is connected to.
-lint: export ISTHMUS_SECRET_KEY := lint
-lint: export ISTHMUS_ENCRYPTION_KEYS := lint:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
-lint: export DATABASE_URL := postgresql:///lint
-lint: export REDIS_URL := redis://lint
+# mypy's Django plugin and the drawing commands load the settings, which refuse to start without these. Nothing is connected to.
+lint draw: export ISTHMUS_SECRET_KEY := lint
+lint draw: export ISTHMUS_ENCRYPTION_KEYS := lint:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+lint draw: export DATABASE_URL := postgresql:///lint
+lint draw: export REDIS_URL := redis://lint
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -40,6 +41,11 @@ lint: $(DEVELOPMENT)
 format: $(DEVELOPMENT)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+draw: $(DEVELOPMENT)
+	@$(BIN)/python manage.py draw_roles
+	@$(BIN)/python manage.py draw_states
+	@$(BIN)/python manage.py draw_openapi
 
 backends:
 	@tests/backends/install.sh

@@ -9,7 +9,7 @@ import sys
 from benchmarks.figures import FELL_SHORT
 
 #: Each is a module of its own, `python -m benchmarks.<name>`, in the order of docs/benchmarks.md.
-ALL = ("seen", "status", "create", "submit", "poll", "memory")
+ALL = ("seen", "status", "create", "submit", "poll", "memory", "admission")
 
 
 def main() -> int:

@@ -124,7 +124,7 @@ def store(job: Job, *, verb: str) -> None:
     lifecycle.create(job)
     pod = {"pod": str(job), "uid": str(job.pod_uid)}
     site = job.site.slug if job.site else ""
-    trail.record(verb, "job", job.pk, tenant_id=job.tenant_id, site=site, changes=pod)
+    trail.record(verb, "job", job.key, tenant_id=job.tenant_id, site=site, changes=pod)
     if job.site_id is not None:
         nudge.nudge("submit", job.site_id)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connection, transaction
 
+from controlplane.audit import trail
 from jobs import wishes
 from jobs.models import Job, Tombstone
 
@@ -29,8 +30,10 @@ def delete(caller: NodeCaller, pod_uid: UUID, *, now: datetime) -> None:
             )
             return
         # In every state, ended ones too: what is deleted is never told of again.
-        theirs.filter(deleted_at__isnull=True).update(deleted_at=now)
-        wishes.cancel([job_id], reason="Deleted", message="The pod was deleted from its cluster.", now=now)
+        if theirs.filter(deleted_at__isnull=True).update(deleted_at=now):
+            trail.record("job.delete", "job", job_id, tenant_id=caller.tenant_id, changes={"uid": str(pod_uid)})
+        said = "The pod was deleted from its cluster."
+        wishes.cancel([job_id], reason="Deleted", message=said, now=now, verb="")
 
 
 def one_at_a_time(node_id: int, pod_uid: UUID) -> None:

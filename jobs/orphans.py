@@ -36,7 +36,7 @@ def reclaim(*, now: datetime) -> int:
     reclaimed = 0
     for start in range(0, len(orphans), settings.BATCH_JOBS):
         batch = orphans[start : start + settings.BATCH_JOBS]
-        reclaimed += len(wishes.cancel(batch, reason=REASON, message=message, now=now))
+        reclaimed += len(wishes.cancel(batch, reason=REASON, message=message, now=now, verb=""))
     if reclaimed:
         logger.warning("orphans reclaimed", extra={"jobs": reclaimed})
     return reclaimed

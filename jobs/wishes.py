@@ -6,25 +6,32 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
+from controlplane.audit import trail
 from jobs import lifecycle, nudge
 from jobs.models import Job
 from jobs.states import AT_SITE, ENDS, State
+from sites.models import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
 
-def cancel(job_ids: Iterable[int], *, reason: str, message: str = "", now: datetime) -> list[Job]:
+def cancel(
+    job_ids: Iterable[int], *, reason: str, message: str = "", now: datetime, verb: str = "job.cancel"
+) -> list[Job]:
     """Cancel these jobs, or note the wish; those that it changed. Ended and already unwanted ones are left alone.
 
-    reason: one CamelCase word; message: a sentence for the pod's owner.
+    reason: one CamelCase word; message: a sentence for the pod's owner. verb: how the audit trail tells it; empty where
+    the trail has it already, or nobody asked.
     """
     with transaction.atomic():
         # Locked before the decision: a job being claimed this moment must get the wish, not the end.
         locked = Job.objects.select_for_update().filter(pk__in=job_ids, cancel_requested_at__isnull=True)
         jobs = locked.exclude(state__in=ENDS).only("pk", "state", "attempt").order_by("pk")
         moved = lifecycle.move([_move(job, reason, message, now=now) for job in jobs], now=now)
+        if verb:
+            _record(verb, moved, reason)
         for site_id in {job.site_id for job in moved if job.state in AT_SITE and job.site_id}:
             nudge.nudge("cancel", site_id)
     return moved
@@ -36,3 +43,11 @@ def _move(job: Job, reason: str, message: str, *, now: datetime) -> lifecycle.Mo
         return lifecycle.Move(job.pk, job.attempt, changes={**wish, "next_cancel_at": now})
     said = {"reason": reason, "message": message}
     return lifecycle.Move(job.pk, job.attempt, State.CANCELLED, {**wish, **said})
+
+
+def _record(verb: str, jobs: Iterable[Job], reason: str) -> None:
+    slugs = dict(Site.objects.filter(pk__in={job.site_id for job in jobs}).values_list("pk", "slug"))
+    for job in jobs:
+        site = slugs.get(job.site_id, "") if job.site_id else ""
+        changes = {"pod": str(job), "uid": str(job.pod_uid), "reason": reason}
+        trail.record(verb, "job", job.pk, tenant_id=job.tenant_id, site=site, changes=changes)

@@ -1,6 +1,6 @@
-"""The admin pages of sites, of what they offer to whom, and of routes.
+"""The admin pages of sites, routes, allocations and flavors.
 
-A site's configuration is tried on its connector before it is saved.
+A configuration is tried on its connector before it is saved; allocations are given by the same rules as elsewhere.
 """
 
 from __future__ import annotations
@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
+from django.db import transaction
 
+from controlplane.audit import trail
 from controlplane.auth.admin_pages import RecordedAdmin
-from sites import connecting
+from controlplane.errors import Conflict, Invalid
+from sites import allocations, connecting
+from sites import terms as wording
 from sites.connectors import open_connector
 from sites.connectors.config import BadConfig
 from sites.models import Allocation, Flavor, Partition, Route, Site
@@ -32,7 +36,7 @@ class SiteForm(forms.ModelForm):
 
     class Meta:
         model = Site
-        fields = ("name", "slug", "kind", "config", "secret", "enabled", "poll_interval")
+        fields = ("name", "slug", "kind", "config", "secret", "enabled", "poll_interval", "shared_account")
 
     def clean(self) -> dict[str, Any]:
         """Open the connector, which does no I/O, so that a mistake is told here and not in a worker's log."""
@@ -78,6 +82,8 @@ class SiteAdmin(RecordedAdmin):
         if secret := form.cleaned_data["secret"]:
             connecting.seal_credential(obj, secret)
         super().save_model(request, obj, form, change)
+        if secret:
+            trail.record("site.secret", "site", obj.pk, site=obj.slug)
 
 
 @admin.register(Route)
@@ -87,23 +93,65 @@ class RouteAdmin(RecordedAdmin):
     autocomplete_fields = ("node", "site")
 
 
-@admin.register(Allocation)
-class AllocationAdmin(RecordedAdmin):
-    """Limits that are lowered kill nothing: what is beyond them waits. Usage is counted by the jobs, not here."""
+class AllocationForm(forms.ModelForm):
+    """The terms of an allocation. They are tried before they are saved, so that every objection stands at its field."""
 
-    list_display = ("tenant", "site", "enabled", "pods", "cpus", "cpu_hours", "gpu_hours", "period", "valid_until")
-    list_filter = ("site", "enabled", "period")
+    class Meta:
+        model = Allocation
+        fields = ("tenant", "site", *wording.READERS)
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        return {name: self.cleaned_data[name] for name in wording.READERS if name in self.cleaned_data}
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if not self.errors:
+            self._try(cleaned)
+        return cleaned
+
+    def _try(self, cleaned: dict[str, Any]) -> None:
+        try:
+            with transaction.atomic():
+                self.saved()
+                transaction.set_rollback(True)
+        except Invalid as refusal:
+            for name, sentence in refusal.errors.items():
+                self.add_error(name if name in self.fields else None, sentence)
+        except Conflict as refusal:
+            self.add_error(None, refusal.message)
+
+    def saved(self) -> Allocation:
+        """The allocation given or changed, by the rules and with the trail of every other way."""
+        if self.instance.pk:
+            return allocations.change(Allocation.objects.get(pk=self.instance.pk), self.terms)
+        return allocations.grant(self.cleaned_data["tenant"], self.cleaned_data["site"], self.terms)
+
+
+@admin.register(Allocation)
+class AllocationAdmin(admin.ModelAdmin):
+    form = AllocationForm
+    list_display = ("tenant", "site", "enabled", "valid_until", "used_pods", "pods", "used_cpus", "cpus", "priority")
+    list_filter = ("site", "enabled")
     list_select_related = ("tenant", "site")
-    search_fields = ("tenant__name", "tenant__slug", "site__name")
-    autocomplete_fields = ("tenant", "site")
-    fieldsets = (
-        (None, {"fields": ("tenant", "site", "enabled", "valid_from", "valid_until")}),
-        ("At once (empty: no limit)", {"fields": ("pods", "cpus", "memory", "gpus")}),
-        ("Hours (empty: no limit)", {"fields": ("cpu_hours", "gpu_hours", "period", "default_time_limit")}),
-        ("At the site", {"fields": ("priority", "local_account", "partitions", "qos", "flavors")}),
-        ("Used", {"fields": ("used_pods", "used_cpus", "used_memory", "used_gpus", "spent_cpu_seconds")}),
-    )
-    readonly_fields = ("used_pods", "used_cpus", "used_memory", "used_gpus", "spent_cpu_seconds")
+    search_fields = ("tenant__name", "site__name")
+    readonly_fields = (
+        "used_pods", "used_cpus", "used_memory", "used_gpus", "reserved_cpu_seconds", "reserved_gpu_seconds",
+        "spent_cpu_seconds", "spent_gpu_seconds", "period_began",
+    )  # fmt: skip
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Allocation | None = None) -> tuple[str, ...]:
+        """Whose it is and where stays once there is one."""
+        fields = tuple(super().get_readonly_fields(request, obj))
+        return (*fields, "tenant", "site") if obj else fields
+
+    def has_delete_permission(self, request: HttpRequest, obj: Allocation | None = None) -> bool:
+        """It is revoked instead: usage and accounts refer to it."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Allocation, form: forms.ModelForm, change: bool) -> None:  # noqa: FBT001  (Django's signature)
+        assert isinstance(form, AllocationForm)  # noqa: S101  (for the type checker: it is this page's form)
+        obj.pk = form.saved().pk
 
 
 @admin.register(Flavor)

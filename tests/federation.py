@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 from controlplane.auth import tokens
 from controlplane.auth.memberships import give_membership, give_role
 from controlplane.auth.rights import ALL_SCOPES
-from controlplane.tenants.models import Membership, Person, RoleGrant
+from controlplane.tenants.models import ApprovalRequest, Membership, Person, RoleGrant
 from sites.models import Allocation
-from tests.factories import make_node, make_person, make_service, make_site, make_tenant
+from tests.factories import make_job, make_node, make_person, make_service, make_site, make_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from controlplane.tenants.models import ApiToken, ServiceAccount, Tenant, VirtualNode
+    from jobs.models import Job
     from sites.models import Site
 
 _MONTH = timedelta(days=30)
@@ -28,7 +29,7 @@ MANAGER, MEMBER = Membership.Role.MANAGER, Membership.Role.MEMBER
 
 @dataclass(frozen=True)
 class Community:
-    """A tenant with an allocation at its site, people, a virtual node and service accounts, and their tokens' texts."""
+    """A tenant with an allocation at its site, people and programs, the manager's open request and the member's job."""
 
     tenant: Tenant
     site: Site
@@ -39,6 +40,9 @@ class Community:
     service: ServiceAccount
     managing_service: ServiceAccount
     membership: Membership
+    allocation: Allocation
+    request: ApprovalRequest
+    job: Job
 
     @property
     def slug(self) -> str:
@@ -68,7 +72,7 @@ def make_federation() -> Federation:
 
 def make_community(name: str, *, site: str) -> Community:
     tenant, place = make_tenant(slug=name, name=name.title()), make_site(slug=site, name=site.title())
-    Allocation.objects.create(tenant=tenant, site=place)
+    allocation = Allocation.objects.create(tenant=tenant, site=place)
     manager, member = make_person(name=f"Manager of {name}"), make_person(name=f"Member of {name}")
     give_membership(manager, tenant, MANAGER)
     node, node_token = make_node(tenant=tenant, site=place, slug=f"{name}-1")
@@ -82,6 +86,11 @@ def make_community(name: str, *, site: str) -> Community:
         service=make_service(tenant=tenant, slug="pipeline"),
         managing_service=make_service(tenant=tenant, slug="manager", role=MANAGER),
         membership=give_membership(member, tenant, MEMBER),
+        allocation=allocation,
+        request=ApprovalRequest.objects.create(
+            tenant=tenant, site=site, kind="extension", subject=allocation.pk, payload={"cpus": 8}, asked_by=manager
+        ),
+        job=make_job(node=node, site=place, person=member),
     )
 
 

@@ -30,15 +30,23 @@ ANYBODY = None
 
 @dataclass(frozen=True)
 class Entry:
-    """What an address is for, and a body that it takes. programs: whether service accounts have use of it at all."""
+    """What an address is for, and a body that it takes.
+
+    programs: whether service accounts have use of it at all. own: whether a member may touch nothing but their own.
+    """
 
     action: Action | None
     body: Any = None
     programs: bool = True
+    own: bool = False
 
 
 PERSON = {"issuer": "https://issuer.example.org", "subject": "{subject}"}
 SCOPES = {"scopes": ["read"]}
+POD = {
+    "metadata": {"name": "hello"},
+    "spec": {"containers": [{"name": "main", "image": "busybox", "command": ["true"]}], "restartPolicy": "Never"},
+}
 OWN, ACCOUNT, NODE = "tokens", "tenants/<slug:tenant>/service-accounts/<slug:account>", "virtual-nodes/<slug:node>"
 ENTRIES: dict[str, Entry] = {
     "GET me": Entry(ANYBODY),
@@ -77,6 +85,25 @@ ENTRIES: dict[str, Entry] = {
     "DELETE roles/<int:role>": Entry(Action.ROLES_CHANGE),
     "POST claims/try": Entry(Action.CLAIMS_TRY, {"issuer": "nobody", "claims": {}}),
     "GET audit": Entry(Action.AUDIT_READ),
+    "GET sites": Entry(Action.SITES_READ),
+    "GET sites/<slug:site>": Entry(Action.SITES_READ),
+    "GET allocations": Entry(Action.ALLOCATIONS_READ),
+    "POST allocations": Entry(Action.ALLOCATIONS_CHANGE, {"tenant": "{tenant}", "site": "{site}"}),
+    "GET allocations/<int:allocation>": Entry(Action.ALLOCATIONS_READ),
+    "PATCH allocations/<int:allocation>": Entry(Action.ALLOCATIONS_CHANGE, {"cpus": 4}),
+    "POST allocations/<int:allocation>/revoke": Entry(Action.ALLOCATIONS_CHANGE),
+    "GET requests": Entry(Action.REQUESTS_READ),
+    "POST requests": Entry(Action.REQUESTS_ASK, {"kind": "allocation", "site": "{site}", "payload": {"cpus": 4}}),
+    "GET requests/<int:number>": Entry(Action.REQUESTS_READ),
+    "POST requests/<int:number>/decide": Entry(Action.REQUESTS_DECIDE, {"grant": False, "reason": "Full."}),
+    "POST requests/<int:number>/withdraw": Entry(Action.REQUESTS_ASK),
+    "GET jobs": Entry(Action.JOBS_READ),
+    "POST jobs": Entry(Action.JOBS_SUBMIT, POD),
+    "POST jobs/explain": Entry(Action.JOBS_SUBMIT, POD),
+    "GET jobs/<slug:key>": Entry(Action.JOBS_READ),
+    "POST jobs/<slug:key>/cancel": Entry(Action.JOBS_CANCEL, own=True),
+    "GET jobs/<slug:key>/log": Entry(Action.JOBS_READ),
+    "GET usage": Entry(Action.USAGE_READ),
 }
 
 
@@ -92,6 +119,8 @@ def walk(patterns: list[Any], before: str = "") -> Iterator[tuple[str, type[ApiV
                 yield path, view
 
 
+#: Holes of addresses that are filled with something of a tenant's.
+TENANTS_OWN = ("<slug:tenant>", "<slug:node>", "<slug:site>", "<int:allocation>", "<int:number>", "<slug:key>")
 VIEWS = dict(walk(urls.urlpatterns))
 METHODS = ("get", "post", "put", "patch", "delete")
 ALL = sorted(f"{method.upper()} {path}" for path, view in VIEWS.items() for method in METHODS if hasattr(view, method))
@@ -101,6 +130,7 @@ ALL = sorted(f"{method.upper()} {path}" for path, view in VIEWS.items() for meth
 class Someone:
     """A caller: their token and roles; community: where those are, None for the federation's and a site's."""
 
+    name: str
     token: str
     roles: frozenset[Role]
     community: Community | None = None
@@ -122,15 +152,17 @@ def people(federation: Federation) -> dict[str, Someone]:
         "guest": (federation.guest, set(), None),
     }
     found = {
-        name: Someone(token_of(person), frozenset(held), community, new_token(person)[0])
+        name: Someone(person.name, token_of(person), frozenset(held), community, new_token(person)[0])
         for name, (person, held, community) in everybody.items()
     }
     for name, service, role in (
         ("service account", x.service, Role.TENANT_MEMBER),
         ("managing service account", x.managing_service, Role.TENANT_MANAGER),
     ):
-        found[name] = Someone(token_of(service), frozenset({role}), x, new_token(service)[0], is_program=True)
-    found["virtual node"] = Someone(x.node_token, frozenset({Role.VIRTUAL_NODE}), x, is_program=True)
+        found[name] = Someone(
+            service.slug, token_of(service), frozenset({role}), x, new_token(service)[0], is_program=True
+        )
+    found["virtual node"] = Someone(x.node.slug, x.node_token, frozenset({Role.VIRTUAL_NODE}), x, is_program=True)
     return found
 
 
@@ -202,8 +234,10 @@ def is_let_in(entry: Entry, someone: Someone, of: Community) -> str:
         return "refused"
     address = next(each for each, known in ENTRIES.items() if known is entry)
     is_elsewhere = someone.community is not None and someone.community is not of
-    concerns_a_tenant = "<slug:tenant>" in address or "<slug:node>" in address
-    return "not there" if is_elsewhere and concerns_a_tenant else "let in"
+    if is_elsewhere and any(hole in address for hole in TENANTS_OWN):
+        return "not there"
+    is_a_strangers = someone.roles == {Role.TENANT_MEMBER} and someone.name != of.member.name
+    return "refused" if entry.own and is_a_strangers else "let in"
 
 
 def filled(path: str, of: Community, federation: Federation, someone: Someone | None) -> str:
@@ -221,6 +255,10 @@ def filled(path: str, of: Community, federation: Federation, someone: Someone | 
         "<int:token>": token.pk,
         "<int:membership>": of.membership.pk,
         "<int:role>": federation.auditor.role_grants.get().pk,
+        "<slug:site>": of.site.slug,
+        "<int:allocation>": of.allocation.pk,
+        "<int:number>": of.request.pk,
+        "<slug:key>": of.job.key,
     }
     for hole, value in holes.items():
         path = path.replace(hole, str(value))

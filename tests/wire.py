@@ -59,7 +59,7 @@ def call(
     def start_response(status: str, fields: list[tuple[str, str]], *_: object) -> None:
         began.append((status, fields))
 
-    with _connection_left_open():
+    with connection_left_open():
         pieces: Any = application(environ, start_response)  # type: ignore[arg-type]
         try:
             text = b"".join(pieces)
@@ -71,7 +71,7 @@ def call(
 
 
 @contextmanager
-def _connection_left_open() -> Iterator[None]:
+def connection_left_open() -> Iterator[None]:
     """As Django's own test client does: the connection that a request would give back is the test's."""
     signals = (request_started, request_finished)
     for signal in signals:

@@ -61,8 +61,7 @@ class ForeignTokens:
         until, known = self._known.get(digest, (0.0, None))
         if known is None or time.monotonic() >= until:
             known = self._learned(digest, text, now=now)
-        with seeing_everything():
-            return _caller(known, now=now)
+        return _caller(known, now=now)
 
     def forget(self) -> None:
         self._known.clear()
@@ -134,7 +133,7 @@ def _lacks_groups(found: Verified) -> bool:
 
 
 def _caller(known: _Known, *, now: datetime) -> PersonCaller | ServiceCaller:
-    """As the rows are now. In a transaction that sees everything."""
+    """As the rows are now."""
     person = None
     if known.person_id is not None:
         person = Person.objects.filter(pk=known.person_id, is_active=True).first()
@@ -160,7 +159,8 @@ def _tenant(issuer: Issuer) -> Tenant:
             f"Capabilities (`compute.*`) of {issuer.name} reach no tenant here: the operator has named none for it;"
             " ask for a token without them."
         )
-    tenant = Tenant.objects.filter(slug=issuer.tenant, enabled=True).first()
+    with seeing_everything():
+        tenant = Tenant.objects.filter(slug=issuer.tenant, enabled=True).first()
     if tenant is None:
         raise Forbidden(
             f"The tenant of {issuer.name} does not exist here, or is disabled: ask your federation operator."

@@ -6,6 +6,8 @@ import time
 
 from django.db import connection
 
+from controlplane.tenants.scope import seeing_everything
+
 _EVERY = 60.0
 _REMEMBERED_AT_MOST = 20_000
 # A row that is being rotated or revoked is left out: the next use is near.
@@ -25,10 +27,10 @@ class LastUse:
         self._noted: dict[int, float] = {}
 
     def note(self, token_id: int) -> None:
-        """It is used now. In the caller's transaction, which must see the token's row."""
+        """It is used now."""
         if time.monotonic() < self._noted.get(token_id, 0.0):
             return
-        with connection.cursor() as cursor:
+        with seeing_everything(), connection.cursor() as cursor:
             cursor.execute(_NOTE, [token_id])
         if len(self._noted) >= _REMEMBERED_AT_MOST:
             self._noted.clear()

@@ -17,7 +17,7 @@ from controlplane.auth.roles import Role
 from controlplane.auth.standing import rights_of
 from controlplane.errors import InvalidToken
 from controlplane.tenants.models import ApiToken, Person, ServiceAccount
-from controlplane.tenants.scope import seeing, seeing_everything
+from controlplane.tenants.scope import seeing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,20 +40,19 @@ def caller(text: str, *, now: datetime) -> NodeCaller | PersonCaller | ServiceCa
 
 
 def _person(found: FoundToken, person_id: int, *, now: datetime) -> PersonCaller:
-    with seeing_everything():
-        person = Person.objects.filter(pk=person_id, is_active=True).first()
-        if person is None:
-            raise InvalidToken(_DISABLED)
-        rights = rights_of(person, now=now).bounded(scopes=found.scopes.split(), tenant_id=found.tenant_id)
-        last_use.note(found.token_id)
+    person = Person.objects.filter(pk=person_id, is_active=True).first()
+    if person is None:
+        raise InvalidToken(_DISABLED)
+    rights = rights_of(person, now=now).bounded(scopes=found.scopes.split(), tenant_id=found.tenant_id)
+    last_use.note(found.token_id)
     return PersonCaller(person.pk, person.get_full_name(), rights, found.token_id)
 
 
 def _service(found: FoundToken, service_id: int, tenant_id: int) -> ServiceCaller:
     with seeing(tenants=[tenant_id]):
         service = ServiceAccount.objects.filter(pk=service_id, enabled=True, tenant__enabled=True).first()
-        if service is None:
-            raise InvalidToken(_DISABLED)
-        last_use.note(found.token_id)
+    if service is None:
+        raise InvalidToken(_DISABLED)
+    last_use.note(found.token_id)
     rights = Rights((Held(Role(service.role), tenant_id=tenant_id),), frozenset(found.scopes.split()))
     return ServiceCaller(tenant_id, service.name or service.slug, rights, service.pk, found.token_id)

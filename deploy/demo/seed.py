@@ -15,7 +15,7 @@ from django.utils import timezone
 from controlplane.auth import tokens
 from controlplane.tenants.models import ApiToken, Person, Tenant, VirtualNode
 from sites import connecting
-from sites.models import Route, Site
+from sites.models import Allocation, Route, Site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +59,7 @@ def node_of(site: Site, url: str, known: dict[str, str]) -> Node:
     tenant, _ = Tenant.objects.get_or_create(slug="demo", defaults={"name": "Demo community"})
     node, _ = VirtualNode.objects.get_or_create(slug=f"demo-{site.slug}", defaults={"tenant": tenant})
     Route.objects.update_or_create(node=node, defaults={"site": site})
+    Allocation.objects.get_or_create(tenant=tenant, site=site)
     token = known.get(node.slug, "")
     if not is_good(token, node=node):
         _, token = tokens.mint(node, label="make demo")
@@ -92,6 +93,13 @@ def is_good(token: str, **owner: VirtualNode | Person) -> bool:
 
 def _site(slug: str, name: str, kind: Site.Kind, config: dict[str, Any], *, interval: float) -> Site:
     site, _ = Site.objects.update_or_create(
-        slug=slug, defaults={"name": name, "kind": kind, "config": config, "poll_interval": interval}
+        slug=slug,
+        defaults={
+            "name": name,
+            "kind": kind,
+            "config": config,
+            "poll_interval": interval,
+            "shared_account": True,  # one person's own account: whoever tries the demo is all of its tenants
+        },
     )
     return site

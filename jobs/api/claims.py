@@ -41,7 +41,7 @@ class IgnoredOut(serializers.Serializer[Any]):
     reason = serializers.CharField()
 
 
-class VerdictOut(serializers.Serializer[Any]):
+class TriedOut(serializers.Serializer[Any]):
     given = GivenOut(many=True)
     ignored = IgnoredOut(many=True)
     decided = serializers.ListField(
@@ -60,7 +60,7 @@ _EXAMPLE = OpenApiExample(
 class TryClaims(ApiView):
     actions = {"POST": Action.CLAIMS_TRY}
 
-    @operation("tryClaims", "See what claims would give", takes=ClaimsIn, answers=VerdictOut, examples=[_EXAMPLE])
+    @operation("tryClaims", "See what claims would give", takes=ClaimsIn, answers=TriedOut, examples=[_EXAMPLE])
     def post(self, request: Request) -> Response:
         """Changes nothing."""
         values = given(request, ClaimsIn)
@@ -69,4 +69,4 @@ class TryClaims(ApiView):
             raise Invalid({"issuer": "There is no issuer of this alias."})
         verdict = try_claims(issuer, values["claims"])
         told = {"given": verdict.given, "ignored": verdict.ignored, "decided": sorted(verdict.decided)}
-        return Response(VerdictOut(told).data)
+        return Response(TriedOut(told).data)

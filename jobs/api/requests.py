@@ -18,7 +18,6 @@ from jobs.api.bodies import Input, asked, given
 from jobs.api.idempotency import idempotent
 from jobs.api.pages import PageQuery, page, pages_of
 from jobs.api.schema import operation
-from jobs.api.submitting import tenant_of
 from jobs.api.terms import TermsIn, as_json
 from sites import approvals
 from sites.models import Site
@@ -72,7 +71,7 @@ class RequestIn(Input):
     kind = serializers.ChoiceField(
         choices=list(approvals.KINDS), help_text="allocation: a first one at the site; extension: other terms of one"
     )
-    tenant = serializers.SlugField(max_length=63, required=False, help_text="not needed where you manage one only")
+    tenant = serializers.SlugField(max_length=63)
     site = serializers.SlugField(max_length=63)
     subject = serializers.IntegerField(
         min_value=1, max_value=_LARGEST, required=False, allow_null=True, help_text="of an extension: the allocation"
@@ -151,7 +150,7 @@ class Requests(RequestView):
         "Ask for an allocation or an extension",
         takes=RequestIn,
         answers={201: RequestOut},
-        errors=[404, 409],
+        errors=[409],
         examples=[
             OpenApiExample(
                 "a first allocation",
@@ -174,7 +173,7 @@ class Requests(RequestView):
             raise Invalid({"site": f"There is no site {values['site']}."})
         row = approvals.ask(
             values["kind"],
-            tenant=tenant_of(self, values),
+            tenant=self._tenant(values["tenant"]),
             person=self.person(),
             site=site,
             payload=as_json(values["payload"]),
@@ -182,6 +181,12 @@ class Requests(RequestView):
             justification=values["justification"],
         )
         return self.told(row.pk, status=201)
+
+    def _tenant(self, slug: str) -> Tenant:
+        found = self.tenants().filter(slug=slug).first()
+        if found is None:
+            raise Invalid({"tenant": f"There is no tenant {slug} here."})
+        return found
 
 
 class OneRequest(RequestView):

@@ -82,7 +82,9 @@ class Audit(ApiView):
         query = asked(request, AuditQuery)
         rows = self._rows(query)
         if isinstance(request.accepted_renderer, JsonLines):
-            return StreamingHttpResponse(self._lines(rows, query), content_type="application/jsonl")
+            return StreamingHttpResponse(
+                self._lines(behind(rows, query), query.get("limit")), content_type="application/jsonl"
+            )
         return page(request, rows, query, _shown)
 
     def _rows(self, query: Mapping[str, Any]) -> QuerySet[Event]:
@@ -92,10 +94,8 @@ class Audit(ApiView):
         slug = Tenant.objects.filter(pk=OuterRef("tenant_id")).values("slug")
         return rows.annotate(tenant=Subquery(slug))
 
-    def _lines(self, rows: QuerySet[Event], query: Mapping[str, Any]) -> Iterator[bytes]:
+    def _lines(self, rows: QuerySet[Event], left: int | None) -> Iterator[bytes]:
         """In batches, each in a transaction of its own: the request's is over when this is sent."""
-        left = query.get("limit")
-        rows = behind(rows, query)
         while left is None or left > 0:
             with rows_within(self.reach, self.caller):
                 batch = list(rows.order_by("-pk")[: _BATCH if left is None else min(left, _BATCH)])

@@ -78,7 +78,7 @@ class UsageQuery(Input):
         return [GroupBy(name) for name in dict.fromkeys(names)]
 
 
-class FiguresOut(serializers.Serializer[Any]):
+class UsageFiguresOut(serializers.Serializer[Any]):
     """Sums."""
 
     jobs = serializers.IntegerField(help_text="attempts that have ended at a site")
@@ -90,7 +90,7 @@ class FiguresOut(serializers.Serializer[Any]):
     )
 
 
-class GroupOut(FiguresOut):
+class GroupOut(UsageFiguresOut):
     """The sums of one group; what it was not grouped by is not there."""
 
     tenant = serializers.CharField(required=False, allow_null=True)
@@ -105,7 +105,7 @@ class UsageOut(serializers.Serializer[Any]):
 
     group_by = serializers.ListField(child=serializers.ChoiceField(choices=list(GroupBy)))
     groups = GroupOut(many=True)
-    total = FiguresOut()
+    total = UsageFiguresOut()
 
 
 class Usage(ApiView):

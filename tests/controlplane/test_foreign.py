@@ -6,10 +6,12 @@ import base64
 import hmac
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connection
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from controlplane.audit.models import Event
@@ -434,3 +436,17 @@ def test_a_foreign_token_does_not_open_the_wire(keycloak: IdentityProvider) -> N
 def test_people_arrive_behind_row_security(keycloak: IdentityProvider, tenant: Tenant) -> None:
     with as_web_role():
         assert who(keycloak.access_token(), "POST").json["tenants"] == [tenant.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_somebody_new_who_calls_several_times_at_once_is_one_person(keycloak: IdentityProvider) -> None:
+    def calls(number: int) -> int:
+        try:
+            return who(keycloak.access_token(jti=str(number))).status
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(calls, range(8))) == {200}
+    assert Person.objects.count() == 1
+    assert Membership.objects.count() == 1

@@ -16,9 +16,12 @@ from django.test import Client
 from controlplane.audit.models import Event
 from controlplane.auth import providers
 from controlplane.tenants.models import Person, Tenant
+from jobs.models import Job
+from jobs.states import ENDS
+from sites.models import Allocation
 from tests.controlplane.test_claims import GOC_VALUE, E
 from tests.controlplane.test_issuers import write
-from tests.factories import make_tenant
+from tests.factories import make_site, make_tenant
 from tests.identity_provider import CLIENT, IdentityProvider, Visitor, running
 from tests.web_role import as_web_role
 
@@ -500,3 +503,23 @@ def test_one_person_who_logs_in_twice_at_once_is_one_person_with_one_membership(
         assert list(threads.map(arrive, range(4))) == [302] * 4
     membership = Person.objects.get().memberships.get()
     assert Event.objects.filter(verb="membership.give", tenant_id=membership.tenant_id).count() == 1
+
+
+def test_who_left_the_organisation_submits_nothing_more_while_what_runs_goes_on(
+    checkin: IdentityProvider, browser: Browser, tenant: Tenant
+) -> None:
+    site = make_site()
+    Allocation.objects.create(tenant=tenant, site=site)
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+           "spec": {"containers": [{"name": "main", "image": "busybox", "command": ["true"]}]}}  # fmt: skip
+    browser.log_in()
+    first = browser.client.post(f"/api/v1/jobs?site={site.slug}", pod, content_type="application/json")
+    assert first.status_code == 201, first.content
+    assert checkin.visitor
+    checkin.visitor.claims = {"entitlements": []}
+    browser.log_in()
+    again = browser.client.post(f"/api/v1/jobs?site={site.slug}", pod, content_type="application/json")
+    assert again.status_code == 403
+    job = Job.objects.get()
+    assert job.state not in ENDS
+    assert job.cancel_requested_at is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,9 +14,10 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane.tenants.models import Tenant
 from jobs.interlink import ping
-from sites.models import Partition, Site
-from tests.factories import make_node, make_site
+from sites.models import Allocation, Partition, Site
+from tests.factories import make_allocation, make_node, make_site
 from tests.wire import call
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 GIB = 2**30
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def test_a_node_is_as_large_as_the_partitions_that_are_up() -> None:
@@ -85,6 +88,58 @@ def test_a_site_that_is_silent_draining_or_down_drains_no_node() -> None:
 
 def test_a_node_without_a_route_is_not_drained() -> None:
     assert size(make_node(routed=False)[0])["cpu"] != "0"
+
+
+def test_a_node_is_no_larger_than_what_its_tenant_may_use_there() -> None:
+    site = make_site()
+    make_partition(site, "cpu", cpus=64, memory=256 * GIB)
+    make_partition(site, "gpu", cpus=32, memory=128 * GIB, gpus={"A100": 8, "v100": 4, "": 2})
+    node, _ = make_node(site=site)
+    make_allocation(node.tenant, site, cpus=80, pods=5000, gpus={"a100": 3, "": 8})
+    shape = size(node)
+    assert (shape["cpu"], shape["memory"], shape["pods"]) == ("80", "384Gi", "5000")
+    assert shape["accelerators"] == [{"resourceType": "nvidia.com/gpu", "available": "8"}]
+    make_allocation(node.tenant, site, gpus={"a100": 3}, partitions=["gpu"], memory=GIB)
+    shape = size(node)
+    assert (shape["cpu"], shape["memory"]) == ("32", "1Gi")
+    assert shape["accelerators"] == [{"resourceType": "nvidia.com/gpu", "available": "9"}]
+
+
+def test_of_a_site_that_has_told_nothing_the_allocation_tells() -> None:
+    node, _ = make_node(site=make_site())
+    make_allocation(node.tenant, node.route.site, cpus=4000, memory=GIB, gpus={"a100": 4})
+    shape = size(node)
+    assert (shape["cpu"], shape["memory"]) == ("4000", "1Gi")
+    assert shape["accelerators"] == [{"resourceType": "nvidia.com/gpu", "available": "4"}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_drained"),
+    [
+        ({"enabled": False}, True),
+        ({"valid_from": LONG_AGO, "valid_until": LONG_AGO + timedelta(days=1)}, True),
+        ({"valid_from": LONG_AGO + timedelta(days=9999)}, False),
+        ({"pods": 10, "used_pods": 10, "cpu_hours": 1, "spent_cpu_seconds": 9999}, False),
+    ],
+)
+def test_only_an_allocation_that_is_over_drains_a_node(fields: dict[str, Any], is_drained: bool) -> None:  # noqa: FBT001  (a parameter of cases)
+    node, _ = make_node()
+    make_allocation(node.tenant, node.route.site, **fields)
+    assert (size(node)["pods"] == "0") is is_drained
+
+
+def test_a_node_without_an_allocation_is_not_drained_and_a_disabled_tenant_is() -> None:
+    node, _ = make_node()
+    Allocation.objects.all().delete()
+    assert size(node)["cpu"] != "0"
+    Tenant.objects.update(enabled=False)
+    assert size(node)["cpu"] == "0"
+
+
+def test_a_ping_takes_two_statements(django_assert_num_queries: Any) -> None:
+    node, _ = make_node()
+    with django_assert_num_queries(2):
+        ping.answer(node.pk)
 
 
 @given(st.integers(1, 2**60))

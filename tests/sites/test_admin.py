@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from controlplane.audit.models import Event
 from sites import connecting
-from sites.models import Site
-from tests.factories import make_site
+from sites.models import Allocation, Site
+from tests.factories import make_allocation, make_site, make_tenant
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -49,3 +50,39 @@ def test_a_secret_is_kept_when_the_field_is_left_empty_and_never_shown(operator:
 def test_sites_are_listed_with_their_silence(operator: Client) -> None:
     make_site(name="Vega")
     assert "Vega" in operator.get("/admin/hpc_sites/site/").content.decode()
+
+
+def allocation(tenant: Any, site: Site, **changed: Any) -> dict[str, Any]:
+    page = {
+        "tenant": tenant.pk,
+        "site": site.pk,
+        "enabled": "on",
+        "valid_from_0": "2026-01-01",
+        "valid_from_1": "00:00",
+    }
+    page |= {"gpus": '{"a100": 4}', "period": "month", "default_time_limit": "3600", "priority": "0", "pods": "7"}
+    return {**page, **changed}
+
+
+def test_an_allocation_is_given_and_changed_with_its_trail(operator: Client) -> None:
+    tenant, site = make_tenant(), make_site()
+    operator.post("/admin/hpc_sites/allocation/add/", allocation(tenant, site))
+    given = Allocation.objects.get()
+    assert (given.tenant, given.pods, given.gpus) == (tenant, 7, {"a100": 4})
+    operator.post(f"/admin/hpc_sites/allocation/{given.pk}/change/", allocation(tenant, site, pods="3", gpus="{}"))
+    given.refresh_from_db()
+    assert (given.pods, given.gpus) == (3, {})
+    assert list(Event.objects.order_by("id").values_list("verb", flat=True)) == [
+        "allocation.grant",
+        "allocation.change",
+    ]
+
+
+def test_an_allocation_that_cannot_stand_is_refused_at_its_field(operator: Client) -> None:
+    site = make_site(shared_account=False)
+    make_allocation(make_tenant(), site)
+    page = operator.post("/admin/hpc_sites/allocation/add/", allocation(make_tenant(), site, gpus='{"a100": -1}'))
+    assert "not below zero" in page.content.decode()
+    page = operator.post("/admin/hpc_sites/allocation/add/", allocation(make_tenant(), site))
+    assert "Another tenant has" in page.content.decode()
+    assert Allocation.objects.count() == 1

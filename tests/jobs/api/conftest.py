@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobs import polling
 from sites import connecting
 from sites.connectors.memory_site import forget_memory_sites
 from tests.jobs.api.federation import Federation, make_federation
@@ -13,9 +14,12 @@ from tests.jobs.api.federation import Federation, make_federation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.api import Api
+
 
 @pytest.fixture
-def federation(transactional_db: None) -> Iterator[Federation]:
-    yield make_federation()
+def federation(api: Api) -> Iterator[Federation]:
+    yield make_federation(api)
     connecting.close_all()
     forget_memory_sites()
+    polling.forget_recorded()

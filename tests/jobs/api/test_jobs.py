@@ -8,21 +8,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.utils import timezone
 
-from controlplane.auth.callers import ServiceCaller
-from controlplane.auth.rights import Held, Rights
-from controlplane.auth.roles import Role
 from jobs import lifecycle
 from jobs.lifecycle import Move
 from jobs.models import Job
 from jobs.states import State
 from sites.models import Allocation
 from tests.factories import make_job, make_node, make_pod, make_request, make_service
-from tests.jobs.api.federation import Caller
+from tests.jobs.api.federation import caller_of
 
 if TYPE_CHECKING:
     from controlplane.tenants.models import Tenant
     from sites.models import Site
-    from tests.jobs.api.federation import Federation
+    from tests.jobs.api.federation import Caller, Federation
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -98,12 +95,7 @@ def test_mine_are_those_that_i_submitted(federation: Federation) -> None:
     for name, by in (("by-alice", {"person": federation.alice.person}), ("by-a-program", {"service": service})):
         job = a_job(federation.climate, federation.vega, name)
         Job.objects.filter(pk=job.pk).update(**own, **by)
-    program = Caller(
-        federation.alice.person,
-        ServiceCaller(
-            federation.climate.pk, service.slug, Rights((Held(Role.TENANT_MEMBER, federation.climate.pk),)), service.pk
-        ),
-    )
+    program = caller_of(service, federation.alice.api)
     assert names(federation.alice, mine="true") == ["by-alice"]
     assert names(federation.alice, mine="false") == ["by-a-program", "by-a-cluster"]
     assert names(program, mine="true") == ["by-a-program"]
@@ -131,13 +123,12 @@ def test_the_pages_hold_everything_once_newest_first(federation: Federation) -> 
 
 def test_the_list_takes_as_many_statements_for_many_jobs_as_for_one(federation: Federation) -> None:
     a_job(federation.climate, federation.vega)
-    one = {caller.person.name: caller.get("jobs").queries for caller in (federation.alice, federation.vera)}
+    callers = (federation.alice, federation.vera)
+    one = [caller.statements("jobs") for caller in callers]
     for _ in range(5):
         a_job(federation.climate, federation.vega)
-    for caller in (federation.alice, federation.vera):
-        answer = caller.get("jobs")
-        assert len(answer.json["items"]) == 6
-        assert answer.queries == one[caller.person.name]
+    assert [len(caller.get("jobs").json["items"]) for caller in callers] == [6, 6]
+    assert [caller.statements("jobs") for caller in callers] == one
 
 
 def test_a_job_tells_all_that_is_known_of_it(federation: Federation) -> None:

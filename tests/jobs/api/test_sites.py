@@ -72,11 +72,10 @@ def test_a_site_comes_with_its_partitions_and_flavors(federation: Federation) ->
 
 
 def test_the_list_takes_as_many_statements_for_many_sites_as_for_one(federation: Federation) -> None:
-    before = federation.olga.get("sites").queries
+    before = federation.olga.statements("sites")
     for number in range(5):
         site = Site.objects.create(slug=f"more-{number}", name="More", kind="memory")
         Partition.objects.create(site=site, name="main", nodes=1, cpus=1, memory=1, seen_at=SINCE + timedelta(hours=1))
         Flavor.objects.create(site=site, name="small")
-    answer = federation.olga.get("sites")
-    assert len(answer.json["items"]) == 7
-    assert answer.queries == before
+    assert len(federation.olga.get("sites").json["items"]) == 7
+    assert federation.olga.statements("sites") == before

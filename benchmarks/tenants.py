@@ -1,0 +1,25 @@
+"""The rows of many tenants at the site of a stack, each with a virtual node. Runs with the stack's environment.
+
+On standard input: how many. On standard output: a list of {"slug", "token"} of their nodes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import django
+
+
+def main() -> None:
+    django.setup()
+    from sites.models import Site
+    from tests.factories import make_node
+
+    site = Site.objects.get()
+    nodes = [make_node(site=site) for _ in range(json.load(sys.stdin))]
+    json.dump([{"slug": node.slug, "token": token} for node, token in nodes], sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
