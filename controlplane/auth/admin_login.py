@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 
 from controlplane.audit import actors, trail
 from controlplane.audit.models import Event
+from controlplane.auth import failures
 from controlplane.tenants.models import Person
 from controlplane.tenants.scope import seeing
 
@@ -20,15 +21,20 @@ class RecordedLogin(AdminAuthenticationForm):
         try:
             super().confirm_login_allowed(user)
         except ValidationError:
-            _record(user.pk, Event.Outcome.REFUSED)
+            _record_refusal(user.pk)
             raise
         actors.bind(replace(actors.current(), kind="person", id=user.pk, name=user.get_full_name()))
         _record(user.pk, Event.Outcome.DONE)
 
     def get_invalid_login_error(self) -> ValidationError:
         known = Person.objects.filter(username=self.cleaned_data.get("username", "")).first()
-        _record(known.pk if known else "", Event.Outcome.REFUSED)
+        _record_refusal(known.pk if known else "")
         return super().get_invalid_login_error()
+
+
+def _record_refusal(person: object) -> None:
+    if not failures.another("login", actors.current().address):
+        _record(person, Event.Outcome.REFUSED)
 
 
 def _record(person: object, outcome: Event.Outcome) -> None:

@@ -20,7 +20,7 @@ from mozilla_django_oidc.views import OIDCAuthenticationCallbackView, OIDCAuthen
 from controlplane.audit import actors, trail
 from controlplane.audit.actors import Actor
 from controlplane.audit.models import Event
-from controlplane.auth import issuers, providers
+from controlplane.auth import failures, issuers, providers
 from controlplane.auth.addresses import absolute, callback_url
 from controlplane.auth.backend import ID_TOKEN, issuer_of
 from controlplane.auth.pages import AFTER_LOGIN, LOGIN, page
@@ -118,8 +118,11 @@ class LogoutView(_OfIssuer, OIDCLogoutView):  # type: ignore[misc]  # the librar
 
 
 def refused(request: HttpRequest, issuer: Issuer, error: IsthmusError) -> HttpResponse:
-    """One sentence and a way to try again; recorded, unless the issuer is merely away."""
-    if not isinstance(error, Unavailable):
+    """One sentence and a way to try again; recorded, unless the issuer is merely away.
+
+    Of an address that fails again and again a few are: a stranger must not fill the trail.
+    """
+    if not isinstance(error, Unavailable) and not failures.another("login", actors.current().address):
         changes = {"reason": error.message}
         with seeing():
             trail.record("person.login", "issuer", issuer.alias, changes=changes, outcome=Event.Outcome.REFUSED)

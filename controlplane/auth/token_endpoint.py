@@ -101,7 +101,7 @@ def _client(request: HttpRequest, form: dict[str, str]) -> FoundToken:
     try:
         return _secret(secret, slug=client_id)
     except InvalidToken as error:
-        wait = failures.another(client_id)
+        wait = failures.another("token", client_id)
         if wait:
             message = "Too many wrong secrets of this client: wait a minute before the next one."
             raise TokenError("invalid_client", message, status=429, headers={"Retry-After": str(wait)}) from None

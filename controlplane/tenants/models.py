@@ -93,11 +93,25 @@ class HeldRights(models.QuerySet):  # type: ignore[type-arg]  # of two models
         return now - timedelta(seconds=settings.MEMBERSHIP_LAPSE)
 
 
-class Membership(models.Model):
-    """A person's role in a tenant. A manager need not be a member as well.
+class HeldRight(models.Model):
+    """What a membership and a role have in common.
 
     rule: for a claimed one, the name of the rule of its issuer that gave it; seen_at: the last login that showed it.
     """
+
+    origin = models.CharField(max_length=10, choices=Origin.choices)
+    rule = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    objects = HeldRights.as_manager()
+
+    class Meta:
+        abstract = True
+
+
+class Membership(HeldRight):
+    """A person's role in a tenant. A manager need not be a member as well."""
 
     class Role(models.TextChoices):
         MEMBER = "member", "submits pods and sees those of the tenant"
@@ -106,12 +120,6 @@ class Membership(models.Model):
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="memberships")
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role.choices)
-    origin = models.CharField(max_length=10, choices=Origin.choices)
-    rule = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    seen_at = models.DateTimeField(default=timezone.now)
-
-    objects = HeldRights.as_manager()
 
     class Meta:
         constraints = [
@@ -122,7 +130,7 @@ class Membership(models.Model):
         return f"{self.person_id} {self.role} of {self.tenant_id}"
 
 
-class RoleGrant(models.Model):
+class RoleGrant(HeldRight):
     """A person's role beyond tenants. site: the slug of the site for a site operator, empty for the federation's."""
 
     class Role(models.TextChoices):
@@ -133,12 +141,6 @@ class RoleGrant(models.Model):
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="role_grants")
     role = models.CharField(max_length=30, choices=Role.choices)
     site = models.CharField(max_length=63, blank=True)
-    origin = models.CharField(max_length=10, choices=Origin.choices)
-    rule = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    seen_at = models.DateTimeField(default=timezone.now)
-
-    objects = HeldRights.as_manager()
 
     class Meta:
         constraints = [

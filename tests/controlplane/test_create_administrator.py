@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -61,6 +62,13 @@ def test_every_try_to_log_in_is_recorded_without_what_was_typed() -> None:
         ("refused", str(other.pk), None),
     ]
     assert not [event for event in found if password in str(vars(event))]
+
+
+def test_an_address_that_fails_again_and_again_does_not_fill_the_trail(settings: Any) -> None:
+    settings.AUTH_FAILURES = 3
+    for _ in range(5):
+        admits("nobody", "wrong")
+    assert Event.objects.filter(verb="person.login").count() == 3
 
 
 def test_a_person_of_an_issuer_is_not_made_an_administrator() -> None:

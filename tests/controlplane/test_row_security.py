@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +27,11 @@ from controlplane.tenants.scope import seeing, seeing_everything
 from jobs.models import ArchivedLog, Job, Tombstone, Transition, UsageRecord
 from jobs.states import State
 from sites.models import Allocation, Route, Site
+from tests.api import database_role
 from tests.factories import make_job, make_node, make_site, make_tenant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from django.db.models import Model
 
@@ -83,16 +83,9 @@ def _community(name: str) -> Community:
     return Community(tenant, person, site, job)
 
 
-@contextmanager
-def role(name: str, urls: dict[str, str]) -> Iterator[None]:
-    """Django's own connection as another database role."""
-    user = psycopg.conninfo.conninfo_to_dict(urls[name])["user"]
-    with connection.cursor() as cursor:
-        cursor.execute(f'SET ROLE "{user}"')
-        try:
-            yield
-        finally:
-            cursor.execute("RESET ROLE")
+def role(name: str, urls: dict[str, str]) -> AbstractContextManager[None]:
+    """Django's own connection as another role of the service."""
+    return database_role(str(psycopg.conninfo.conninfo_to_dict(urls[name])["user"]))
 
 
 def test_every_table_that_names_a_tenant_is_protected(ours: Community) -> None:

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
@@ -21,17 +20,9 @@ from tests.web_role import as_web_role, database_away
 from tests.wire import call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from controlplane.tenants.models import VirtualNode
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _no_failures() -> Iterator[None]:
-    yield
-    cache.clear()
 
 
 def client_of(**fields: Any) -> tuple[VirtualNode, str]:
@@ -162,7 +153,7 @@ def test_a_client_secret_opens_nothing_else() -> None:
 
 
 def test_many_wrong_secrets_are_told_to_wait_and_a_right_one_never_is(settings: Any) -> None:
-    settings.TOKEN_FAILURES = 3
+    settings.AUTH_FAILURES = 3
     node, secret = client_of()
     wrong = [ask(basic(node.slug, "isc_wrong"), grant_type="client_credentials") for _ in range(5)]
     assert [answer.status_code for answer in wrong] == [401, 401, 401, 429, 429]
@@ -176,7 +167,7 @@ def test_many_wrong_secrets_are_told_to_wait_and_a_right_one_never_is(settings: 
 def test_failures_are_not_counted_while_redis_is_away(settings: Any) -> None:
     away = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
     settings.CACHES = {"default": away}
-    settings.TOKEN_FAILURES = 0
+    settings.AUTH_FAILURES = 0
     node, secret = client_of()
     assert ask(basic(node.slug, "isc_wrong"), grant_type="client_credentials").status_code == 401
     assert as_the_sidecar(node, secret).status_code == 200
