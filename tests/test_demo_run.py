@@ -27,6 +27,13 @@ UP_WITHIN = 90.0
 #: Variables of the test run's own stores and settings.
 OURS = ("DATABASE_", "REDIS_", "ISTHMUS_", "DEMO_", "DJANGO_")
 
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "hello"},
+    "spec": {"containers": [{"name": "main", "image": "busybox:1.36", "command": ["true"]}]},
+}
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -76,6 +83,19 @@ def test_people_log_in_by_the_web_and_are_the_owners_of_their_tokens(demo: dict[
     assert all(tenant["name"] in page.text for tenant in told["tenants"])
 
 
+def test_a_members_pod_runs_at_the_local_site_and_is_nobody_elses_business(demo: dict[str, Any]) -> None:
+    jobs = f"{demo['url']}/api/v1/jobs"
+    sent = requests.post(jobs, headers=bearer(demo, "vo1-member"), json=POD, timeout=30)
+    assert sent.status_code == 201, sent.text
+    job = f"{jobs}/{sent.json()['key']}"
+    deadline = time.monotonic() + 60
+    while (state := requests.get(job, headers=bearer(demo, "vo1-manager"), timeout=30).json()["state"]) != "succeeded":
+        assert time.monotonic() < deadline, state
+        time.sleep(0.3)
+    assert requests.get(job, headers=bearer(demo, "fed-auditor"), timeout=30).status_code == 200
+    assert requests.get(job, headers=bearer(demo, "vo2-manager"), timeout=30).status_code == 404
+
+
 def test_nobody_logs_in_without_the_password(demo: dict[str, Any]) -> None:
     browser = requests.Session()
     assert log_in(browser, demo, "fed-operator", "guessed").status_code == 403
@@ -97,6 +117,10 @@ def test_a_second_run_keeps_every_token_and_the_password(before: dict[str, Any],
 def person(demo: dict[str, Any], name: str) -> dict[str, Any]:
     found: list[dict[str, Any]] = [each for each in demo["people"] if each["name"] == name]
     return found[0]
+
+
+def bearer(demo: dict[str, Any], name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {person(demo, name)['token']}"}
 
 
 def me(demo: dict[str, Any], token: str) -> dict[str, Any]:

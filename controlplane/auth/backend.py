@@ -48,6 +48,7 @@ class IssuerBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the lib
 
     issuer: Issuer
     request: HttpRequest
+    granted: str  # the scopes of this login
 
     def __init__(self) -> None:
         """Nothing is read here: Django makes a backend at every check of a permission."""
@@ -68,7 +69,10 @@ class IssuerBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the lib
     def get_token(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Exchange the code. The secret goes along as this issuer takes it."""
         form = {name: str(payload[name]) for name in ("grant_type", "code", "code_verifier")}
-        return providers.exchange(self.issuer, {**form, "redirect_uri": callback_url(self.request, self.issuer)})
+        found = providers.exchange(self.issuer, {**form, "redirect_uri": callback_url(self.request, self.issuer)})
+        # RFC 6749, 5.1: without `scope` it is what was asked for.
+        self.granted = str(found.get("scope", " ".join(self.issuer.scopes)))
+        return found
 
     def verify_token(self, token: Any, **kwargs: Any) -> dict[str, Any]:
         return id_tokens.verified(self.issuer, token, nonce=kwargs["nonce"], now=timezone.now())
@@ -104,7 +108,7 @@ class IssuerBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the lib
             claims |= told
         if self.issuer.introspection and not facts.whole(self.issuer, claims):
             claims |= self._introspected(access_token, payload["sub"])
-        return claims
+        return facts.completed(self.issuer, claims, granted=self.granted)
 
     def _introspected(self, access_token: str, subject: str) -> dict[str, Any]:
         """Groups that cannot be had are unknown, and no reason to refuse a login."""

@@ -69,6 +69,19 @@ def facts(issuer: Issuer, claims: Mapping[str, Any]) -> tuple[list[Fact], list[I
     return found, ignored
 
 
+def completed(issuer: Issuer, claims: Mapping[str, Any], *, granted: str) -> dict[str, Any]:
+    """The claims, and those that the issuer left out since they are empty.
+
+    Keycloak does so: of somebody who is in no group any more it says nothing. Its silence counts where the scope of the
+    claim's name was granted (`granted`: as in OAuth, names with spaces between), and where the operator says that it
+    is its way (`leaves_out_empty`); without the scope the claim stays unknown.
+    """
+    if not issuer.leaves_out_empty:
+        return dict(claims)
+    names = {*issuer.profile.entitlements, issuer.profile.groups} & set(granted.split())
+    return {name: [] for name in names} | dict(claims)
+
+
 def whole(issuer: Issuer, claims: Mapping[str, Any]) -> set[Source]:
     """The sources that are there, and read to their end: what is not in them is not so."""
     found = set()

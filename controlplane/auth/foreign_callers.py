@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from controlplane.audit import actors
-from controlplane.auth import foreign, memberships, people, tokens
+from controlplane.auth import facts, foreign, memberships, people, tokens
 from controlplane.auth.callers import PersonCaller, ServiceCaller
 from controlplane.auth.claims import try_claims
 from controlplane.auth.rights import Held, Rights
@@ -115,6 +115,7 @@ def _person_id(found: Verified, text: str, *, now: datetime) -> int | None:
             if known is None:
                 raise  # nothing is known of it: what it may do cannot be said
             logger.info("groups not asked for, those of before stand", extra={"issuer": found.issuer.alias})
+    claims = facts.completed(found.issuer, claims, granted=str(claims.get("scope", "")))
     with seeing_everything():
         person = known or people.arrive(found.issuer, subject, claims)
         if not found.access.by_capability:

@@ -139,6 +139,7 @@ def _issuer(entry: Entry) -> Issuer:
         clients=frozenset(entry.texts("clients")),
         shared_clients=frozenset(entry.texts("shared_clients")),
         introspection=entry.flag("introspection"),
+        leaves_out_empty=entry.flag("leaves_out_empty"),
         tenant=entry.text("tenant", default="", pattern=_SLUG),
         create_tenants=entry.texts("create_tenants"),
         rules=rules,

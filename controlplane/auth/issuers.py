@@ -89,6 +89,7 @@ class Issuer:
     shared_clients: whose access tokens are taken (`aud`; `azp` where there is no `aud`; those of shared clients may
     only read). introspection: whether it is asked about opaque tokens and missing groups. tenant: the slug of the
     tenant of its capability tokens. create_tenants: patterns (fnmatch) of groups whose tenant is made at first sight.
+    leaves_out_empty: whether a claim that would be empty is not there at all (facts.completed).
     """
 
     alias: str
@@ -104,6 +105,7 @@ class Issuer:
     clients: frozenset[str] = frozenset()
     shared_clients: frozenset[str] = frozenset()
     introspection: bool = False
+    leaves_out_empty: bool = False
     tenant: str = ""
     create_tenants: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()

@@ -73,7 +73,7 @@ def _read(folder: Path) -> Backends:
         ssh_port=ssh["port"],
         key=Path(ssh["key"]),
         known_hosts=Path(ssh["known_hosts"]),
-        keycloak_url=told["keycloak"],
+        keycloak_url=told.get("keycloak", ""),  # none where an older up.sh wrote it
         images=told["images"],
         user=told["user"],
     )

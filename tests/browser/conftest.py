@@ -70,13 +70,15 @@ def stack(keycloak: Keycloak) -> Iterator[Stack]:
         for name in [name for name in os.environ if name.startswith(("DATABASE_", "REDIS_"))]:
             patch.delenv(name)  # those of the whole test run
         stack = Stack(folder, settings)
-    with stack:
-        stack.manage("manage.py", "prepare_database", "-v", "0")
-        stack.start("web")
-        stack.wait_until_up()
-        yield stack
-    if not os.environ.get("BROWSER_KEEP"):
-        shutil.rmtree(folder)
+    try:
+        with stack:
+            stack.manage("manage.py", "prepare_database", "-v", "0")
+            stack.start("web")
+            stack.wait_until_up()
+            yield stack
+    finally:
+        if not os.environ.get("BROWSER_KEEP"):
+            shutil.rmtree(folder)
 
 
 def issuers(keycloak: Keycloak) -> list[dict[str, Any]]:

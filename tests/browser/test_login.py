@@ -81,6 +81,17 @@ def test_a_group_that_is_gone_takes_its_membership_with_the_next_login(
     assert not visitor.reads("climate-managers")
 
 
+def test_the_last_group_that_is_gone_takes_its_membership_too(
+    visitor: Visitor, keycloak: Keycloak, database: psycopg.Connection
+) -> None:
+    visitor.log_in("vo2-member")
+    assert roles_of(database, "vo2-member") == ["member"]
+    visitor.page.context.clear_cookies()
+    with keycloak.changed("vo2-member", groups=[]):
+        visitor.log_in("vo2-member")
+    assert roles_of(database, "vo2-member") == []
+
+
 def test_logging_out_ends_the_session_at_the_issuer_as_well(visitor: Visitor) -> None:
     visitor.log_in("vo1-member")
     visitor.log_out()
