@@ -23,15 +23,16 @@ def delete(caller: NodeCaller, pod_uid: UUID, *, now: datetime) -> None:
     with transaction.atomic():
         one_at_a_time(caller.node_id, pod_uid)
         theirs = Job.objects.filter(node_id=caller.node_id, pod_uid=pod_uid)
-        job_id = theirs.values_list("pk", flat=True).first()
-        if job_id is None:
+        job = theirs.values_list("pk", "key").first()
+        if job is None:
             Tombstone.objects.bulk_create(
                 [Tombstone(node_id=caller.node_id, pod_uid=pod_uid, created_at=now)], ignore_conflicts=True
             )
             return
+        job_id, key = job
         # In every state, ended ones too: what is deleted is never told of again.
         if theirs.filter(deleted_at__isnull=True).update(deleted_at=now):
-            trail.record("job.delete", "job", job_id, tenant_id=caller.tenant_id, changes={"uid": str(pod_uid)})
+            trail.record("job.delete", "job", key, tenant_id=caller.tenant_id, changes={"uid": str(pod_uid)})
         said = "The pod was deleted from its cluster."
         wishes.cancel([job_id], reason="Deleted", message=said, now=now, verb="")
 

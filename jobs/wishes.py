@@ -50,4 +50,4 @@ def _record(verb: str, jobs: Iterable[Job], reason: str) -> None:
     for job in jobs:
         site = slugs.get(job.site_id, "") if job.site_id else ""
         changes = {"pod": str(job), "uid": str(job.pod_uid), "reason": reason}
-        trail.record(verb, "job", job.pk, tenant_id=job.tenant_id, site=site, changes=changes)
+        trail.record(verb, "job", job.key, tenant_id=job.tenant_id, site=site, changes=changes)

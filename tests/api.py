@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from django.db import connection
 
+from tests.database_roles import database_role
 from tests.wire import call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.wire import Answer
 
 ROOT = "/api/v1/"
 PROBLEM = "application/problem+json"
-
-
-@contextmanager
-def database_role(name: str) -> Iterator[None]:
-    """Django's own connection as another database role."""
-    with connection.cursor() as cursor:
-        cursor.execute(f'SET ROLE "{name}"')
-        try:
-            yield
-        finally:
-            cursor.execute("RESET ROLE")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from schemathesis.specs.openapi.checks import (
 
 from controlplane.wsgi import application
 from jobs.api import description
-from tests.api import database_role, role_of
+from tests.api import role_of
+from tests.database_roles import database_role
 from tests.federation import new_token, token_of
 from tests.wire import connection_left_open
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from django.utils import timezone
 from rest_framework.response import Response
 
-from controlplane.audit import trail
 from controlplane.auth.roles import Action, Role
 from controlplane.errors import Conflict, Forbidden
 from jobs import wishes
@@ -35,9 +34,7 @@ class JobCancel(ApiView):
         if job.ended_at is not None:
             raise Conflict(f"The job has ended already: it has {job.state}.")
         by = self.caller.actor.name
-        if wishes.cancel([job.pk], reason="Cancelled", message=f"Cancelled by {by}.", now=timezone.now()):
-            site = job.site.slug if job.site else ""
-            trail.record("job.cancel", "job", job.key, tenant_id=job.tenant_id, site=site)
+        wishes.cancel([job.pk], reason="Cancelled", message=f"Cancelled by {by}.", now=timezone.now())
         return Response(job_detail.told(key, self.reach), status=202)
 
     def _require_right(self, job: Job) -> None:

@@ -138,7 +138,7 @@ def test_an_allocations_and_flavors_changes_name_tenant_and_site(operator: Clien
     operator.post("/admin/hpc_sites/flavor/add/", {"site": site.pk, "name": "small"})
     events = list(Event.objects.order_by("id"))
     assert [(event.verb, event.tenant_id, event.site) for event in events] == [
-        ("allocation.create", tenant.pk, "hpc"),
+        ("allocation.grant", tenant.pk, "hpc"),
         ("allocation.change", tenant.pk, "hpc"),
         ("flavor.create", None, "hpc"),
     ]

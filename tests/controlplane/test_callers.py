@@ -14,8 +14,8 @@ from django.utils import timezone
 from controlplane.auth import memberships, tokens
 from controlplane.auth.last_use import last_use
 from controlplane.tenants.models import ApiToken, Membership, Person, ServiceAccount, Tenant
+from tests.database_roles import as_web_role, database_away
 from tests.factories import make_node, make_person, make_service, make_tenant
-from tests.web_role import as_web_role, database_away
 from tests.wire import Answer, call
 
 pytestmark = pytest.mark.django_db

@@ -18,9 +18,9 @@ from controlplane.audit.models import Event
 from controlplane.auth import foreign_callers, issuers
 from controlplane.tenants.models import Membership, Person, Tenant
 from tests.controlplane.test_issuers import write
+from tests.database_roles import as_web_role
 from tests.factories import make_tenant
 from tests.identity_provider import IdentityProvider, Visitor, running
-from tests.web_role import as_web_role
 from tests.wire import Answer, call
 
 if TYPE_CHECKING:

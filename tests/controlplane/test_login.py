@@ -21,9 +21,9 @@ from jobs.states import ENDS
 from sites.models import Allocation
 from tests.controlplane.test_claims import GOC_VALUE, E
 from tests.controlplane.test_issuers import write
+from tests.database_roles import as_web_role
 from tests.factories import make_site, make_tenant
 from tests.identity_provider import CLIENT, IdentityProvider, Visitor, running
-from tests.web_role import as_web_role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,8 +16,8 @@ from controlplane.auth.roles import Role
 from controlplane.errors import BadRequest
 from controlplane.tenants.models import Membership, Origin, Person, RoleGrant, Tenant
 from tests.controlplane.test_claims import GOC, GOC_VALUE, MANAGERS, MEMBERS, E, issuer
+from tests.database_roles import as_web_role
 from tests.factories import make_tenant
-from tests.web_role import as_web_role
 
 pytestmark = pytest.mark.django_db
 

@@ -27,7 +27,7 @@ from controlplane.tenants.scope import seeing, seeing_everything
 from jobs.models import ArchivedLog, Job, Tombstone, Transition, UsageRecord
 from jobs.states import State
 from sites.models import Allocation, Route, Site
-from tests.api import database_role
+from tests.database_roles import database_role
 from tests.factories import make_job, make_node, make_site, make_tenant
 
 if TYPE_CHECKING:

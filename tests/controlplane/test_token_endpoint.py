@@ -15,8 +15,8 @@ from controlplane.auth import callers, tokens
 from controlplane.auth.lookup import find
 from controlplane.tenants.models import ApiToken
 from jobs import retention
+from tests.database_roles import as_web_role, database_away
 from tests.factories import make_node
-from tests.web_role import as_web_role, database_away
 from tests.wire import call
 
 if TYPE_CHECKING:

@@ -27,9 +27,9 @@ from jobs.states import AT_SITE, State
 from sites import allocations
 from sites.models import Allocation, Site
 from sites.workload import Phase, Report
+from tests.database_roles import as_role
 from tests.factories import make_allocation, make_job, make_node
 from tests.jobs.clock import start_now
-from tests.roles import as_role
 
 if TYPE_CHECKING:
     from collections.abc import Callable

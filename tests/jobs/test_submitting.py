@@ -70,7 +70,7 @@ def test_a_pod_without_a_cluster_goes_all_the_way(
     job.refresh_from_db()
     assert job.state == State.PENDING
     assert job.is_counted
-    assert Event.objects.filter(verb="job.submit", object_id=str(job.pk), tenant_id=tenant.pk).exists()
+    assert Event.objects.filter(verb="job.submit", object_id=job.key, tenant_id=tenant.pk).exists()
 
 
 def test_a_service_account_submits_as_itself(tenant: Tenant) -> None:
@@ -190,7 +190,9 @@ def test_the_wire_is_in_the_audit_trail(vega: Site) -> None:
     call("POST", "/create", make_request(pod), token=token)
     call("DELETE", "/delete", pod, token=token)
     call("DELETE", "/delete", pod, token=token)
-    events = Event.objects.order_by("id").values_list("verb", "actor_kind", "actor", "tenant_id")
+    events = (
+        Event.objects.filter(object_kind="job").order_by("id").values_list("verb", "actor_kind", "actor", "tenant_id")
+    )
     assert list(events) == [
         ("job.create", "node", node.slug, node.tenant_id),
         ("job.delete", "node", node.slug, node.tenant_id),

@@ -9,13 +9,13 @@ from django.db import connections
 
 from controlplane.audit.models import Event
 from controlplane.errors import Conflict, Invalid
-from controlplane.tenants.models import ApprovalRequest, Person, Tenant
+from controlplane.tenants.models import ApprovalRequest, Person, Tenant, VirtualNode
 from controlplane.tenants.scope import seeing
 from sites import approvals
 from sites.models import Allocation, Site
-from tests.factories import make_allocation, make_site, make_tenant
+from tests.database_roles import as_role
+from tests.factories import make_allocation, make_node, make_site, make_tenant
 from tests.jobs.test_counting import together
-from tests.roles import as_role
 
 pytestmark = pytest.mark.django_db
 
@@ -133,7 +133,8 @@ def test_a_site_operator_decides_for_a_tenant_whose_rows_it_does_not_see(
     tenant: Tenant, site: Site, database_urls: dict[str, str]
 ) -> None:
     request = ask(tenant, site)
+    make_node(tenant=tenant, routed=False)
     with as_role(database_urls["web"]), seeing(sites=[site.pk]):
-        assert not Tenant.objects.exists()
+        assert not VirtualNode.objects.exists()
         approvals.decide(request, person=None, grant=True)
     assert Allocation.objects.get().tenant == tenant
