@@ -13,7 +13,7 @@ from controlplane.audit import trail
 from controlplane.auth.callers import PersonCaller, ServiceCaller
 from controlplane.errors import Refused
 from controlplane.tenants.models import Tenant
-from jobs import deletion, judging, lifecycle, nudge, payload
+from jobs import deletion, judging, lifecycle, nudge, options, payload
 from jobs.judging import Situation, Wanted
 from jobs.models import Job, new_key
 from jobs.placement import Choice, Placed, choose
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from controlplane.auth.callers import NodeCaller
-    from jobs.judging import Option
+    from jobs.options import Option
     from sites.manifest import PodRequest
 
 # By hand: every create asks it, and the ORM would take longer to phrase it than PostgreSQL to answer.
@@ -76,7 +76,7 @@ def submit(
     tenant = Tenant.objects.get(pk=tenant_id)
     full = manifest.completed(body, namespace=tenant.slug)
     pod = manifest.parse(full)
-    option = _best(judging.options(tenant, pod, site=site_slug, now=now), tenant, site_slug)
+    option = _best(options.options(tenant, pod, site=site_slug, now=now), tenant, site_slug)
     waits = option.waits
     job = Job(
         **columns(pod, full, tenant_id=tenant.pk),
@@ -96,14 +96,14 @@ def submit(
     return job
 
 
-def _best(options: list[Option], tenant: Tenant, site_slug: str | None) -> Option:
-    if not options:
+def _best(found: list[Option], tenant: Tenant, site_slug: str | None) -> Option:
+    if not found:
         where = f"at {site_slug}" if site_slug else "at any site"
         raise Refused(f"{tenant.name} has no allocation {where}; a manager of {tenant.name} can ask for one.")
-    possible = {option.site.pk: option for option in options if not option.refusal}
+    possible = {option.site.pk: option for option in found if not option.refusal}
     if not possible:
-        reasons = " ".join(dict.fromkeys(option.refusal for option in options))
-        raise Refused(reasons if len(options) == 1 else f"No site can take the pod. {reasons}")
+        reasons = " ".join(dict.fromkeys(option.refusal for option in found))
+        raise Refused(reasons if len(found) == 1 else f"No site can take the pod. {reasons}")
     return possible[choose([_choice(option) for option in possible.values()]).site_id]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from controlplane.tenants.models import Tenant
-from jobs import judging, quotas
+from jobs import judging, options, quotas
 from jobs.judging import Wanted
 from jobs.quotas import Waits
 from jobs.states import State
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from jobs.judging import Option
     from jobs.models import Job
+    from jobs.options import Option
 
 _HOUR = 3600
 
@@ -60,7 +60,7 @@ def explain(
     """
     tenant = Tenant.objects.get(pk=tenant_id)
     pod = manifest.parse(manifest.completed(body, namespace=tenant.slug))
-    return [_told(option) for option in judging.options(tenant, pod, site=site_slug, now=now)]
+    return [_told(option) for option in options.options(tenant, pod, site=site_slug, now=now)]
 
 
 def why_waits(job: Job, *, now: datetime) -> Waits | None:
@@ -73,7 +73,7 @@ def why_waits(job: Job, *, now: datetime) -> Waits | None:
     written = Waits(job.reason, job.message)
     if job.site is None:
         return written
-    live = judging.site_waits(job.site)
+    live = options.site_waits(job.site)
     live = live or judging.situation(job.tenant, job.site, now=now).judge(Wanted.of_job(job)).waits
     return live or (written if written.reason else Waits("", "A worker looks at it next."))
 
