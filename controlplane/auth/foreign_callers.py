@@ -144,7 +144,8 @@ def _caller(known: _Known, *, now: datetime) -> PersonCaller | ServiceCaller:
         tenant = _tenant(known.issuer)
         rights = Rights((Held(Role.TENANT_MEMBER, tenant_id=tenant.pk),), access.scopes)
         if person is None:
-            return ServiceCaller(tenant.pk, access.client, rights)
+            # With the issuer's alias: clients of two issuers may have one name, and are told apart by nothing else.
+            return ServiceCaller(tenant.pk, f"{access.client} ({known.issuer.alias})".strip(), rights)
     elif person is not None:
         rights = rights_of(person, now=now).bounded(scopes=access.scopes)
     if person is None:
