@@ -23,6 +23,11 @@ def check(caller: PersonCaller | ServiceCaller, *, scopes: Collection[str], tena
         raise Forbidden(
             f"The token that you call with lacks the scope `{beyond[0]}`: it cannot make one that is good for more."
         )
-    confined = ApiToken.objects.filter(pk=caller.token_id or 0).values_list("tenant_id", flat=True).first()
+    confined = confined_to(caller)
     if confined is not None and tenant_id != confined:
         raise Forbidden("The token that you call with is confined to one tenant: it cannot make one that is not.")
+
+
+def confined_to(caller: PersonCaller | ServiceCaller) -> int | None:
+    """The id of the one tenant that the caller's token is confined to; None for a token of all, and without one."""
+    return ApiToken.objects.filter(pk=caller.token_id or 0).values_list("tenant_id", flat=True).first()
