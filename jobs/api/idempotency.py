@@ -42,7 +42,7 @@ class KeyReused(IsthmusError):
 
 
 def idempotent(handler: Callable[..., Response]) -> Callable[..., Response]:
-    """Of a view's POST handler: with the header, it is done once for each caller, with these scopes, address and key."""
+    """Of a view's POST handler: with the header, it is done once for each caller with its scopes, address and key."""
 
     @wraps(handler)
     def once(self: ApiView, request: Request, *args: Any, **kwargs: Any) -> Response:
