@@ -415,9 +415,10 @@ def test_capabilities_end_with_their_tenant(wlcg: IdentityProvider, tenant: Tena
 
 
 def test_a_token_without_capabilities_goes_by_groups(start: Any, tenant: Tenant) -> None:
-    provider = start("wlcg-iam", rules=[_group("/vo")])
+    provider = start("wlcg-iam", rules=[_group("/vo")], clients=["portal"])
     provider.visitor = Visitor(claims={"wlcg.groups": ["/vo", "/vo/prod"]})
-    assert who(provider.access_token(scope="openid wlcg.groups"), "POST").json["tenants"] == [tenant.pk]
+    token = provider.access_token(scope="openid wlcg.groups", azp="portal")
+    assert who(token, "POST").json["tenants"] == [tenant.pk]
 
 
 def test_a_clients_own_token_is_a_person_of_its_own(keycloak: IdentityProvider, tenant: Tenant) -> None:
