@@ -85,7 +85,8 @@ class TokenView(ApiView):
 
     def rows(self, **address: str) -> QuerySet[ApiToken]:
         """The owner's tokens, but for those of the token endpoint, of which there are hundreds a day."""
-        return ApiToken.objects.filter(person_id=self.person_id())
+        mine, confined = ApiToken.objects.filter(person_id=self.person_id()), issuing.confined_to(self.caller)
+        return mine if confined is None else mine.filter(tenant=confined)
 
     def row(self, token: int, **address: str) -> ApiToken:
         """NotFound where the owner has no such token."""

@@ -50,10 +50,20 @@ def test_a_token_of_one_tenant_makes_none_of_all(api: Api, federation: Federatio
     confined, wide = token_of(person, tenant=tenant), new_token(person)[0]
     assert api.post("tokens", {"scopes": ["read"]}, token=confined).status == 403
     assert api.post("tokens", {"scopes": ["read"], "tenant": "biology"}, token=confined).status == 400
-    assert api.post(f"tokens/{wide.pk}/rotate", token=confined).status == 403
+    assert api.post(f"tokens/{wide.pk}/rotate", token=confined).status == 404
     assert api.get("tenants/biology/members", token=confined).status == 404
     answer = api.post("tokens", {"scopes": ["read"], "tenant": "chemistry"}, token=confined)
     assert (answer.status, answer.json["tenant"]) == (201, "chemistry")
+
+
+def test_a_token_of_one_tenant_neither_sees_nor_ends_those_beyond_it(api: Api, federation: Federation) -> None:
+    person, tenant = federation.chemistry.manager, federation.chemistry.tenant
+    own, confined = new_token(person, tenant=tenant)
+    wide = new_token(person)[0]
+    listed = api.get("tokens", token=confined).json["items"]
+    assert [each["id"] for each in listed] == [own.pk]
+    assert [api.call(verb, f"tokens/{wide.pk}", token=confined).status for verb in ("GET", "DELETE")] == [404, 404]
+    assert api.delete(f"tokens/{own.pk}", token=confined).status == 204
 
 
 def test_a_token_is_confined_to_a_tenant_of_ones_own(api: Api, federation: Federation) -> None:
