@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from controlplane.auth.roles import RULES, Action
 from controlplane.errors import Forbidden
 from controlplane.tenants.models import ApiToken
 
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
 def check(caller: PersonCaller | ServiceCaller, *, scopes: Collection[str], tenant_id: int | None) -> None:
     """Raises Forbidden where a token of these scopes, confined to this tenant, would go beyond the caller's own.
 
-    Asked for new tokens and for rotated ones, whose text the caller gets as well. A node's token has no scopes.
+    Asked for new tokens and for rotated ones, whose text the caller gets as well. A node's token has no scopes, and is
+    good for what the wire wants.
     """
-    own = caller.rights.scopes
-    if own is not None and (beyond := sorted(set(scopes) - own)):
+    own, wanted = caller.rights.scopes, set(scopes) or {str(RULES[Action.WIRE].scope)}
+    if own is not None and (beyond := sorted(wanted - own)):
         raise Forbidden(
             f"The token that you call with lacks the scope `{beyond[0]}`: it cannot make one that is good for more."
         )

@@ -66,6 +66,15 @@ def test_a_token_of_one_tenant_neither_sees_nor_ends_those_beyond_it(api: Api, f
     assert api.delete(f"tokens/{own.pk}", token=confined).status == 204
 
 
+def test_who_may_not_submit_makes_no_kubelet_s_token_either(api: Api, federation: Federation) -> None:
+    """It opens the wire, on which pods are submitted."""
+    narrow = token_of(federation.chemistry.managing_service, scopes=["manage", "read"])
+    row = ApiToken.objects.filter(node=federation.chemistry.node).get()
+    for path in ("", f"/{row.pk}/rotate"):
+        answer = api.post(f"virtual-nodes/chemistry-1/tokens{path}", {} if not path else None, token=narrow)
+        assert (answer.status, "`submit`" in answer.json["detail"]) == (403, True)
+
+
 def test_a_token_is_confined_to_a_tenant_of_ones_own(api: Api, federation: Federation) -> None:
     answer = api.post("tokens", {"scopes": ["read"], "tenant": "biology"}, token=token_of(federation.chemistry.member))
     assert answer.status == 400
