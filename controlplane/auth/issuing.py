@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.utils import timezone
+
+from controlplane.auth import tokens
 from controlplane.auth.roles import RULES, Action
 from controlplane.errors import Forbidden
 from controlplane.tenants.models import ApiToken
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import timedelta
 
     from controlplane.auth.callers import PersonCaller, ServiceCaller
 
@@ -33,3 +37,12 @@ def check(caller: PersonCaller | ServiceCaller, *, scopes: Collection[str], tena
 def confined_to(caller: PersonCaller | ServiceCaller) -> int | None:
     """The id of the one tenant that the caller's token is confined to; None for a token of all, and without one."""
     return ApiToken.objects.filter(pk=caller.token_id or 0).values_list("tenant_id", flat=True).first()
+
+
+def at_most(lifetime: timedelta, caller: PersonCaller) -> timedelta:
+    """`lifetime`, or what is left of the token of ours that the caller shows: one of theirs does not outlive it.
+
+    What no token may have stays as it is, and is refused to all alike.
+    """
+    end = ApiToken.objects.filter(pk=caller.token_id or 0).values_list("expires_at", flat=True).first()
+    return lifetime if end is None or lifetime > tokens.longest() else min(lifetime, end - timezone.now())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,6 +74,15 @@ def test_who_may_not_submit_makes_no_kubelet_s_token_either(api: Api, federation
     for path in ("", f"/{row.pk}/rotate"):
         answer = api.post(f"virtual-nodes/chemistry-1/tokens{path}", {} if not path else None, token=narrow)
         assert (answer.status, "`submit`" in answer.json["detail"]) == (403, True)
+
+
+def test_a_personal_token_makes_none_that_outlives_it(api: Api, federation: Federation) -> None:
+    """Whoever has found one that ends soon would else have one that does not."""
+    row, token = new_token(federation.operator)
+    made = [api.post("tokens", {"scopes": ["read"], "days": days}, token=token) for days in (31, 29)]
+    ends = [ApiToken.objects.get(pk=answer.json["id"]).expires_at for answer in made]
+    assert abs(row.expires_at - ends[0]) < timedelta(seconds=5)
+    assert ends[1] < ends[0]
 
 
 def test_a_token_is_confined_to_a_tenant_of_ones_own(api: Api, federation: Federation) -> None:
