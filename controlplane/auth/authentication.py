@@ -9,8 +9,9 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.authentication import SessionAuthentication as DjangoSession
 
 from controlplane.auth import callers, foreign_callers, own_callers, tokens
-from controlplane.auth.callers import PersonCaller
+from controlplane.auth.callers import PersonCaller, ServiceCaller
 from controlplane.auth.standing import rights_of
+from controlplane.errors import Unauthenticated
 from controlplane.tenants.models import Person
 
 if TYPE_CHECKING:
@@ -49,3 +50,14 @@ class SessionAuthentication(DjangoSession):
             return None
         person = found[0]
         return PersonCaller(person.pk, person.get_full_name(), rights_of(person, now=timezone.now())), None
+
+
+def again(request: Request, caller: PersonCaller | ServiceCaller) -> PersonCaller | ServiceCaller:
+    """`caller`, who made this request a while ago, as the rows are now. Raises as its authentication does."""
+    found = BearerAuthentication().authenticate(request)
+    if found is not None and isinstance(found[0], (PersonCaller, ServiceCaller)):
+        return found[0]
+    person = Person.objects.filter(pk=getattr(caller, "person_id", 0), is_active=True).first()
+    if person is None:
+        raise Unauthenticated("Your account here is disabled: ask your federation operator.")
+    return PersonCaller(person.pk, person.get_full_name(), rights_of(person, now=timezone.now()))
