@@ -53,11 +53,15 @@ class SessionAuthentication(DjangoSession):
 
 
 def again(request: Request, caller: PersonCaller | ServiceCaller) -> PersonCaller | ServiceCaller:
-    """`caller`, who made this request a while ago, as the rows are now. Raises as its authentication does."""
-    found = BearerAuthentication().authenticate(request)
-    if found is not None and isinstance(found[0], (PersonCaller, ServiceCaller)):
-        return found[0]
+    """`caller`, who began something long with this request, as the rows are now. Raises as authentication does.
+
+    That the token has expired meanwhile is no reason: many live for minutes. That it was revoked is one.
+    """
+    header, now = request.META.get("HTTP_AUTHORIZATION"), timezone.now()
+    if header is not None:
+        text = callers.bearer(header)
+        return own_callers.again(text, now=now) if tokens.is_ours(text) else foreign_callers.memory.again(text, now=now)
     person = Person.objects.filter(pk=getattr(caller, "person_id", 0), is_active=True).first()
     if person is None:
         raise Unauthenticated("Your account here is disabled: ask your federation operator.")
-    return PersonCaller(person.pk, person.get_full_name(), rights_of(person, now=timezone.now()))
+    return PersonCaller(person.pk, person.get_full_name(), rights_of(person, now=now))

@@ -63,6 +63,11 @@ class ForeignTokens:
             known = self._learned(digest, text, now=now)
         return _caller(known, now=now)
 
+    def again(self, text: str, *, now: datetime) -> PersonCaller | ServiceCaller:
+        """Who began something long with this token and may go on, though it has expired meanwhile. Raises as above."""
+        _, known = self._known.get(tokens.digest(text), (0.0, None))
+        return self.caller(text, now=now) if known is None else _caller(known, now=now)
+
     def forget(self) -> None:
         self._known.clear()
         self._refused.clear()

@@ -114,12 +114,13 @@ def test_who_is_out_follows_no_more(federation: Federation, job: Job, settings: 
 
     def put_out_soon() -> None:
         time.sleep(1)
-        if what == "membership":
-            adam.memberships.all().delete()
-        elif what == "token":
-            adam.tokens.update(revoked_at=timezone.now())
-        else:
-            type(adam).objects.filter(pk=adam.pk).update(is_active=False)
+        with seeing_everything():  # this thread has the web role's connection
+            if what == "membership":
+                adam.memberships.all().delete()
+            elif what == "token":
+                adam.tokens.update(revoked_at=timezone.now())
+            else:
+                type(adam).objects.filter(pk=adam.pk).update(is_active=False)
         connection.close()
 
     putting_out = threading.Thread(target=put_out_soon)
@@ -129,6 +130,26 @@ def test_who_is_out_follows_no_more(federation: Federation, job: Job, settings: 
     putting_out.join()
     assert answer.body == b"hello\nworld\n"
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_token_that_expires_meanwhile_ends_no_log(federation: Federation, job: Job, settings: Any) -> None:
+    settings.TOKEN_MEMORY = 1
+
+    def expire_and_end() -> None:
+        with seeing_everything():
+            assert federation.adam.person.tokens.update(expires_at=timezone.now()) == 1
+        time.sleep(4)
+        memory_site("vega").write_log(job.attempt_key, "main", b"bye\n")
+        with seeing_everything():
+            lifecycle.move([Move(job.pk, job.attempt, State.SUCCEEDED, {"exit_code": 0})], now=timezone.now())
+        connection.close()
+
+    ending = threading.Timer(1, expire_and_end)
+    ending.start()
+    answer = federation.adam.get(f"jobs/{job.key}/log", follow="true")
+    ending.join()
+    assert answer.body == b"hello\nworld\nbye\n"
 
 
 def test_a_tenant_follows_a_few_logs_at_once(federation: Federation, job: Job, settings: Any) -> None:
