@@ -55,8 +55,10 @@ VISIBLE: dict[str, LiteralString] = {
     "jobs_usagerecord": _TENANT_OR_SITE,
     "audit_event": f"{_TENANT} OR site IN {_SLUGS}",
 }
-#: Table -> which rows the web role may write, where that is not what it sees: everybody's acts are recorded.
-WRITABLE: dict[str, LiteralString] = {"audit_event": "true"}
+#: Table -> which rows the web role may write, where that is not what it sees: everybody's acts are recorded, and nobody
+#: gives a membership to himself.
+WRITABLE: dict[str, LiteralString] = {"audit_event": "true", "tenants_membership": _TENANT}
+_POLICIES = ("web", "web_insert", "web_update", "web_delete", "worker")
 
 #: The functions that read past row security, with their owner's rights: for the web role alone.
 PASSES: tuple[LiteralString, ...] = (
@@ -70,15 +72,12 @@ def protect(cursor: Cursor, *, web: str | None, worker: str | None) -> None:
     """Turn row security on everywhere and set the policies anew. A role that is None connects as the owner."""
     for table, visible in VISIBLE.items():
         _execute(cursor, "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY", table)
-        for name in ("web", "web_insert", "worker"):
+        for name in _POLICIES:
             _execute(cursor, "DROP POLICY IF EXISTS {policy} ON {table}", table, policy=name)
         if web is not None:
             _protect_from_web(cursor, table, visible, web)
         if worker is not None:
-            _execute(
-                cursor, "CREATE POLICY {policy} ON {table} TO {role} USING (true) WITH CHECK (true)", table,
-                policy="worker", role=worker,
-            )  # fmt: skip
+            _allow(cursor, table, worker, "worker", "USING (true)")
     for function in PASSES:
         _keep_for_web(cursor, function, web)
 
@@ -93,20 +92,21 @@ def _keep_for_web(cursor: Cursor, function: LiteralString, web: str | None) -> N
 
 
 def _protect_from_web(cursor: Cursor, table: str, visible: LiteralString, web: str) -> None:
-    check = WRITABLE.get(table)
-    if check is None:
-        _execute(
-            cursor, "CREATE POLICY {policy} ON {table} TO {role} USING (" + visible + ")", table, policy="web", role=web
-        )
+    may_write = WRITABLE.get(table)
+    if may_write is None:
+        _allow(cursor, table, web, "web", "USING (" + visible + ")")
         return
-    _execute(
-        cursor, "CREATE POLICY {policy} ON {table} FOR SELECT TO {role} USING (" + visible + ")", table,
-        policy="web", role=web,
-    )  # fmt: skip
-    _execute(
-        cursor, "CREATE POLICY {policy} ON {table} FOR INSERT TO {role} WITH CHECK (" + check + ")", table,
-        policy="web_insert", role=web,
-    )  # fmt: skip
+    _allow(cursor, table, web, "web", "USING (" + visible + ")", "FOR SELECT ")
+    _allow(cursor, table, web, "web_insert", "WITH CHECK (" + may_write + ")", "FOR INSERT ")
+    _allow(cursor, table, web, "web_update", "USING (" + may_write + ")", "FOR UPDATE ")
+    _allow(cursor, table, web, "web_delete", "USING (" + may_write + ")", "FOR DELETE ")
+
+
+def _allow(
+    cursor: Cursor, table: str, role: str, policy: str, rows: LiteralString, command: LiteralString = ""
+) -> None:
+    statement: LiteralString = "CREATE POLICY {policy} ON {table} " + command + "TO {role} " + rows
+    _execute(cursor, statement, table, policy=policy, role=role)
 
 
 def _execute(cursor: Cursor, statement: LiteralString, table: str, *, policy: str = "", role: str = "") -> None:

@@ -149,6 +149,12 @@ def test_a_person_sees_the_memberships_that_are_theirs(
         assert [each.person_id for each in Membership.objects.all()] == [ours.person.pk]
 
 
+def test_a_person_gives_no_membership_to_themselves(ours: Community, database_urls: dict[str, str]) -> None:
+    with role("web", database_urls), seeing(person=ours.person.pk):
+        assert not Membership.objects.update(role="manager")
+        assert Membership.objects.get().role == "member"
+
+
 def test_a_row_of_another_tenant_can_be_neither_written_nor_moved_there(
     ours: Community, theirs: Community, database_urls: dict[str, str]
 ) -> None:
