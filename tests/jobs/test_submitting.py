@@ -188,14 +188,15 @@ def test_the_wire_is_in_the_audit_trail(vega: Site) -> None:
     pod = make_pod()
     call("POST", "/create", make_request(pod), token=token)
     call("POST", "/create", make_request(pod), token=token)
-    call("DELETE", "/delete", pod, token=token)
-    call("DELETE", "/delete", pod, token=token)
-    events = (
-        Event.objects.filter(object_kind="job").order_by("id").values_list("verb", "actor_kind", "actor", "tenant_id")
-    )
-    assert list(events) == [
-        ("job.create", "node", node.slug, node.tenant_id),
-        ("job.delete", "node", node.slug, node.tenant_id),
+    unknown = make_pod()
+    for deleted in (pod, pod, unknown, unknown):
+        call("DELETE", "/delete", deleted, token=token)
+    job, theirs = Job.objects.get(), ("node", node.slug, node.tenant_id)
+    events = Event.objects.filter(tenant_id=node.tenant_id, actor_kind="node").order_by("id")
+    assert list(events.values_list("verb", "object_id", "actor_kind", "actor", "tenant_id")) == [
+        ("job.create", job.key, *theirs),
+        ("job.delete", job.key, *theirs),
+        ("pod.delete", unknown["metadata"]["uid"], *theirs),
     ]
 
 
