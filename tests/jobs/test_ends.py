@@ -115,7 +115,7 @@ def lose_and_find(site: Site, job: Job, memory: MemorySite) -> None:
 
 
 def orphan(site: Site, job: Job, memory: MemorySite) -> None:
-    VirtualNode.objects.filter(pk=job.node_id).update(heard_minutes=100)
+    VirtualNode.objects.update(heard_minutes=100)
     orphans.reclaim(now=timezone.now())
 
 

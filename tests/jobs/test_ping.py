@@ -106,7 +106,7 @@ def test_a_node_is_no_larger_than_what_its_tenant_may_use_there() -> None:
 
 
 def test_a_node_claims_no_more_for_itself_than_its_tenant_may_use() -> None:
-    own = {"cpus": 64, "memory": 4 * GIB, "pods": 100, "accelerators": {"nvidia.com/gpu": 8}}
+    own: dict[str, Any] = {"cpus": 64, "memory": 4 * GIB, "pods": 100, "accelerators": {"nvidia.com/gpu": 8}}
     node, _ = make_node(site=make_site(), **own)
     make_allocation(node.tenant, node.route.site, cpus=16, memory=GIB, pods=7, gpus={"": 2})
     shape = size(node)
