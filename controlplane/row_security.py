@@ -58,6 +58,13 @@ VISIBLE: dict[str, LiteralString] = {
 #: Table -> which rows the web role may write, where that is not what it sees: everybody's acts are recorded.
 WRITABLE: dict[str, LiteralString] = {"audit_event": "true"}
 
+#: The functions that read past row security, with their owner's rights: for the web role alone.
+PASSES: tuple[LiteralString, ...] = (
+    "isthmus_token(bytea)",
+    "isthmus_status(bigint,uuid,jsonb)",
+    "isthmus_status_of_all(bigint,integer)",
+)
+
 
 def protect(cursor: Cursor, *, web: str | None, worker: str | None) -> None:
     """Turn row security on everywhere and set the policies anew. A role that is None connects as the owner."""
@@ -72,6 +79,17 @@ def protect(cursor: Cursor, *, web: str | None, worker: str | None) -> None:
                 cursor, "CREATE POLICY {policy} ON {table} TO {role} USING (true) WITH CHECK (true)", table,
                 policy="worker", role=worker,
             )  # fmt: skip
+    for function in PASSES:
+        _keep_for_web(cursor, function, web)
+
+
+def _keep_for_web(cursor: Cursor, function: LiteralString, web: str | None) -> None:
+    # PostgreSQL looks for types in the caller's own pg_temp first, where one could bring along code of the caller's.
+    cursor.execute(sql.SQL("ALTER FUNCTION " + function + " SET search_path = pg_catalog, pg_temp"))
+    cursor.execute(sql.SQL("REVOKE ALL ON FUNCTION " + function + " FROM PUBLIC"))
+    if web is not None:
+        grant = sql.SQL("GRANT EXECUTE ON FUNCTION " + function + " TO {}")
+        cursor.execute(grant.format(sql.Identifier(web)))
 
 
 def _protect_from_web(cursor: Cursor, table: str, visible: LiteralString, web: str) -> None:

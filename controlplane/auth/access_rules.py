@@ -66,7 +66,7 @@ def judge(issuer: Issuer, claims: Mapping[str, Any], *, header: Mapping[str, Any
     if len(subject) > 255 or "\0" in subject or not (subject or capabilities is not None):
         raise InvalidToken("This token does not say whose it is (`sub`).")
     scopes = capabilities
-    if client in issuer.shared_clients and not is_for_us:
+    if not is_for_us and _may_be_anybodys(issuer, client, by_capability=capabilities is not None):
         scopes = frozenset({str(Scope.READ)}) & (scopes if scopes is not None else {str(Scope.READ)})
     return Access(subject, client, until, scopes, by_capability=capabilities is not None)
 
@@ -113,7 +113,7 @@ def _is_for_us(issuer: Issuer, claims: Mapping[str, Any], client: str) -> bool:
     """Whether it names us. Where it names anybody or nobody, it is for us by the client that it was issued to."""
     if "aud" in claims:
         names = _names(claims)
-        if names & issuer.audiences:
+        if names & issuer.audiences - {WLCG_ANY}:
             return True
         if WLCG_ANY in names and issuer.profile == PROFILES["wlcg-iam"]:
             return False
@@ -121,6 +121,14 @@ def _is_for_us(issuer: Issuer, claims: Mapping[str, Any], client: str) -> bool:
     if client and client in issuer.clients | issuer.shared_clients:
         return False
     raise InvalidToken("This token names no audience, and the client that it was issued to is not among those known.")
+
+
+def _may_be_anybodys(issuer: Issuer, client: str, *, by_capability: bool) -> bool:
+    """Whether any service that somebody has shown the token to could show it here as well.
+
+    A client's that nobody here knows gets so far by WLCG_ANY alone; its capabilities are what its issuer meant.
+    """
+    return client in issuer.shared_clients or (client not in issuer.clients and not by_capability)
 
 
 def _names(claims: Mapping[str, Any]) -> set[str]:

@@ -9,8 +9,9 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.authentication import SessionAuthentication as DjangoSession
 
 from controlplane.auth import callers, foreign_callers, own_callers, tokens
-from controlplane.auth.callers import PersonCaller
+from controlplane.auth.callers import PersonCaller, ServiceCaller
 from controlplane.auth.standing import rights_of
+from controlplane.errors import Unauthenticated
 from controlplane.tenants.models import Person
 
 if TYPE_CHECKING:
@@ -49,3 +50,18 @@ class SessionAuthentication(DjangoSession):
             return None
         person = found[0]
         return PersonCaller(person.pk, person.get_full_name(), rights_of(person, now=timezone.now())), None
+
+
+def again(request: Request, caller: PersonCaller | ServiceCaller) -> PersonCaller | ServiceCaller:
+    """`caller`, who began something long with this request, as the rows are now. Raises as authentication does.
+
+    That the token has expired meanwhile is no reason: many live for minutes. That it was revoked is one.
+    """
+    header, now = request.META.get("HTTP_AUTHORIZATION"), timezone.now()
+    if header is not None:
+        text = callers.bearer(header)
+        return own_callers.again(text, now=now) if tokens.is_ours(text) else foreign_callers.memory.again(text, now=now)
+    person = Person.objects.filter(pk=getattr(caller, "person_id", 0), is_active=True).first()
+    if person is None:
+        raise Unauthenticated("Your account here is disabled: ask your federation operator.")
+    return PersonCaller(person.pk, person.get_full_name(), rights_of(person, now=now))

@@ -63,6 +63,11 @@ class ForeignTokens:
             known = self._learned(digest, text, now=now)
         return _caller(known, now=now)
 
+    def again(self, text: str, *, now: datetime) -> PersonCaller | ServiceCaller:
+        """Who began something long with this token and may go on, though it has expired meanwhile. Raises as above."""
+        _, known = self._known.get(tokens.digest(text), (0.0, None))
+        return self.caller(text, now=now) if known is None else _caller(known, now=now)
+
     def forget(self) -> None:
         self._known.clear()
         self._refused.clear()
@@ -144,7 +149,8 @@ def _caller(known: _Known, *, now: datetime) -> PersonCaller | ServiceCaller:
         tenant = _tenant(known.issuer)
         rights = Rights((Held(Role.TENANT_MEMBER, tenant_id=tenant.pk),), access.scopes)
         if person is None:
-            return ServiceCaller(tenant.pk, access.client, rights)
+            # With the issuer's alias: clients of two issuers may have one name, and are told apart by nothing else.
+            return ServiceCaller(tenant.pk, f"{access.client} ({known.issuer.alias})".strip(), rights)
     elif person is not None:
         rights = rights_of(person, now=now).bounded(scopes=access.scopes)
     if person is None:

@@ -31,7 +31,18 @@ def caller(text: str, *, now: datetime) -> NodeCaller | PersonCaller | ServiceCa
     """Who shows this token of ours. Raises InvalidToken, and the database's errors."""
     if tokens.kind_of(text) is ApiToken.Kind.NODE:
         return callers.memory.caller(text, find=find)
-    found = callers.memory.found(text, find=find)
+    return _owner(callers.memory.found(text, find=find), now=now)
+
+
+def again(text: str, *, now: datetime) -> PersonCaller | ServiceCaller:
+    """Who began something long with this token and may go on, though it has expired meanwhile. Raises InvalidToken."""
+    found = find(tokens.digest(text))
+    if found is None or found.is_revoked or not found.in_force:
+        raise InvalidToken("This token was revoked, or its owner is disabled.")
+    return _owner(found, now=now)
+
+
+def _owner(found: FoundToken, *, now: datetime) -> PersonCaller | ServiceCaller:
     if found.person_id is not None:
         return _person(found, found.person_id, now=now)
     if found.service_id is not None and found.tenant_id is not None:

@@ -18,6 +18,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from controlplane import secrets
+from controlplane.auth import issuing
 from controlplane.errors import BadRequest, Conflict, Invalid, IsthmusError
 from jobs.models import KeptAnswer
 
@@ -41,7 +42,7 @@ class KeyReused(IsthmusError):
 
 
 def idempotent(handler: Callable[..., Response]) -> Callable[..., Response]:
-    """Of a view's POST handler: with the header, it is done once for each caller, address and key."""
+    """Of a view's POST handler: with the header, it is done once for each caller with its scopes, address and key."""
 
     @wraps(handler)
     def once(self: ApiView, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -100,9 +101,12 @@ def _keep(name: bytes, response: Response) -> None:
 
 
 def _name(view: ApiView, request: Request, key: str) -> bytes:
-    actor = view.caller.actor
+    actor, scopes = view.caller.actor, view.caller.rights.scopes
     parts = [actor.kind, "" if actor.id is None else str(actor.id), actor.name if actor.id is None else ""]
-    return _digest(orjson.dumps([*parts, request.method, request.path, key]))
+    # Not the token, whose successor may repeat what it has begun; but a narrower one of the same owner may not read
+    # the answer that a wider one has got, which may hold a token.
+    bounds = [None if scopes is None else sorted(scopes), issuing.confined_to(view.caller)]
+    return _digest(orjson.dumps([*parts, bounds, request.method, request.path, key]))
 
 
 def _well_formed(key: str) -> str:

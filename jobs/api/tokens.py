@@ -85,7 +85,8 @@ class TokenView(ApiView):
 
     def rows(self, **address: str) -> QuerySet[ApiToken]:
         """The owner's tokens, but for those of the token endpoint, of which there are hundreds a day."""
-        return ApiToken.objects.filter(person_id=self.person_id())
+        mine, confined = ApiToken.objects.filter(person_id=self.person().person_id), issuing.confined_to(self.caller)
+        return mine if confined is None else mine.filter(tenant=confined)
 
     def row(self, token: int, **address: str) -> ApiToken:
         """NotFound where the owner has no such token."""
@@ -94,11 +95,11 @@ class TokenView(ApiView):
             raise NotFound(f"There is no token {token} here.")
         return found
 
-    def person_id(self) -> int:
+    def person(self) -> PersonCaller:
         """The person who calls. Forbidden for programs, which have no personal tokens."""
         if not isinstance(self.caller, PersonCaller):
             raise Forbidden("Only people have personal tokens: a service account's are under its tenant.")
-        return self.caller.person_id
+        return self.caller
 
 
 class OfService(ServiceView, TokenView):
@@ -156,12 +157,16 @@ class PersonalTokens(ListOf):
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        """It allows what its scopes say and you may do at that moment, whichever is less. It is shown this once."""
-        person = Person.objects.get(pk=self.person_id())
+        """It allows what its scopes say and you may do at that moment, whichever is less. It is shown this once.
+        Made with a personal token, it ends no later than that."""
+        caller = self.person()
+        person = Person.objects.get(pk=caller.person_id)
         values = given(request, PersonalTokenIn)
         tenant = self._own_tenant(values.pop("tenant", None))
-        issuing.check(self.caller, scopes=values["scopes"], tenant_id=tenant.pk if tenant else None)
-        return _issued(*tokens.mint_personal(person, tenant=tenant, **_lifetime(values)))
+        issuing.check(caller, scopes=values["scopes"], tenant_id=tenant.pk if tenant else None)
+        values = _lifetime(values)
+        values["lifetime"] = issuing.at_most(values["lifetime"], caller)
+        return _issued(*tokens.mint_personal(person, tenant=tenant, **values))
 
     def _own_tenant(self, slug: str | None) -> Tenant | None:
         if slug is None:

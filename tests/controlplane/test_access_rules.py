@@ -133,10 +133,20 @@ def test_a_client_that_many_services_share_may_only_read(clients: set[str]) -> N
 
 
 def test_the_audience_that_means_anybody_is_the_wlcg_profiles_alone() -> None:
-    assert judge(claims(aud=WLCG_ANY), of=issuer("wlcg-iam")).scopes is None
+    assert judge(claims(aud=WLCG_ANY, azp="isthmus"), of=issuer("wlcg-iam")).scopes is None
     assert judge(claims(aud=WLCG_ANY, client_id="oidc-agent"), of=issuer("wlcg-iam")).scopes == frozenset({"read"})
     with pytest.raises(InvalidToken):
         judge(claims(aud=WLCG_ANY), of=issuer("indigo-iam"))
+
+
+@pytest.mark.parametrize("audiences", [{"isthmus-api"}, {"isthmus-api", WLCG_ANY}])
+def test_a_token_that_anybody_may_take_and_pass_on_only_reads(audiences: set[str]) -> None:
+    """Unless its client is one that is known here; capabilities are as narrow as their issuer has made them."""
+    ours = issuer("wlcg-iam", audiences=frozenset(audiences))
+    for client in ("storage", "oidc-agent", None):
+        assert judge(claims(aud=WLCG_ANY, azp=client), of=ours).scopes == frozenset({"read"})
+    assert judge(claims(aud=WLCG_ANY, azp="pilot", scope="compute.create"), of=ours).scopes == frozenset({"submit"})
+    assert judge(claims(aud=[WLCG_ANY, "isthmus-api"], azp="storage"), of=ours).scopes is None
 
 
 @pytest.mark.parametrize("confirmation", [{"x5t#S256": "x"}, {"jkt": "x"}, {}, "x"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from controlplane.audit.models import Event
@@ -395,7 +396,7 @@ def test_wlcg_capabilities_decide_and_groups_do_not(wlcg: IdentityProvider, tena
 
 def test_a_capability_token_of_no_person_is_a_program_of_the_tenant(wlcg: IdentityProvider, tenant: Tenant) -> None:
     answer = who(wlcg.access_token(sub=None, azp=None, client_id="pilot", scope="compute.read"))
-    assert (answer.json["person"], answer.json["name"], answer.json["tenants"]) == (None, "pilot", [tenant.pk])
+    assert (answer.json["person"], answer.json["name"], answer.json["tenants"]) == (None, "pilot (idp)", [tenant.pk])
     assert not Person.objects.exists()
 
 
@@ -414,9 +415,10 @@ def test_capabilities_end_with_their_tenant(wlcg: IdentityProvider, tenant: Tena
 
 
 def test_a_token_without_capabilities_goes_by_groups(start: Any, tenant: Tenant) -> None:
-    provider = start("wlcg-iam", rules=[_group("/vo")])
+    provider = start("wlcg-iam", rules=[_group("/vo")], clients=["portal"])
     provider.visitor = Visitor(claims={"wlcg.groups": ["/vo", "/vo/prod"]})
-    assert who(provider.access_token(scope="openid wlcg.groups"), "POST").json["tenants"] == [tenant.pk]
+    token = provider.access_token(scope="openid wlcg.groups", azp="portal")
+    assert who(token, "POST").json["tenants"] == [tenant.pk]
 
 
 def test_a_clients_own_token_is_a_person_of_its_own(keycloak: IdentityProvider, tenant: Tenant) -> None:
@@ -450,3 +452,16 @@ def test_somebody_new_who_calls_several_times_at_once_is_one_person(keycloak: Id
         assert set(threads.map(calls, range(8))) == {200}
     assert Person.objects.count() == 1
     assert Membership.objects.count() == 1
+
+
+def test_programs_of_two_issuers_with_one_name_are_two_callers(start: Any, tenant: Tenant) -> None:
+    """What is kept and counted for one of them must not be the other's: they serve different tenants."""
+    make_tenant(slug="others")
+    one, other = start("wlcg-iam", alias="one", tenant="vo"), start("wlcg-iam", alias="other", tenant="others")
+    told = [
+        foreign_callers.memory.caller(
+            each.access_token(sub=None, azp=None, client_id="pilot", scope="compute.read"), now=timezone.now()
+        )
+        for each in (one, other)
+    ]
+    assert told[0].actor != told[1].actor

@@ -192,3 +192,21 @@ def test_no_role_of_the_service_passes_row_security(name: str, ours: Community, 
 def _execute(statement: str, values: list[Any]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
+
+
+def test_what_reads_past_row_security_is_the_services_alone_and_cannot_be_led_astray(
+    database_urls: dict[str, str],
+) -> None:
+    """Its names are looked up where nobody but PostgreSQL puts any: a type in one's own pg_temp would come first."""
+    roles = [str(psycopg.conninfo.conninfo_to_dict(database_urls[name])["user"]) for name in ("web", "worker")]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT oid::regprocedure::text, proconfig, has_function_privilege('public', oid, 'EXECUTE'),"
+            " has_function_privilege(%s, oid, 'EXECUTE'), has_function_privilege(%s, oid, 'EXECUTE')"
+            " FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace",
+            roles,
+        )
+        found = cursor.fetchall()
+    assert {name.partition("(")[0] for name, *_ in found} == {name.partition("(")[0] for name in row_security.PASSES}
+    for name, config, *may in found:
+        assert (name, config, may) == (name, ["search_path=pg_catalog, pg_temp"], [False, True, False])

@@ -81,6 +81,19 @@ def test_a_token_is_shown_again_for_its_key_and_lies_sealed_meanwhile(api: Api, 
     assert answers[0].json["token"].encode() not in bytes(kept.answer or b"")
 
 
+def test_a_narrower_token_is_not_shown_what_a_wider_one_was_given(api: Api, federation: Federation) -> None:
+    person, body = federation.chemistry.manager, {"scopes": ["read", "submit"]}
+    narrow = [token_of(person, scopes=["manage"]), token_of(person, tenant=federation.chemistry.tenant)]
+    assert api.post("tokens", body, token=token_of(person), headers=key()).status == 201
+    assert [api.post("tokens", body, token=token, headers=key()).status for token in narrow] == [403, 403]
+
+
+def test_a_successor_repeats_what_its_predecessor_has_begun(api: Api, federation: Federation) -> None:
+    before, after = (token_of(federation.operator) for _ in range(2))
+    answers = [api.post("tenants", PHYSICS, token=token, headers=key()) for token in (before, after)]
+    assert answers[1].headers["idempotency-replayed"] == "true"
+
+
 @pytest.mark.parametrize("odd", ["", "x" * 201, "käse", "tab\there"])
 def test_a_key_that_is_none_is_refused(api: Api, federation: Federation, odd: str) -> None:
     answer = api.post("tenants", PHYSICS, token=token_of(federation.operator), headers=key(odd))

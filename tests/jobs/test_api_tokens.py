@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,10 +51,38 @@ def test_a_token_of_one_tenant_makes_none_of_all(api: Api, federation: Federatio
     confined, wide = token_of(person, tenant=tenant), new_token(person)[0]
     assert api.post("tokens", {"scopes": ["read"]}, token=confined).status == 403
     assert api.post("tokens", {"scopes": ["read"], "tenant": "biology"}, token=confined).status == 400
-    assert api.post(f"tokens/{wide.pk}/rotate", token=confined).status == 403
+    assert api.post(f"tokens/{wide.pk}/rotate", token=confined).status == 404
     assert api.get("tenants/biology/members", token=confined).status == 404
     answer = api.post("tokens", {"scopes": ["read"], "tenant": "chemistry"}, token=confined)
     assert (answer.status, answer.json["tenant"]) == (201, "chemistry")
+
+
+def test_a_token_of_one_tenant_neither_sees_nor_ends_those_beyond_it(api: Api, federation: Federation) -> None:
+    person, tenant = federation.chemistry.manager, federation.chemistry.tenant
+    own, confined = new_token(person, tenant=tenant)
+    wide = new_token(person)[0]
+    listed = api.get("tokens", token=confined).json["items"]
+    assert [each["id"] for each in listed] == [own.pk]
+    assert [api.call(verb, f"tokens/{wide.pk}", token=confined).status for verb in ("GET", "DELETE")] == [404, 404]
+    assert api.delete(f"tokens/{own.pk}", token=confined).status == 204
+
+
+def test_who_may_not_submit_makes_no_kubelet_s_token_either(api: Api, federation: Federation) -> None:
+    """It opens the wire, on which pods are submitted."""
+    narrow = token_of(federation.chemistry.managing_service, scopes=["manage", "read"])
+    row = ApiToken.objects.filter(node=federation.chemistry.node).get()
+    for path in ("", f"/{row.pk}/rotate"):
+        answer = api.post(f"virtual-nodes/chemistry-1/tokens{path}", {} if not path else None, token=narrow)
+        assert (answer.status, "`submit`" in answer.json["detail"]) == (403, True)
+
+
+def test_a_personal_token_makes_none_that_outlives_it(api: Api, federation: Federation) -> None:
+    """Whoever has found one that ends soon would else have one that does not."""
+    row, token = new_token(federation.operator)
+    made = [api.post("tokens", {"scopes": ["read"], "days": days}, token=token) for days in (31, 29)]
+    ends = [ApiToken.objects.get(pk=answer.json["id"]).expires_at for answer in made]
+    assert abs(row.expires_at - ends[0]) < timedelta(seconds=5)
+    assert ends[1] < ends[0]
 
 
 def test_a_token_is_confined_to_a_tenant_of_ones_own(api: Api, federation: Federation) -> None:

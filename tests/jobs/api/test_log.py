@@ -105,6 +105,53 @@ def test_a_log_is_followed_until_its_container_ends(federation: Federation, job:
     assert answer.body == b"hello\nworld\nbye\n"
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("what", ["membership", "token", "person"])
+def test_who_is_out_follows_no_more(federation: Federation, job: Job, settings: Any, what: str) -> None:
+    """Though the container goes on for days."""
+    settings.TOKEN_MEMORY, settings.LOG_FOLLOW_IDLE = 1, 20
+    adam = federation.adam.person
+
+    def put_out_soon() -> None:
+        time.sleep(1)
+        with seeing_everything():  # this thread has the web role's connection
+            if what == "membership":
+                adam.memberships.all().delete()
+            elif what == "token":
+                adam.tokens.update(revoked_at=timezone.now())
+            else:
+                type(adam).objects.filter(pk=adam.pk).update(is_active=False)
+        connection.close()
+
+    putting_out = threading.Thread(target=put_out_soon)
+    putting_out.start()
+    began = time.monotonic()
+    answer = federation.adam.get(f"jobs/{job.key}/log", follow="true")
+    putting_out.join()
+    assert answer.body == b"hello\nworld\n"
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_token_that_expires_meanwhile_ends_no_log(federation: Federation, job: Job, settings: Any) -> None:
+    settings.TOKEN_MEMORY = 1
+
+    def expire_and_end() -> None:
+        with seeing_everything():
+            assert federation.adam.person.tokens.update(expires_at=timezone.now()) == 1
+        time.sleep(4)
+        memory_site("vega").write_log(job.attempt_key, "main", b"bye\n")
+        with seeing_everything():
+            lifecycle.move([Move(job.pk, job.attempt, State.SUCCEEDED, {"exit_code": 0})], now=timezone.now())
+        connection.close()
+
+    ending = threading.Timer(1, expire_and_end)
+    ending.start()
+    answer = federation.adam.get(f"jobs/{job.key}/log", follow="true")
+    ending.join()
+    assert answer.body == b"hello\nworld\nbye\n"
+
+
 def test_a_tenant_follows_a_few_logs_at_once(federation: Federation, job: Job, settings: Any) -> None:
     settings.LOG_FOLLOWS_PER_TENANT = 1
     seats.take(federation.climate.pk)
