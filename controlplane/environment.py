@@ -33,8 +33,8 @@ def number(name: str, *, default: int) -> int:
     return int(value)
 
 
-def seconds(name: str, *, default: float) -> float:
-    """A duration in seconds."""
+def seconds(name: str, *, default: float, most: float | None = None) -> float:
+    """A duration in seconds, of no more than `most`."""
     value = text(name, default=str(default))
     try:
         duration = float(value)
@@ -42,6 +42,8 @@ def seconds(name: str, *, default: float) -> float:
         duration = -1.0
     if not 0 <= duration < float("inf"):
         raise ImproperlyConfigured(f"{name} must be a number of seconds, not {value!r}.")
+    if most is not None and duration > most:
+        raise ImproperlyConfigured(f"{name} must be no more than {most:g} seconds, not {value!r}.")
     return duration
 
 

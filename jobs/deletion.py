@@ -25,9 +25,7 @@ def delete(caller: NodeCaller, pod_uid: UUID, *, now: datetime) -> None:
         theirs = Job.objects.filter(node_id=caller.node_id, pod_uid=pod_uid)
         job = theirs.values_list("pk", "key").first()
         if job is None:
-            Tombstone.objects.bulk_create(
-                [Tombstone(node_id=caller.node_id, pod_uid=pod_uid, created_at=now)], ignore_conflicts=True
-            )
+            _bury(caller, pod_uid, now=now)
             return
         job_id, key = job
         # In every state, ended ones too: what is deleted is never told of again.
@@ -35,6 +33,14 @@ def delete(caller: NodeCaller, pod_uid: UUID, *, now: datetime) -> None:
             trail.record("job.delete", "job", key, tenant_id=caller.tenant_id, changes={"uid": str(pod_uid)})
         said = "The pod was deleted from its cluster."
         wishes.cancel([job_id], reason="Deleted", message=said, now=now, verb="")
+
+
+def _bury(caller: NodeCaller, pod_uid: UUID, *, now: datetime) -> None:
+    """Nobody else can: the pod is this transaction's alone."""
+    if Tombstone.objects.filter(node_id=caller.node_id, pod_uid=pod_uid).exists():
+        return
+    Tombstone.objects.create(node_id=caller.node_id, pod_uid=pod_uid, created_at=now)
+    trail.record("pod.delete", "pod", pod_uid, tenant_id=caller.tenant_id)
 
 
 def one_at_a_time(node_id: int, pod_uid: UUID) -> None:

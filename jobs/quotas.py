@@ -127,6 +127,22 @@ def _shortfalls(allowed: Mapping[str, int], used: Mapping[str, int], ask: Ask) -
     for name, asked in ask.figures.items():
         if asked and name in allowed and used.get(name, 0) + asked > allowed[name]:
             yield Short(name, used.get(name, 0), asked, allowed[name])
+    if "gpus" not in allowed:
+        yield from _short_of_kinds(allowed, used, ask.figures)
+
+
+def _short_of_kinds(allowed: Mapping[str, int], used: Mapping[str, int], asked: Mapping[str, int]) -> Iterator[Short]:
+    """Where kinds alone are limited: a GPU of no named kind may be one of those, so all of them keep to their sum."""
+    kinds = {name: number for name, number in allowed.items() if name.startswith("gpus ")}
+    most, held, more = sum(kinds.values()), _among(kinds, used), _among(kinds, asked)
+    if kinds and more and held + more > most:
+        yield Short("gpus", held, more, most)
+
+
+def _among(kinds: Mapping[str, int], figures: Mapping[str, int]) -> int:
+    """GPUs that are of one of these kinds, or may be."""
+    others = sum(number for name, number in figures.items() if name.startswith("gpus ") and name not in kinds)
+    return figures.get("gpus", 0) - others
 
 
 def plus(used: Mapping[str, int], ask: Ask) -> Figures:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.db.models import Count, Sum
 
+from controlplane.audit import trail
 from jobs import counting, quotas
 from jobs.models import Job
 from sites.models import Allocation
@@ -35,9 +36,10 @@ class Drift:
 
 
 def reconcile(*, repair: bool, now: datetime) -> list[Drift]:
-    """The drift of every allocation; repair: write down what was counted. Each is locked for as long as it is counted.
+    """The drift of every allocation; repair: write down what was counted, in the trail too.
 
-    A job that is being moved meanwhile is counted as before or as after its move, like its allocation's counters.
+    Each is locked for as long as it is counted. A job that is being moved meanwhile is counted as before or as after
+    its move, like its allocation's counters.
     """
     found: list[Drift] = []
     for pk in Allocation.objects.order_by("pk").values_list("pk", flat=True):
@@ -58,6 +60,14 @@ def _reconcile(allocation: Allocation, *, repair: bool, now: datetime) -> list[D
         allocation.spent_cpu_seconds, allocation.spent_gpu_seconds = spent
         allocation.next_start_at = now
         counting.store([allocation])
+        trail.record(
+            "allocation.recount",
+            "allocation",
+            allocation.pk,
+            tenant_id=allocation.tenant_id,
+            site=allocation.site.slug,
+            changes={each.counter: [each.row, each.counted] for each in drift},
+        )
     return drift
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group
 from django.template.response import TemplateResponse
 from django.utils.cache import add_never_cache_headers
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 admin.site.site_header = admin.site.site_title = "Isthmus"
 admin.site.login_form = RecordedLogin
+# What an administrator may do is not given by groups, and its page would leave no trail.
+admin.site.unregister(Group)
 
 
 class Issuing(RecordedAdmin):
@@ -61,16 +64,21 @@ class Issuing(RecordedAdmin):
 
 @admin.register(Person)
 class PersonAdmin(RecordedAdmin, UserAdmin):
-    """People, and administrators, who have no issuer."""
+    """People come with their first login and administrators by `create_administrator`: neither is made here."""
 
     list_display = ("username", "name", "issuer", "is_active", "is_staff")
+    list_filter = ("is_active", "is_staff")
+    readonly_fields = ("username", "issuer", "subject", "is_staff", "is_superuser")
     search_fields = ("username", "name", "email", "subject")
     fieldsets = (
         (None, {"fields": ("username", "password", "name", "email")}),
         ("Home identity", {"fields": ("issuer", "subject")}),
-        ("Permissions", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        ("Permissions", {"fields": ("is_active", "is_staff", "is_superuser")}),
     )
     ordering = ("username",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
 
 
 @admin.register(Tenant)

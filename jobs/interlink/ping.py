@@ -2,7 +2,7 @@
 
 Source of the rules: the interLink virtual kubelet writes the answer into the node's capacity literally, and a node
 whose ping fails turns NotReady at once. So zeros only for a disabled node and for an allocation that is revoked or has
-expired, and while PostgreSQL is away the last answer to the same token.
+expired (or allows none of the thing at all), and while PostgreSQL is away the last answer to the same token.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def answer(node_id: int) -> bytes:
 
 
 def resources(shape: Shape, partitions: Iterable[Partition]) -> dict[str, Any]:
-    """Each figure: the node's own, else the site's within the allocation's limit, else that limit, else a default.
+    """Each figure, within the allocation's limit: the node's own, else the site's, else that limit, else a default.
 
     The site's is the sum over its partitions that are up, of those that the allocation allows. Capacity, not what is
     free: Kubernetes subtracts its own pods. Nodes in several partitions count several times: no site tells which. A
@@ -85,7 +85,7 @@ def resources(shape: Shape, partitions: Iterable[Partition]) -> dict[str, Any]:
     cpus = _figure(shape.own_cpus, shape.cpus, sum(each.cpus for each in counted), settings.NODE_CPUS)
     memory = _figure(shape.own_memory, shape.memory, sum(each.memory for each in counted), settings.NODE_MEMORY)
     pods = _figure(shape.own_pods, shape.pods, 0, settings.NODE_PODS)
-    accelerators = shape.own_accelerators or _gpus(counted, shape.gpus)
+    accelerators = _within(shape.own_accelerators, shape.gpus) or _gpus(counted, shape.gpus)
     on = int(shape.is_on)
     return {
         "cpu": str(cpus * on),
@@ -99,11 +99,15 @@ def resources(shape: Shape, partitions: Iterable[Partition]) -> dict[str, Any]:
 
 def _figure(own: int | None, limit: int | None, known: int, default: int) -> int:
     """known: the site's own figure, 0 where it is not known."""
-    if own:
-        return own
+    size = own or known
     if limit is None:
-        return known or default
-    return min(limit, known or limit)
+        return size or default
+    return min(limit, size or limit)
+
+
+def _within(own: Mapping[str, int], limits: Mapping[str, int]) -> dict[str, int]:
+    """The node's own accelerators: under Kubernetes' names, which say nothing of the kinds that limits are for."""
+    return {kind: min(number, limits.get("", number)) for kind, number in own.items()}
 
 
 def quantity(size: int) -> str:

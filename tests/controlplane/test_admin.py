@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from controlplane.audit.models import Event
 from controlplane.auth import tokens
+from controlplane.auth.admin_pages import RecordedAdmin
 from controlplane.tenants.models import ApiToken, Membership, Person, RoleGrant, Tenant, VirtualNode
 from sites.models import Allocation
 from tests.factories import make_node, make_person, make_service, make_site, make_tenant
@@ -87,16 +88,33 @@ def test_what_an_administrator_adds_changes_and_deletes_is_in_the_trail(operator
 
 
 def test_a_persons_password_is_not_in_the_trail(operator: Client) -> None:
-    password = "correct horse battery"
-    fields = {"username": "second", "password1": password, "password2": password, "usable_password": "true"}
-    operator.post("/admin/tenants/person/add/", fields)
-    person = Person.objects.get(username="second")
-    again = {"password1": password + "!", "password2": password + "!", "usable_password": "true"}
-    operator.post(f"/admin/tenants/person/{person.pk}/password/", again)
+    person, password = make_person(), "correct horse battery"
+    fields = {"password1": password, "password2": password, "usable_password": "true"}
+    operator.post(f"/admin/tenants/person/{person.pk}/password/", fields)
+    person.refresh_from_db()
+    assert person.check_password(password)
     told = str(list(Event.objects.values_list("verb", "changes")))
-    assert [event.verb for event in Event.objects.order_by("id")] == ["person.create", "person.change"]
+    assert [event.verb for event in Event.objects.order_by("id")] == ["person.change"]
     assert "horse" not in told
     assert "pbkdf2" not in told
+
+
+def test_nobody_becomes_an_administrator_or_somebody_else_on_these_pages(operator: Client) -> None:
+    assert operator.get("/admin/tenants/person/add/").status_code == 403
+    person = make_person()
+    wanted = {"username": "root", "issuer": "https://evil.example.org", "subject": "root"}
+    changes = {"name": "Renamed", "is_active": "on", "is_staff": "on", "is_superuser": "on", **wanted}
+    operator.post(f"/admin/tenants/person/{person.pk}/change/", changes)
+    now = Person.objects.get(pk=person.pk)
+    assert now.name == "Renamed"
+    assert (now.is_staff, now.is_superuser) == (False, False)
+    assert (now.username, now.issuer, now.subject) == (person.username, person.issuer, person.subject)
+
+
+def test_every_page_that_changes_something_leaves_a_trail() -> None:
+    """An allocation's is written where allocations are given (sites/allocations.py)."""
+    unrecorded = [model for model, page in site_of_admin._registry.items() if not isinstance(page, RecordedAdmin)]
+    assert unrecorded == [Allocation]
 
 
 def test_a_membership_given_by_hand_is_manual_and_taken_again(operator: Client) -> None:

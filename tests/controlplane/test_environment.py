@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from controlplane import environment
@@ -34,6 +35,15 @@ def test_a_duration_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, bad
     monkeypatch.setenv("SOME_TIME", bad)
     with pytest.raises(ImproperlyConfigured, match="SOME_TIME must be a number of seconds"):
         environment.seconds("SOME_TIME", default=1)
+
+
+def test_a_memory_of_tokens_cannot_be_longer_than_a_revocation_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_TIME", "5.1")
+    with pytest.raises(ImproperlyConfigured, match="SOME_TIME must be no more than 5 seconds"):
+        environment.seconds("SOME_TIME", default=5, most=5)
+    source = (settings.BASE_DIR / "controlplane" / "settings.py").read_text(encoding="utf-8")
+    assert 'TOKEN_MEMORY = seconds("ISTHMUS_TOKEN_MEMORY", default=5, most=5)' in source
+    assert 'FOREIGN_TOKEN_MEMORY = seconds("ISTHMUS_FOREIGN_TOKEN_MEMORY", default=60, most=60)' in source
 
 
 def test_a_flag_says_yes_or_no(monkeypatch: pytest.MonkeyPatch) -> None:

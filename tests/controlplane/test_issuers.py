@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
 from controlplane.auth import issuer_file, issuers
@@ -32,6 +33,12 @@ def write(folder: Path, *entries: Any, name: str = "issuers.yaml") -> Path:
 def test_no_file_means_no_issuers(settings: Any) -> None:
     settings.ISSUERS = ""
     assert issuers.configured() == ()
+
+
+def test_a_wrong_file_keeps_every_process_from_starting(tmp_path: Path, settings: Any) -> None:
+    settings.ISSUERS = str(write(tmp_path, {**EGI, "algorithms": ["none"]}))
+    with pytest.raises(ImproperlyConfigured, match="`algorithms`"):
+        apps.get_app_config("isthmus_auth").ready()
 
 
 def test_what_is_left_out_comes_from_the_profile(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from drf_spectacular.drainage import GENERATOR_STATS
 
-from jobs.api import description, schema
+from jobs.api import description, idempotency, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +61,12 @@ def test_an_operation_tells_all_that_it_answers(path: str, method: str, told: di
     assert expected <= set(told["responses"])
     for status in set(told["responses"]) - {"200", "201", "202", "204"}:
         assert told["responses"][status] == {"$ref": f"#/components/responses/{schema.ERRORS[int(status)][0]}"}
+
+
+@pytest.mark.parametrize(("path", "method", "told"), list(operations()))
+def test_whatever_creates_something_may_be_sent_twice(path: str, method: str, told: dict[str, Any]) -> None:
+    headers = {each["name"] for each in told.get("parameters", []) if each["in"] == "header"}
+    assert (idempotency.HEADER in headers) is ("201" in told["responses"])
 
 
 @pytest.mark.django_db  # the client closes connections after each answer

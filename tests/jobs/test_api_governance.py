@@ -11,8 +11,9 @@ from django.conf import settings
 from controlplane.audit.models import Event
 from controlplane.tenants.models import Membership, Person, Tenant, VirtualNode
 from sites.models import Allocation, Route
-from tests.factories import make_person
+from tests.factories import make_person, make_pod, make_request
 from tests.federation import token_of
+from tests.wire import call
 
 if TYPE_CHECKING:
     from tests.api import Api
@@ -192,3 +193,16 @@ def test_a_federation_operator_gives_and_takes_roles(api: Api, federation: Feder
 def test_a_role_fits_its_site(api: Api, federation: Federation, body: dict[str, str]) -> None:
     answer = api.post("roles", {"person": federation.guest.pk, **body}, token=token_of(federation.operator))
     assert answer.status == 400
+
+
+def test_what_a_manager_made_is_the_tenants_and_stays_when_they_leave(api: Api, federation: Federation) -> None:
+    chemistry = federation.chemistry
+    token = token_of(chemistry.manager)
+    fields = {"slug": "made", "tenant": chemistry.slug, "site": chemistry.site.slug}
+    assert api.post("virtual-nodes", fields, token=token).status == 201
+    kubelets = api.post("virtual-nodes/made/tokens", {}, token=token).json["token"]
+    Membership.objects.filter(person=chemistry.manager).delete()
+    assert api.post("virtual-nodes/made/tokens", {}, token=token).status == 403
+    pod = make_pod()
+    assert call("POST", "/create", make_request(pod), token=kubelets).status == 200
+    assert call("DELETE", "/delete", pod, token=kubelets).status == 200

@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections, transaction
 from django.utils import timezone
 
+from controlplane.audit.models import Event
 from controlplane.auth.callers import NodeCaller
 from controlplane.tenants.scope import seeing
 from jobs import deletion, holding, lifecycle, reports, wishes
@@ -204,6 +205,8 @@ def test_drift_is_told_in_words_and_repaired(vega: Site, node: VirtualNode) -> N
     call_command("reconcile_allocations", stdout=told)
     assert told.getvalue().endswith("Every counter agrees with the rows.\n")
     assert (exact(allocation).used_cpus, allocation.used_gpus) == (3, {})
+    event = Event.objects.get(verb="allocation.recount", tenant_id=node.tenant_id)
+    assert (event.site, event.changes) == ("vega", {"cpus in use": [1, 3], "gpus in use": [1, 0]})
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -105,6 +105,15 @@ def test_a_node_is_no_larger_than_what_its_tenant_may_use_there() -> None:
     assert shape["accelerators"] == [{"resourceType": "nvidia.com/gpu", "available": "9"}]
 
 
+def test_a_node_claims_no_more_for_itself_than_its_tenant_may_use() -> None:
+    own: dict[str, Any] = {"cpus": 64, "memory": 4 * GIB, "pods": 100, "accelerators": {"nvidia.com/gpu": 8}}
+    node, _ = make_node(site=make_site(), **own)
+    make_allocation(node.tenant, node.route.site, cpus=16, memory=GIB, pods=7, gpus={"": 2})
+    shape = size(node)
+    assert (shape["cpu"], shape["memory"], shape["pods"]) == ("16", "1Gi", "7")
+    assert shape["accelerators"] == [{"resourceType": "nvidia.com/gpu", "available": "2"}]
+
+
 def test_of_a_site_that_has_told_nothing_the_allocation_tells() -> None:
     node, _ = make_node(site=make_site())
     make_allocation(node.tenant, node.route.site, cpus=4000, memory=GIB, gpus={"a100": 4})

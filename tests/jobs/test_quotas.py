@@ -58,6 +58,7 @@ def test_every_moment_lies_in_its_period(moment: datetime, period: str) -> None:
         ({"gpus": {"a100": 1}}, Ask(gpus={"a100": 2}), "gpus a100"),
         ({"gpus": {"": 3}}, Ask(gpus={"a100": 4}), "gpus"),
         ({"gpus": {"": 3}}, Ask(gpus={"": 4}), "gpus"),
+        ({"gpus": {"a100": 2, "v100": 1}}, Ask(gpus={"": 4}), "gpus"),
         ({"cpu_hours": 7}, Ask(cpu_seconds=7 * 3600 + 1), "cpu_seconds"),
         ({"gpu_hours": 0}, Ask(gpu_seconds=1), "gpu_seconds"),
     ],
@@ -73,7 +74,8 @@ def test_each_limit_is_a_limit(limits: dict[str, Any], ask: Ask, limit: str) -> 
     [
         ({}, Ask(cpus=10**6, memory=2**60, gpus={"a100": 10**6}, cpu_seconds=2**50)),
         ({"gpus": {"a100": 0}}, Ask(gpus={"v100": 4})),
-        ({"gpus": {"a100": 0}}, Ask(gpus={"": 4})),
+        ({"gpus": {"a100": 2, "v100": 2}}, Ask(gpus={"": 4})),
+        ({"gpus": {"a100": 2, "": 8}}, Ask(gpus={"": 4})),
         ({"memory": 0}, Ask(memory=0)),
         ({"cpu_hours": 1}, Ask(cpu_seconds=3600)),
     ],
@@ -87,6 +89,17 @@ def test_a_lowered_limit_stands_in_the_way_only_of_those_who_ask_for_it() -> Non
     used = {"gpus": 5}
     assert quotas.shortfall(allowed, used, Ask()) is None
     assert quotas.shortfall(allowed, used, Ask(gpus={"": 1})) is not None
+
+
+def test_gpus_of_no_named_kind_are_no_way_past_the_limits_of_kinds() -> None:
+    allowed = quotas.limits(allocation(gpus={"a100": 2, "v100": 1}))
+    used = {"gpus": 7, "gpus a100": 1, "gpus h100": 5}  # and one that may be of any kind
+    for ask in (Ask(gpus={"": 2}), Ask(gpus={"v100": 1, "": 1})):
+        short = quotas.shortfall(allowed, used, ask)
+        assert short is not None
+        assert (short.limit, short.used, short.asked, short.allowed) == ("gpus", 2, 2, 3)
+    for ask in (Ask(gpus={"": 1}), Ask(gpus={"a100": 1}), Ask(gpus={"h100": 9}), Ask()):
+        assert quotas.shortfall(allowed, used, ask) is None
 
 
 def test_the_budget_of_a_period_that_is_over_is_all_there_again() -> None:

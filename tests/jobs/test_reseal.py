@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from controlplane import secrets
+from controlplane.audit.models import Event
 from jobs import payload
 from jobs.models import Job
 from sites import connecting
@@ -34,7 +35,10 @@ def test_everything_opens_with_the_new_key_alone(settings: Any) -> None:
     connecting.seal_credential(site, "a private key")
     site.save()
     _ring(settings, "new", "old")
+    before = set(Event.objects.values_list("pk", flat=True))
     call_command("reseal", verbosity=0)
+    told = Event.objects.exclude(pk__in=before).order_by("id").values_list("verb", "changes")
+    assert list(told) == [("secrets.reseal", {"requests": 1}), ("secrets.reseal", {"credentials": 1})]
     _ring(settings, "new")
     assert payload.read_request(Job.objects.get(pk=job.pk))["pod"] == request["pod"]
     site.refresh_from_db()

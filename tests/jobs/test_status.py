@@ -13,7 +13,8 @@ from jobs import lifecycle
 from jobs.interlink.status import is_status
 from jobs.models import Job
 from jobs.states import State
-from tests.factories import make_job, make_node, make_pod, make_request
+from tests.factories import make_allocation, make_job, make_node, make_pod, make_request
+from tests.jobs.clock import start_now
 from tests.wire import call
 
 if TYPE_CHECKING:
@@ -46,6 +47,34 @@ def test_what_the_kubelet_has_not_seen_yet_is_told_for_the_first_time(
     assert call("GET", "/status", [seen(job, "a")], token=token).text == f"[{job.status_first}]"
     assert call("GET", "/status", [seen(job)], token=token).text == f"[{job.status_exact}]"
     assert job.status_first != job.status_exact
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_held_pod_is_told_with_its_limit_at_first_sight_and_later(number: int) -> None:
+    node, token = make_node()
+    site = node.route.site
+    make_allocation(node.tenant, site, pods=1)
+    pods = [make_pod(), make_pod()]
+    for pod in pods:
+        pod["spec"]["initContainers"] = [{"name": "first", "image": "i"}]
+        pod["spec"]["containers"] = [{"name": f"c{each}", "image": "i"} for each in range(number)]
+        assert call("POST", "/create", make_request(pod), token=token).status == 200
+    job = Job.objects.get(pod_uid=pods[1]["metadata"]["uid"])
+    assert waiting(call("GET", "/status", [unseen(job)], token=token).json) == {"Held"}
+    start_now(site)
+    for pod in (unseen(job), seen(job)):
+        answer = call("GET", "/status", [pod], token=token)
+        assert waiting(answer.json) == {"QuotaExceeded"}
+        assert "uses 1 pod of 1 pod" in answer.text
+        [status] = answer.json
+        assert [each["name"] for each in status["containers"]] == [f"c{each}" for each in range(number)]
+        assert [each["name"] for each in status["initContainers"]] == ["first"]
+
+
+def waiting(answer: Any) -> set[str]:
+    """The reasons of an answer in which every container waits."""
+    [status] = answer
+    return {each["state"]["waiting"]["reason"] for each in [*status["containers"], *status["initContainers"]]}
 
 
 def test_containers_that_stay_local_do_not_count_as_missing(node_and_token: tuple[VirtualNode, str]) -> None:

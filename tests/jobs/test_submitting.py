@@ -21,6 +21,8 @@ from jobs.models import Job
 from jobs.placement import Choice, choose
 from jobs.states import State
 from sites.models import Allocation, Flavor, Route, Site
+from tests.api import role_of
+from tests.database_roles import database_role
 from tests.factories import make_allocation, make_job, make_node, make_pod, make_request, make_site, make_tenant
 from tests.jobs.clock import start_now, submit_now
 from tests.wire import call
@@ -183,19 +185,20 @@ def test_a_closed_allocation_is_no_reason_to_refuse_a_create(vega: Site, fields:
     assert (job.state, bool(job.message)) == (State.HELD, True)
 
 
-def test_the_wire_is_in_the_audit_trail(vega: Site) -> None:
+def test_the_wire_is_in_the_audit_trail(vega: Site, database_urls: dict[str, str]) -> None:
     node, token = make_node(site=vega)
-    pod = make_pod()
-    call("POST", "/create", make_request(pod), token=token)
-    call("POST", "/create", make_request(pod), token=token)
-    call("DELETE", "/delete", pod, token=token)
-    call("DELETE", "/delete", pod, token=token)
-    events = (
-        Event.objects.filter(object_kind="job").order_by("id").values_list("verb", "actor_kind", "actor", "tenant_id")
-    )
-    assert list(events) == [
-        ("job.create", "node", node.slug, node.tenant_id),
-        ("job.delete", "node", node.slug, node.tenant_id),
+    pod, unknown = make_pod(), make_pod()
+    with database_role(role_of(database_urls["web"])):
+        for created in (pod, pod):
+            assert call("POST", "/create", make_request(created), token=token).status == 200
+        for deleted in (pod, pod, unknown, unknown):
+            assert call("DELETE", "/delete", deleted, token=token).status == 200
+    job, theirs = Job.objects.get(), ("node", node.slug, node.tenant_id)
+    events = Event.objects.filter(tenant_id=node.tenant_id, actor_kind="node").order_by("id")
+    assert list(events.values_list("verb", "object_id", "actor_kind", "actor", "tenant_id")) == [
+        ("job.create", job.key, *theirs),
+        ("job.delete", job.key, *theirs),
+        ("pod.delete", unknown["metadata"]["uid"], *theirs),
     ]
 
 

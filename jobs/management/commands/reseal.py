@@ -31,20 +31,22 @@ class Command(BaseCommand):
             ("requests", Job.objects.filter(request__isnull=False), payload.reseal, "request"),
             ("credentials", Site.objects.filter(credential__isnull=False), connecting.reseal, "credential"),
         ):
-            done[name] = _all(rows, reseal, column, lost)
-        trail.record("secrets.reseal", "secrets", changes=done)
+            done[name] = _all(name, rows, reseal, column, lost)
         self.stdout.write(", ".join(f"{number} {name}" for name, number in done.items()) + " were sealed anew.")
         if lost:
             raise CommandError(f"No key of the ring opens these: {', '.join(lost)}.")
 
 
-def _all(rows: QuerySet[Any], reseal: Callable[[Any], bool], column: str, lost: list[str]) -> int:
-    """A bounded batch in each transaction, so that no worker waits long for a row."""
+def _all(name: str, rows: QuerySet[Any], reseal: Callable[[Any], bool], column: str, lost: list[str]) -> int:
+    """A bounded batch in each transaction, its line in the trail with it, so that no worker waits long for a row."""
     number = last = 0
     while True:
         with transaction.atomic():
             batch = list(rows.filter(pk__gt=last).order_by("pk").select_for_update()[: settings.BATCH_JOBS])
-            number += sum(_one(row, reseal, column, lost) for row in batch)
+            changed = sum(_one(row, reseal, column, lost) for row in batch)
+            if changed:
+                trail.record("secrets.reseal", "secrets", name, changes={name: changed})
+        number += changed
         if not batch:
             return number
         last = batch[-1].pk

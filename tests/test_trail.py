@@ -1,0 +1,103 @@
+"""Every address of the API that changes something writes it down, and changes nothing that it cannot write down."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+from controlplane.audit.models import Event
+from controlplane.auth.roles import RULES, Action, Role
+from tests.federation import new_token
+from tests.test_roles import ALL, ENTRIES, Someone, filled, with_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from controlplane.tenants.models import ApiToken
+    from tests.api import Api
+    from tests.federation import Federation
+
+#: They only tell.
+QUIET = frozenset({"POST claims/try", "POST jobs/explain"})
+CHANGING = [each for each in ALL if not each.startswith("GET ") and each not in QUIET]
+#: Where the body of the walk through the roles would be a conflict.
+BODIES: dict[str, Any] = {
+    "POST allocations": {"tenant": "biology", "site": "vega", "local_account": "bio"},
+    "POST requests": {"kind": "allocation", "site": "leonardo", "tenant": "chemistry", "payload": {"cpus": 4}},
+}
+APPS = ("tenants", "hpc_sites", "jobs")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One that is allowed, with everything that it needs already there. by: the token, whose text is in `text`."""
+
+    method: str
+    path: str
+    body: Any
+    by: ApiToken
+    text: str
+
+    def send(self, api: Api) -> int:
+        return api.call(self.method, self.path, self.body, token=self.text).status
+
+
+@pytest.fixture
+def asked(address: str, api: Api, federation: Federation) -> Request:
+    action = ENTRIES[address].action
+    assert action is not None
+    is_operators = Role.FEDERATION_OPERATOR in RULES[action].roles and action is not Action.TOKENS_OWN
+    person = federation.operator if is_operators else federation.chemistry.manager
+    by, text = new_token(person)
+    assert api.get("me", token=text).status == 200  # that it is used is noted now, and not again within the minute
+    method, pattern = address.split(" ", 1)
+    someone = Someone(person.name, text, frozenset(), spare=new_token(person)[0])
+    body = with_names(BODIES.get(address, ENTRIES[address].body), federation.chemistry, federation)
+    path = filled(pattern, federation.chemistry, federation, someone)
+    return Request(method, path, {} if body is None and method != "DELETE" else body, by, text)
+
+
+@pytest.mark.parametrize("address", CHANGING)
+def test_what_is_changed_is_on_record_with_who_did_it(api: Api, asked: Request) -> None:
+    before = set(Event.objects.values_list("pk", flat=True))
+    status = asked.send(api)
+    assert 200 <= status < 300, f"it answers {status}: ask for something here that is done"
+    told = {(each.actor_id, each.token_id, each.outcome) for each in Event.objects.exclude(pk__in=before)}
+    assert told == {(asked.by.person_id, asked.by.pk, "done")}
+
+
+@pytest.mark.parametrize("address", CHANGING)
+def test_what_cannot_be_written_down_is_not_done(api: Api, asked: Request) -> None:
+    before = rows()
+    with full_trail():
+        assert asked.send(api) >= 500
+    assert rows() == before
+
+
+@contextmanager
+def full_trail() -> Iterator[None]:
+    """Nothing more can be written into the trail. With the test's own transaction that is over at the latest."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION say_no() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'the trail is full'; END $$"
+        )
+        cursor.execute("CREATE TRIGGER say_no BEFORE INSERT ON audit_event FOR EACH ROW EXECUTE FUNCTION say_no()")
+        yield
+        cursor.execute("DROP FUNCTION say_no() CASCADE")
+
+
+def rows() -> dict[str, Any]:
+    """All there is in our tables but the trail, by table."""
+    found = {}
+    with connection.cursor() as cursor:
+        for model in [model for label in APPS for model in apps.get_app_config(label).get_models()]:
+            table = model._meta.db_table
+            cursor.execute(f"SELECT array_agg(each::text ORDER BY each::text) FROM {table} AS each")
+            found[table] = cursor.fetchone()
+    return found
