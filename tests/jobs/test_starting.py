@@ -140,6 +140,17 @@ def test_an_allocation_that_expires_while_a_pod_is_held_is_the_new_reason(vega: 
     assert (job.state, job.reason) == (State.HELD, "AllocationExpired")
 
 
+def test_a_revocation_is_told_to_what_waited_for_a_limit(vega: Site, node: VirtualNode) -> None:
+    allocation = limited(node, vega, pods=1)
+    make_job(node=node, state=State.RUNNING, time_limit=HOUR)
+    [job] = held(node, vega)
+    start_due(vega)
+    allocations.revoke(allocation)
+    start_due(vega)
+    job.refresh_from_db()
+    assert (job.state, job.reason) == (State.HELD, "AllocationRevoked")
+
+
 def test_a_grant_starts_what_waited_for_it(vega: Site, node: VirtualNode) -> None:
     Allocation.objects.all().delete()
     jobs = held(node, vega, number=2)
