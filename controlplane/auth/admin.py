@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 admin.site.site_header = admin.site.site_title = "Isthmus"
 admin.site.login_form = RecordedLogin
+admin.site.login_template = "admin/isthmus_auth/login.html"
 
 
 class Issuing(RecordedAdmin):

@@ -138,3 +138,7 @@ def test_pages_can_be_used_without_eyes(ada: Person) -> None:
 def test_the_style_sheet_is_served() -> None:
     answer = Client().get("/static/isthmus/plain.css")
     assert b"prefers-color-scheme" in b"".join(answer)
+
+
+def test_whoever_is_no_administrator_is_named_at_the_admins_door(ada: Person) -> None:
+    assert "authenticated as Ada &lt;Lovelace&gt;" in page_for(ada, "/admin/login/")
