@@ -99,7 +99,7 @@ class AllocationForm(forms.ModelForm):
     class Meta:
         model = Allocation
         fields = ("tenant", "site", *wording.READERS)
-        labels = {  # noqa: RUF012  (Django's declaration)
+        labels = {
             "cpus": "CPUs", "gpus": "GPUs", "cpu_hours": "CPU hours", "gpu_hours": "GPU hours", "qos": "QoS",
         }  # fmt: skip
 
@@ -148,7 +148,7 @@ class AllocationAdmin(admin.ModelAdmin):
         fields = tuple(super().get_readonly_fields(request, obj))
         return (*fields, "tenant", "site") if obj else fields
 
-    def get_fields(self, request: HttpRequest, obj: Allocation | None = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Allocation | None = None) -> list[Any]:
         """Whose it is and where stand first, whether they can be changed or not."""
         return ["tenant", "site", *wording.READERS, *(self.readonly_fields if obj else ())]
 
