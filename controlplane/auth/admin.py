@@ -64,14 +64,14 @@ class Issuing(RecordedAdmin):
 class PersonAdmin(RecordedAdmin, UserAdmin):
     """People, and administrators, who have no issuer."""
 
-    list_display = ("username", "name", "issuer", "is_active", "is_staff")
+    list_display = ("__str__", "issuer", "subject", "is_active", "is_staff")
     search_fields = ("username", "name", "email", "subject")
     fieldsets = (
         (None, {"fields": ("username", "password", "name", "email")}),
         ("Home identity", {"fields": ("issuer", "subject")}),
         ("Permissions", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
     )
-    ordering = ("username",)
+    ordering = ("name", "username")
 
 
 @admin.register(Tenant)
