@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
+import psycopg
 import pytest
 from django.db import InterfaceError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
@@ -178,4 +179,4 @@ def _hint_until(condition: Callable[[], bool], site: Site) -> None:
 
 
 def test_postgresql_being_away_is_no_surprise_to_a_task() -> None:
-    assert {OperationalError, InterfaceError} <= set(tasks.tick.throws)
+    assert {OperationalError, InterfaceError, psycopg.OperationalError} <= set(tasks.tick.throws)
