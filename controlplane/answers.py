@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
+#: Seconds after which a caller may try again what could not be done now.
+RETRY_AFTER = 30
 
 
 class Sentence(BaseRenderer):
@@ -63,6 +65,8 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's EXCEPTION_HANDLER: every exception that leaves a view."""
     known = _known(error)
     headers = {"WWW-Authenticate": known.challenge} if isinstance(known, Unauthenticated) else {}
+    if isinstance(known, Unavailable):
+        headers["Retry-After"] = str(RETRY_AFTER)
     is_wire = Sentence in getattr(context.get("view"), "renderer_classes", ())
     return Response(
         problem(known), status=known.status, headers=headers, content_type=None if is_wire else PROBLEM_TYPE

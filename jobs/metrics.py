@@ -5,16 +5,18 @@ Every figure is read from a partial index over what is alive, so that a scrape c
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.db.models import Count, Min
 from django.http import HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
     from prometheus_client.registry import Collector
+
+logger = logging.getLogger(__name__)
 
 #: kind of work -> its column, and the state that the column's partial index is limited to
 _DUE: dict[str, tuple[str, State | None]] = {
@@ -47,9 +51,25 @@ def metrics(request: HttpRequest) -> HttpResponse:
     shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if settings.METRICS_TOKEN and not secrets.compare_digest(shown.encode(), settings.METRICS_TOKEN.encode()):
         return HttpResponse("Send the metrics token as a bearer token.\n", status=401, content_type="text/plain")
+    return HttpResponse(generate_latest(_counters()) + _rows(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _rows() -> bytes:
+    """The figures of the rows. While PostgreSQL is away only that is told: the counters are wanted then above all."""
     registry = CollectorRegistry()
-    registry.register(Rows())
-    return HttpResponse(generate_latest(_counters()) + generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    try:
+        registry.register(Rows())
+        figures = generate_latest(registry)
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("database away", extra={"why": type(error).__name__})
+        return _database_up(0)
+    return figures + _database_up(1)
+
+
+def _database_up(value: int) -> bytes:
+    registry = CollectorRegistry()
+    Gauge("isthmus_database_up", "Whether PostgreSQL answered this scrape.", registry=registry).set(value)
+    return generate_latest(registry)
 
 
 def _counters() -> CollectorRegistry:

@@ -190,9 +190,9 @@ def sentence(short: Short, *, tenant: str, site: str, frees: str = "") -> str:
             f"The pod asks for {asked}, and {tenant} may use no more than {allowed}{every} at {site}: "
             f"ask for less, or a manager of {tenant} can ask for more."
         )
-    used = quantity(short.limit, short.used)
+    used, more = (quantity(short.limit, number).partition(" ")[0] for number in (short.used, short.asked))
     held = "has spent or reserved" if short.limit in BUDGET else "uses"
-    return f"{tenant} {held} {used} of {allowed} at {site}, and the pod asks for {asked}. {frees}".rstrip()
+    return f"{tenant} {held} {used} of {allowed} at {site}, and the pod asks for {more}. {frees}".rstrip()
 
 
 def frees(short: Short, allocation: Allocation, *, running: int, first_end: datetime | None, now: datetime) -> str:

@@ -150,7 +150,7 @@ def _decide(candidates: Iterable[Candidate], situation: Situation) -> list[Move]
         if first is None and job.has_waited and verdict.goes_first:
             first = job
         waits = verdict.waits or _behind(first or job, situation)
-        if job.is_due:
+        if job.is_due or waits.reason != job.reason:  # whose allocation was revoked does not wait for pods to end
             moves.append(_waiting(job, waits, now=situation.now))
     return moves
 

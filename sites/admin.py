@@ -99,6 +99,9 @@ class AllocationForm(forms.ModelForm):
     class Meta:
         model = Allocation
         fields = ("tenant", "site", *wording.READERS)
+        labels = {
+            "cpus": "CPUs", "gpus": "GPUs", "cpu_hours": "CPU hours", "gpu_hours": "GPU hours", "qos": "QoS",
+        }  # fmt: skip
 
     @property
     def terms(self) -> dict[str, Any]:
@@ -144,6 +147,10 @@ class AllocationAdmin(admin.ModelAdmin):
         """Whose it is and where stays once there is one."""
         fields = tuple(super().get_readonly_fields(request, obj))
         return (*fields, "tenant", "site") if obj else fields
+
+    def get_fields(self, request: HttpRequest, obj: Allocation | None = None) -> list[Any]:
+        """Whose it is and where stand first, whether they can be changed or not."""
+        return ["tenant", "site", *wording.READERS, *(self.readonly_fields if obj else ())]
 
     def has_delete_permission(self, request: HttpRequest, obj: Allocation | None = None) -> bool:
         """It is revoked instead: usage and accounts refer to it."""

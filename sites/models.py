@@ -182,7 +182,7 @@ class Allocation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.tenant_id} at {self.site_id}"
+        return f"{self.tenant} at {self.site}"
 
 
 class Flavor(models.Model):

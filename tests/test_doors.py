@@ -19,6 +19,7 @@ OPEN = {
     "api/v1/openapi.json": "what can be asked, and nothing of anybody",
     "api/v1/docs": "the same, to read",
     "oauth2/token": "the door itself: it asks for a client's secret",
+    "": "leads to the account page",
     "login/": "the choice of doors",
     "oidc/<slug:alias>/login/": "the way to an issuer",
     "oidc/<slug:alias>/callback/": "the way back from it; what it takes was begun in the same browser",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 admin.site.site_header = admin.site.site_title = "Isthmus"
 admin.site.login_form = RecordedLogin
+admin.site.login_template = "admin/isthmus_auth/login.html"
 # What an administrator may do is not given by groups, and its page would leave no trail.
 admin.site.unregister(Group)
 
@@ -66,7 +67,7 @@ class Issuing(RecordedAdmin):
 class PersonAdmin(RecordedAdmin, UserAdmin):
     """People come with their first login and administrators by `create_administrator`: neither is made here."""
 
-    list_display = ("username", "name", "issuer", "is_active", "is_staff")
+    list_display = ("__str__", "issuer", "subject", "is_active", "is_staff")
     list_filter = ("is_active", "is_staff")
     readonly_fields = ("username", "issuer", "subject", "is_staff", "is_superuser")
     search_fields = ("username", "name", "email", "subject")
@@ -75,7 +76,7 @@ class PersonAdmin(RecordedAdmin, UserAdmin):
         ("Home identity", {"fields": ("issuer", "subject")}),
         ("Permissions", {"fields": ("is_active", "is_staff", "is_superuser")}),
     )
-    ordering = ("username",)
+    ordering = ("name", "username")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

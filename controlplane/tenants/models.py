@@ -40,6 +40,9 @@ class Person(AbstractUser):
             ),
         ]
 
+    def __str__(self) -> str:
+        return self.get_full_name()
+
     def get_full_name(self) -> str:
         return self.name or self.username
 
@@ -297,4 +300,4 @@ class ApprovalRequest(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} for {self.tenant_id}: {self.state}"
+        return f"{self.kind} for {self.tenant}: {self.state}"

@@ -157,7 +157,8 @@ def _show(node: Node, url: str, chosen: options.Options) -> None:
     follower.start()
     ended = watcher.watch(sent, until=time.monotonic() + PODS_WITHIN)
     follower.join(5)
-    say("All three pods have ended." if ended else "Not all pods have ended yet; the logs beside demo.json tell why.")
+    all_well = "All three pods have ended; the one that failed was meant to."
+    say(all_well if ended else "Not all pods have ended yet; the logs beside demo.json tell why.")
     say(f"API {url}   admin pages {url}/admin/   tokens and passwords: {chosen.home / 'demo.json'}")
     say(
         f"Log in at {url}/login/ as {', '.join(someone.name for someone in PEOPLE)}: with the one login password there."
@@ -179,6 +180,7 @@ def _stay(children: Children) -> int:
 
 def _cancel_local_jobs() -> None:
     """Wish every local job away and wait until the worker has seen to it: they would outlive us."""
+    from django.db import OperationalError, connection
     from django.utils import timezone
 
     from jobs import wishes
@@ -186,12 +188,16 @@ def _cancel_local_jobs() -> None:
     from jobs.states import ALIVE
     from sites.models import Site
 
+    connection.close()  # the one from the start may have ended meanwhile
     local = Job.objects.filter(site__kind=Site.Kind.LOCAL, state__in=ALIVE)
-    chosen = list(local.values_list("pk", flat=True))
-    wishes.cancel(chosen, reason="DemoStopped", message="The demo was stopped.", now=timezone.now())
-    for _ in _seconds(CANCEL_WITHIN):
-        if not local.exists():
-            return
+    try:
+        chosen = list(local.values_list("pk", flat=True))
+        wishes.cancel(chosen, reason="DemoStopped", message="The demo was stopped.", now=timezone.now())
+        for _ in _seconds(CANCEL_WITHIN):
+            if not local.exists():
+                return
+    except OperationalError:
+        say("PostgreSQL does not answer.")
     say("Some local jobs are still being cancelled; they end with their time limit.")
 
 

@@ -56,7 +56,7 @@ def write_issuers(home: Path, identity: Identity, *, site: str) -> Path:
     """The file for ISTHMUS_ISSUERS, whose rules give every one of deploy/people.py a role. site: whose operator."""
     issuer = {
         "alias": ALIAS,
-        "name": "the demo's identity provider",
+        "name": "Demo identity provider",
         "profile": "egi-check-in",
         "issuer": identity.issuer,
         "client_id": CLIENT,

@@ -185,3 +185,12 @@ def test_every_list_and_form_of_the_admin_opens(operator: Client) -> None:
         request.user = Person.objects.get(username="operator")
         if model_admin.has_add_permission(request):
             assert operator.get(path + "add/").status_code == 200, path
+
+
+def test_people_are_listed_by_name_never_by_the_digest_that_is_their_user_name(operator: Client) -> None:
+    ada = Person.objects.create(username="0a1b2c3d", name="Ada", issuer="https://aai.egi.eu", subject="ada@egi.eu")
+    Membership.objects.create(person=ada, tenant=make_tenant(), role="member")
+    for path in ("person", "membership"):
+        page = operator.get(f"/admin/tenants/{path}/").content.decode()
+        assert ">Ada</a>" in page
+        assert "0a1b2c3d" not in page

@@ -89,6 +89,18 @@ def test_somebody_without_anything_is_told_whom_to_ask(ada: Person) -> None:
     assert "You are in no tenant here." in page_for(ada, "/account/")
 
 
+def test_the_bare_address_leads_to_the_account() -> None:
+    assert Client().get("/")["Location"] == "/account/"
+
+
+def test_the_account_page_leads_to_the_api_and_administrators_to_their_pages(ada: Person) -> None:
+    page = page_for(ada, "/account/")
+    assert 'href="/api/v1/docs"' in page
+    assert 'href="/admin/"' not in page
+    administrator = Person.objects.create_superuser("root", password=None)
+    assert 'href="/admin/"' in page_for(administrator, "/account/")
+
+
 def test_a_stranger_is_led_to_the_login_and_back() -> None:
     assert Client().get("/account/")["Location"] == "/login/?next=/account/"
 
@@ -126,3 +138,7 @@ def test_pages_can_be_used_without_eyes(ada: Person) -> None:
 def test_the_style_sheet_is_served() -> None:
     answer = Client().get("/static/isthmus/plain.css")
     assert b"prefers-color-scheme" in b"".join(answer)
+
+
+def test_whoever_is_no_administrator_is_named_at_the_admins_door(ada: Person) -> None:
+    assert "authenticated as Ada &lt;Lovelace&gt;" in page_for(ada, "/admin/login/")

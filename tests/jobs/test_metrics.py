@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.models import Heartbeat
 from jobs.states import State
+from tests.database_roles import database_away
 from tests.factories import make_job, make_site
 
 if TYPE_CHECKING:
@@ -83,3 +84,14 @@ def test_a_metrics_token_closes_the_page(settings: Settings) -> None:
     settings.METRICS_TOKEN = "only for the scraper"
     assert Client().get("/metrics").status_code == 401
     assert Client().get("/metrics", headers={"Authorization": "Bearer only for the scraper"}).status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_with_the_database_away_the_counters_are_told_nevertheless() -> None:
+    Client().get("/healthz")
+    assert scraped()["isthmus_database_up", ""] == 1
+    with database_away():
+        figures = scraped()
+    assert figures["isthmus_database_up", ""] == 0
+    assert ("isthmus_requests_total", "GET") in figures
+    assert ("isthmus_jobs", "held") not in figures

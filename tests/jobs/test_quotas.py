@@ -135,7 +135,7 @@ def test_a_sentence_names_limit_use_ask_and_when_it_frees() -> None:
     assert short is not None
     frees = quotas.frees(short, limited, running=12, first_end=NOW + timedelta(hours=2), now=NOW)
     assert quotas.sentence(short, tenant="Alpha", site="Vega", frees=frees) == (
-        "Alpha uses 12 pods of 12 pods at Vega, and the pod asks for 1 pod. "
+        "Alpha uses 12 of 12 pods at Vega, and the pod asks for 1. "
         "The first of the 12 running pods ends at 2026-11-25 14:30 UTC at the latest."
     )
 
@@ -146,5 +146,5 @@ def test_a_budget_says_when_it_renews() -> None:
     assert short is not None
     frees = quotas.frees(short, limited, running=0, first_end=None, now=NOW)
     told = quotas.sentence(short, tenant="Alpha", site="Vega", frees=frees)
-    assert told.startswith("Alpha has spent or reserved 9 CPU-hours of 10 CPU-hours at Vega, and the pod asks for 1.5")
+    assert told.startswith("Alpha has spent or reserved 9 of 10 CPU-hours at Vega, and the pod asks for 1.5")
     assert "The budget renews on 2026-12-01" in told

@@ -103,7 +103,7 @@ def test_what_waits_is_told_in_words_and_looked_at_again_later(vega: Site, node:
     [job] = held(node, vega)
     start_due(vega)
     job.refresh_from_db()
-    assert f"{node.tenant.name} uses 1 pod of 1 pod at Vega, and the pod asks for 1 pod." in job.message
+    assert f"{node.tenant.name} uses 1 of 1 pod at Vega, and the pod asks for 1." in job.message
     assert "The first of the 1 running pods ends at" in job.message
     assert job.next_start_at is not None
     assert timedelta(seconds=50) < job.next_start_at - timezone.now() < timedelta(seconds=70)
@@ -138,6 +138,17 @@ def test_an_allocation_that_expires_while_a_pod_is_held_is_the_new_reason(vega: 
     start_now(vega)
     job.refresh_from_db()
     assert (job.state, job.reason) == (State.HELD, "AllocationExpired")
+
+
+def test_a_revocation_is_told_to_what_waited_for_a_limit(vega: Site, node: VirtualNode) -> None:
+    allocation = limited(node, vega, pods=1)
+    make_job(node=node, state=State.RUNNING, time_limit=HOUR)
+    [job] = held(node, vega)
+    start_due(vega)
+    allocations.revoke(allocation)
+    start_due(vega)
+    job.refresh_from_db()
+    assert (job.state, job.reason) == (State.HELD, "AllocationRevoked")
 
 
 def test_a_grant_starts_what_waited_for_it(vega: Site, node: VirtualNode) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
+import psycopg
 import pytest
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -175,3 +176,7 @@ def _hint_until(condition: Callable[[], bool], site: Site) -> None:
         assert time.monotonic() < deadline
         nudge.send("submit", site.pk)
         time.sleep(0.5)
+
+
+def test_postgresql_being_away_is_no_surprise_to_a_task() -> None:
+    assert {OperationalError, InterfaceError, psycopg.OperationalError} <= set(tasks.tick.throws)

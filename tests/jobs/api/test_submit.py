@@ -221,7 +221,7 @@ def test_what_does_not_fit_now_waits_and_says_for_what(federation: Federation) -
     assert first.state == State.PENDING
     told = federation.adam.get(f"jobs/{second.key}").json
     assert (told["state"], told["reason"]) == ("held", "QuotaExceeded")
-    assert "Climate uses 1 pod of 1 pod at Vega" in told["waits"]
+    assert "Climate uses 1 of 1 pod at Vega" in told["waits"]
 
 
 @pytest.mark.usefixtures("allocation")
