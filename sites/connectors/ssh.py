@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 PIECE = 256 * 1024
+#: Pauses in seconds, after each of which a refused session is asked for again.
+_UNTIL_COUNTED = (0.05, 0.1, 0.2, 0.4, 0.8)
 # What a person who reads the pod's status can do something about, instead of an exception's own words.
 CHANGED = (
     "The host key of {} has changed: nothing was sent. Tell the site's operator, and pin the new key if it is theirs."
@@ -88,6 +90,15 @@ class _Line:
                 channel.abort()
 
     async def _open(self, command: str) -> tuple[Any, _Answer]:
+        """A channel with the program on it. A site counts one that we have closed for a moment longer than we do."""
+        for pause in _UNTIL_COUNTED:
+            try:
+                return await self._open_or_reconnect(command)
+            except asyncssh.ChannelOpenError:
+                await asyncio.sleep(pause)
+        return await self._open_or_reconnect(command)
+
+    async def _open_or_reconnect(self, command: str) -> tuple[Any, _Answer]:
         connection = await self._connected()
         try:
             return await self._open_on(connection, command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,18 @@ def test_many_threads_share_one_connection_and_never_open_too_many_sessions(shel
         thread.join()
     assert len(answers) == 30
     assert len(set(answers)) == 1
+
+
+def test_a_session_that_the_site_still_counts_as_open_is_asked_for_again(
+    settings: SshSettings, ssh_backend: Backends
+) -> None:
+    shell = SshShell(replace(settings, sessions=14), ssh_backend.key.read_text())  # the test's sshd allows 10
+    try:
+        with ThreadPoolExecutor(14) as threads:
+            ended = [threads.submit(shell.run, "sleep 0.3", timeout=30) for _ in range(14)]
+        assert [each.result().exit for each in ended] == [0] * 14
+    finally:
+        shell.close()
 
 
 def _client(shell: SshShell) -> bytes:
