@@ -206,7 +206,8 @@ def frees(short: Short, allocation: Allocation, *, running: int, first_end: date
         return "It frees when one of the pods that wait at the site ends."
     if first_end <= now:
         return "The first of the pods that run is past its time limit and about to end."
-    return f"The first of the {running} running pods ends at {moment(first_end)} at the latest."
+    first = "The pod that runs" if running == 1 else f"The first of the {running} running pods"
+    return f"{first} ends at {moment(first_end)} at the latest."
 
 
 def quantity(limit: str, number: int) -> str:
