@@ -15,6 +15,8 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
+# Django's checks, which `prepare_database` runs, would load every view of the web into processes that serve none.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 app = Celery("isthmus")
 app.config_from_object("django.conf:settings", namespace="CELERY")
