@@ -65,7 +65,7 @@ def test_a_held_pod_is_told_with_its_limit_at_first_sight_and_later(number: int)
     for pod in (unseen(job), seen(job)):
         answer = call("GET", "/status", [pod], token=token)
         assert waiting(answer.json) == {"QuotaExceeded"}
-        assert "uses 1 pod of 1 pod" in answer.text
+        assert "uses 1 of 1 pod" in answer.text
         [status] = answer.json
         assert [each["name"] for each in status["containers"]] == [f"c{each}" for each in range(number)]
         assert [each["name"] for each in status["initContainers"]] == ["first"]
