@@ -6,6 +6,9 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import transaction
+from django.http import Http404
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.views import APIView
 
@@ -37,6 +40,16 @@ if TYPE_CHECKING:
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+class Negotiation(DefaultContentNegotiation):
+    """DRF's, but a `?format=` that names no format is a 406, as with Accept, and not an address that is not there."""
+
+    def filter_renderers(self, renderers: Any, format: str) -> Any:  # noqa: A002  (DRF's signature)
+        try:
+            return super().filter_renderers(renderers, format)
+        except Http404:
+            raise NotAcceptable from None
+
+
 class ApiView(APIView):
     """`actions` names the action of each method that there is; a method without one is refused to everybody.
 
@@ -46,6 +59,7 @@ class ApiView(APIView):
     """
 
     authentication_classes: Sequence[type[BaseAuthentication]] = [BearerAuthentication, SessionAuthentication]
+    content_negotiation_class = Negotiation
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     parser_classes: Sequence[type[BaseParser]] = [JsonBody]
     renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]

@@ -147,3 +147,8 @@ def test_what_fails_halfway_leaves_nothing(api: Api, federation: Federation) -> 
     answer = api.post("virtual-nodes", body, token=token_of(federation.chemistry.manager))
     assert (answer.status, answer.json["code"]) == (409, "conflict")
     assert Event.objects.count() == before + 1  # the token's
+
+
+def test_a_format_that_there_is_not_is_no_missing_address(api: Api, federation: Federation) -> None:
+    answer = api.get("sites?format=xyz", token=token_of(federation.operator))
+    assert (answer.status, answer.headers["content-type"]) == (406, PROBLEM)
