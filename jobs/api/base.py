@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.db import transaction
 from django.http import Http404
 from rest_framework.exceptions import NotAcceptable
-from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.views import APIView
 
@@ -59,7 +59,7 @@ class ApiView(APIView):
     """
 
     authentication_classes: Sequence[type[BaseAuthentication]] = [BearerAuthentication, SessionAuthentication]
-    content_negotiation_class = Negotiation
+    content_negotiation_class: type[BaseContentNegotiation] = Negotiation
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     parser_classes: Sequence[type[BaseParser]] = [JsonBody]
     renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]
