@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from controlplane.auth import tokens
 from controlplane.auth.memberships import give_membership, give_role
-from controlplane.auth.rights import ALL_SCOPES
+from controlplane.auth.roles import Scope
 from controlplane.tenants.models import ApprovalRequest, Membership, Person, RoleGrant
 from sites.models import Allocation
 from tests.factories import make_job, make_node, make_person, make_service, make_site, make_tenant
@@ -95,14 +95,14 @@ def make_community(name: str, *, site: str) -> Community:
 
 
 def token_of(
-    owner: Person | ServiceAccount, *, scopes: Iterable[str] = ALL_SCOPES, tenant: Tenant | None = None
+    owner: Person | ServiceAccount, *, scopes: Iterable[str] = frozenset(Scope), tenant: Tenant | None = None
 ) -> str:
     """The text of a new token of a person or service account."""
     return new_token(owner, scopes=scopes, tenant=tenant)[1]
 
 
 def new_token(
-    owner: Person | ServiceAccount, *, scopes: Iterable[str] = ALL_SCOPES, tenant: Tenant | None = None
+    owner: Person | ServiceAccount, *, scopes: Iterable[str] = frozenset(Scope), tenant: Tenant | None = None
 ) -> tuple[ApiToken, str]:
     if isinstance(owner, Person):
         return tokens.mint_personal(owner, scopes=scopes, tenant=tenant, lifetime=_MONTH)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controlplane.auth.roles import RULES, Action, Role, Scope
+from controlplane.auth.roles import RULES, Action, Role
 from controlplane.errors import Forbidden
 
 if TYPE_CHECKING:
@@ -51,14 +51,6 @@ class Rights:
             sites=frozenset(each.site for each in allowing if each.site),
         )
 
-    def allows(self, action: Action) -> bool:
-        """Whether the action reaches anything at all."""
-        try:
-            self.reach(action)
-        except Forbidden:
-            return False
-        return True
-
     def roles_in(self, tenant_id: int) -> frozenset[Role]:
         """The caller's own roles in one tenant."""
         return frozenset(each.role for each in self.held if each.tenant_id == tenant_id)
@@ -67,11 +59,3 @@ class Rights:
         """These rights as a token with `scopes`, confined to one tenant perhaps, passes them on."""
         held = self.held if tenant_id is None else tuple(each for each in self.held if each.tenant_id == tenant_id)
         return Rights(held, None if scopes is None else frozenset(scopes))
-
-
-#: A virtual node's: the wire, for its tenant.
-def of_node(tenant_id: int) -> Rights:
-    return Rights((Held(Role.VIRTUAL_NODE, tenant_id=tenant_id),))
-
-
-ALL_SCOPES = frozenset(Scope)
