@@ -94,6 +94,7 @@ def database(*, pool_max: int) -> dict[str, Any]:
         "OPTIONS": {
             "connect_timeout": "5",
             **options,
+            "prepare_threshold": 0,  # for controlplane/prepared.py; the ORM's own cursors never prepare
             "pool": {"min_size": 0, "max_size": pool_max, "timeout": 5, "reconnect_timeout": 2},
         },
     }

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # Sub-selects, so that PostgreSQL asks once a statement and not once a row.
 _ALL: LiteralString = "(SELECT current_setting('isthmus.tenants', true) = '*')"
-_TENANTS: LiteralString = "ARRAY(SELECT unnest(isthmus_ids('isthmus.tenants')))"
-_SITES: LiteralString = "ARRAY(SELECT unnest(isthmus_ids('isthmus.sites')))"
+_TENANTS: LiteralString = "(SELECT isthmus_ids('isthmus.tenants'))::bigint[]"
+_SITES: LiteralString = "(SELECT isthmus_ids('isthmus.sites'))::bigint[]"
 _PERSON: LiteralString = "(SELECT nullif(current_setting('isthmus.person', true), '')::bigint)"
 
 _TENANT: LiteralString = f"{_ALL} OR tenant_id = ANY({_TENANTS})"

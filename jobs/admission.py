@@ -7,37 +7,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db import connection, transaction
+from django.db import transaction
 
+from controlplane import prepared
 from controlplane.audit import trail
 from controlplane.auth.callers import PersonCaller, ServiceCaller
-from controlplane.errors import Refused
+from controlplane.errors import Forbidden, Refused
 from controlplane.tenants.models import Tenant
-from jobs import deletion, judging, lifecycle, nudge, options, payload
+from jobs import deletion, judging, lifecycle, nudge, options, payload, routing
 from jobs.judging import Situation, Wanted
 from jobs.models import Job, new_key
 from jobs.placement import Choice, Placed, choose
-from jobs.routing import decide, way_of
 from jobs.states import State
 from sites import manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from uuid import UUID
 
     from controlplane.auth.callers import NodeCaller
     from jobs.options import Option
+    from jobs.routing import Way
     from sites.manifest import PodRequest
 
-# By hand: every create asks it, and the ORM would take longer to phrase it than PostgreSQL to answer.
-_SEEN_BEFORE = """
-    SELECT job.id, node.heard_minutes,
-           EXISTS (SELECT FROM jobs_tombstone AS stone WHERE stone.node_id = node.id AND stone.pod_uid = %(pod)s)
-    FROM tenants_virtualnode AS node
-    LEFT JOIN jobs_job AS job ON job.node_id = node.id AND job.pod_uid = %(pod)s
-    WHERE node.id = %(node)s
-"""
+# All that a create has to know, at once: the pod's job if it has one, whether it was deleted before it came, the node's
+# clock and its way.
+_LOOK = f"""
+    SELECT (SELECT id FROM jobs_job WHERE node_id = $1 AND pod_uid = $2),
+           EXISTS (SELECT FROM jobs_tombstone WHERE node_id = $1 AND pod_uid = $2),
+           node.heard_minutes, {routing.COLUMNS}
+    FROM {routing.SOURCES} WHERE node.id = $1
+"""  # noqa: S608  (names from our own modules)
 
 
 def admit(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: datetime) -> Job:
@@ -48,10 +48,13 @@ def admit(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: 
     """
     with transaction.atomic(savepoint=False):  # mostly in its caller's, which sees the caller's tenant
         deletion.one_at_a_time(caller.node_id, pod.uid)
-        known, heard_minutes, is_deleted = _seen_before(caller.node_id, pod.uid)
+        row = prepared.first(_LOOK, [caller.node_id, pod.uid])
+        if row is None:
+            raise Forbidden(f"The virtual node {caller.slug} is no longer there.")
+        known, is_deleted, heard_minutes, *way = row
         if known is not None:
             return Job.objects.only("key").get(pk=known)
-        job = _new_job(caller, pod, body, now=now)
+        job = _new_job(caller, pod, body, routing.read_way(way), now=now)
         # Its age as an orphan begins now, on the node's own clock.
         job.polled_minute = heard_minutes
         store(job, verb="job.create")
@@ -150,18 +153,9 @@ def columns(pod: PodRequest, body: Mapping[str, Any], *, tenant_id: int) -> dict
     }
 
 
-def _seen_before(node_id: int, pod_uid: UUID) -> tuple[int | None, int, bool]:
-    """The pod's job if it has one, the node's clock, and whether the pod was deleted before it came."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SEEN_BEFORE, {"node": node_id, "pod": pod_uid})
-        row: tuple[int | None, int, bool] = cursor.fetchone()
-    return row
-
-
-def _new_job(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: datetime) -> Job:
+def _new_job(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], way: Way | None, *, now: datetime) -> Job:
     """Held: at the site that its node sends to, or without one and with the reason why."""
-    way = way_of(caller.node_id)
-    answer = decide(way)
+    answer = routing.decide(way)
     where: dict[str, Any] = {"reason": answer.reason, "message": answer.message}
     if isinstance(answer, Placed) and way is not None:
         wanted = Wanted.of(judging.settled(pod, way.site))

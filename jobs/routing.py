@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
-from django.db import connection
 
+from controlplane import prepared
 from controlplane.tenants.models import Tenant
 from jobs.placement import Candidate, Placed, Waits, place
 from sites import health
 from sites.models import Allocation, Site
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _TENANT = ("id", "slug", "name", "enabled")
 _SITE = ("id", "slug", "name", "enabled", "silent_since", "silence")
@@ -22,21 +25,22 @@ _ALLOCATION = (
 )  # fmt: skip
 _JSON = frozenset({"gpus", "used_gpus"})
 # By hand: every create asks it, and the ORM would take several times as long to phrase it.
-_ROUTE = (
-    "SELECT node.slug, node.enabled, "  # noqa: S608  (names from this module)
-    + ", ".join([f"tenant.{name}" for name in _TENANT] + [f"site.{name}" for name in _SITE])
-    + ", "
-    + ", ".join(f"allocation.{name}" for name in _ALLOCATION)
-    + """
-    FROM hpc_sites_route AS route
-    JOIN hpc_sites_site AS site ON site.id = route.site_id
-    JOIN tenants_virtualnode AS node ON node.id = route.node_id
+#: The columns of a `Way`, from SOURCES; where the node has no route, those of the site are NULL.
+COLUMNS = ", ".join(
+    ["node.slug", "node.enabled"]
+    + [f"tenant.{name}" for name in _TENANT]
+    + [f"site.{name}" for name in _SITE]
+    + [f"allocation.{name}" for name in _ALLOCATION]
+)
+SOURCES = """
+    tenants_virtualnode AS node
     JOIN tenants_tenant AS tenant ON tenant.id = node.tenant_id
+    LEFT JOIN hpc_sites_route AS route ON route.node_id = node.id
+    LEFT JOIN hpc_sites_site AS site ON site.id = route.site_id
     LEFT JOIN hpc_sites_allocation AS allocation
         ON allocation.tenant_id = node.tenant_id AND allocation.site_id = route.site_id
-    WHERE route.node_id = %s
 """
-)
+_WAY = f"SELECT {COLUMNS} FROM {SOURCES} WHERE node.id = $1"  # noqa: S608  (names from this module)
 
 
 class Way(NamedTuple):
@@ -51,19 +55,17 @@ class Way(NamedTuple):
 
 def destination(node_id: int) -> Placed | Waits:
     """The site for this node's pods, or why they wait. One statement."""
-    return decide(way_of(node_id))
+    row = prepared.first(_WAY, [node_id])
+    return decide(read_way(row) if row is not None else None)
 
 
-def way_of(node_id: int) -> Way | None:
-    """One statement."""
-    with connection.cursor() as cursor:
-        cursor.execute(_ROUTE, [node_id])
-        row = cursor.fetchone()
-    if row is None:
-        return None
+def read_way(row: Sequence[Any]) -> Way | None:
+    """From the values of COLUMNS; None where the node has no route."""
     slug, enabled, *rest = row
     tenant, site = rest[: len(_TENANT)], rest[len(_TENANT) : len(_TENANT) + len(_SITE)]
     allocation = rest[len(_TENANT) + len(_SITE) :]
+    if site[0] is None:
+        return None
     return Way(
         slug,
         enabled,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db import connection
 from django.forms.models import model_to_dict
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
+from controlplane import prepared
 from controlplane.audit import actors
 from controlplane.audit.models import Event
 
@@ -22,7 +22,7 @@ SECRET = frozenset({"credential", "digest", "password", "request", "secret", "to
 _INSERT = """
     INSERT INTO audit_event (at, actor_kind, actor_id, actor, token_id, address, verb, object_kind, object_id,
                              tenant_id, site, outcome, request_id, changes)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 """
 
 
@@ -58,8 +58,7 @@ def record(
         Jsonb({name: value for name, value in (changes or {}).items() if name not in SECRET}),
     )
     # By hand: the ORM would read the new row back, which row security shows only to those who may read the trail.
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, values)
+    prepared.execute(_INSERT, values)
 
 
 def snapshot(row: Model) -> dict[str, Any]:

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 
 from django.db import connection, transaction
 
+from controlplane import prepared
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 #: The value of `isthmus.tenants` with which every tenant's rows are seen.
 EVERYTHING = "*"
 _SET = (
-    "SELECT set_config('isthmus.tenants', %s, true), set_config('isthmus.sites', %s, true),"
-    " set_config('isthmus.person', %s, true)"
+    "SELECT set_config('isthmus.tenants', $1, true), set_config('isthmus.sites', $2, true),"
+    " set_config('isthmus.person', $3, true)"
 )
 _GET = (
     "SELECT coalesce(current_setting('isthmus.tenants', true), ''),"
@@ -43,16 +45,13 @@ def seeing_everything() -> Iterator[None]:
 
 @contextmanager
 def _scope(tenants: str, sites: str, person: str) -> Iterator[None]:
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic():
         nested = len(connection.savepoint_ids) > 0
-        outer = None
-        if nested:
-            cursor.execute(_GET)
-            outer = cursor.fetchone()
-        cursor.execute(_SET, [tenants, sites, person])
+        outer = prepared.first(_GET, []) if nested else None
+        prepared.execute(_SET, [tenants, sites, person])
         yield
         if outer is not None and not connection.needs_rollback:  # a rollback brings the outer ones back by itself
-            cursor.execute(_SET, outer)
+            prepared.execute(_SET, outer)
 
 
 def _array(ids: Collection[int]) -> str:
