@@ -22,7 +22,7 @@ LOG_FORMAT = text("ISTHMUS_LOG_FORMAT", default="json")
 METRICS_TOKEN = text("ISTHMUS_METRICS_TOKEN", default="")
 
 # --- stores
-DATABASES = {"default": database(pool_max=number("ISTHMUS_DATABASE_POOL", default=16))}
+DATABASES = {"default": database(pool_max=number("ISTHMUS_DATABASE_POOL", default=8))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = text("REDIS_URL")
 CACHES = {
@@ -164,8 +164,7 @@ INTERLINK_LIST_LIMIT = number("ISTHMUS_INTERLINK_LIST_LIMIT", default=1000)
 INTERLINK_PING_MEMORY = seconds("ISTHMUS_INTERLINK_PING_MEMORY", default=300)
 TOKEN_MEMORY = seconds("ISTHMUS_TOKEN_MEMORY", default=5, most=5)
 WEB_THREADS = number("ISTHMUS_WEB_THREADS", default=32)
-WEB_PROCESSES = number("ISTHMUS_WEB_PROCESSES", default=3)
-STATUS_POOL = number("ISTHMUS_STATUS_POOL", default=8)
+WEB_PROCESSES = number("ISTHMUS_WEB_PROCESSES", default=2)
 NODE_PODS = number("ISTHMUS_NODE_PODS", default=1000)
 NODE_CPUS = number("ISTHMUS_NODE_CPUS", default=128)
 NODE_MEMORY = number("ISTHMUS_NODE_MEMORY", default=512 * 1024 * 1024 * 1024)

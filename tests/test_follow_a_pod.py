@@ -32,7 +32,7 @@ def vega() -> Iterator[Site]:
     connecting.close_all()
     forget_memory_sites()
     polling.forget_recorded()
-    reader._reader.cache_clear()  # the connections of /status, or the test database could not be dropped
+    reader.reader.cache_clear()  # the connections of /status, or the test database could not be dropped
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""The connections of /status: few, each with its statements prepared, and quick to say that PostgreSQL is away.
+"""The connections of /status: two a process, with their statements prepared, and quick to say that PostgreSQL is away.
 
-Below psycopg's cursors and its pool, straight on its libpq wrapper: a cursor and a pool cost a poll twice what
-PostgreSQL does, and nothing here needs what they give. Only single reads, outside of any transaction.
+One is for the pods that are asked after, of many requests together; nothing slower stands in their way on it. The other
+is for the rest. Below psycopg's cursors and its pool, straight on its libpq wrapper: a cursor and a pool cost a poll
+twice what PostgreSQL does, and nothing here needs what they give. Only single reads, outside of any transaction.
 """
 
 from __future__ import annotations
@@ -10,17 +11,16 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from functools import cache
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from queue import Empty
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.conf import settings
 from django.db import connection
 from psycopg import OperationalError, pq
 from psycopg.conninfo import make_conninfo
 
 from controlplane.errors import Unavailable
+from jobs.interlink.together import Together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,120 +29,130 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds a read waits for a free connection, and for how long after a failure the next ones do not even try.
+#: Seconds a read waits for its turn, and for how long after a failure the next ones do not even try.
 WAIT = 1.0
+#: So many pods are read in one statement, which takes a few milliseconds.
+TOGETHER = 200
 Row = tuple[Any, ...]  # of bytes, as the statement selects them
 
 
-class Turns:
-    """Connections to be lent, to whoever has waited longest.
+class Asked(NamedTuple):
+    """A pod that is asked after, as PostgreSQL reads it. seen: a JSON list of names of containers."""
 
-    A plain queue lends to whoever asks at the right moment, most often the thread that has just given one back; the
-    others wait for many times as long as a read takes.
+    node: bytes
+    pod: bytes
+    seen: bytes
+
+
+class Statements(NamedTuple):
+    """SQL with $1, $2, ... pods: from arrays of nodes and pods, and a JSON list of what is seen of each, one text a pod
+    in their order, NULL where there is none. others: name -> statement, as pairs.
     """
 
-    def __init__(self, size: int) -> None:
-        self._free: deque[PGconn | None] = deque([None] * size)
-        self._waiting: deque[SimpleQueue[PGconn | None]] = deque()
-        self._mutex = threading.Lock()
-
-    def get(self, timeout: float) -> PGconn | None:
-        """A connection, or None for the leave to make one. Raises queue.Empty after `timeout` seconds."""
-        with self._mutex:
-            if self._free:
-                return self._free.pop()
-            turn: SimpleQueue[PGconn | None] = SimpleQueue()
-            self._waiting.append(turn)
-        try:
-            return turn.get(timeout=timeout)
-        except Empty:
-            with self._mutex:
-                if turn in self._waiting:
-                    self._waiting.remove(turn)
-                    raise
-            return turn.get_nowait()  # it came at the last moment
-
-    def put(self, held: PGconn | None) -> None:
-        with self._mutex:
-            if self._waiting:
-                self._waiting.popleft().put(held)
-            else:
-                self._free.append(held)
-
-    @property
-    def waiting(self) -> int:
-        """How many wait."""
-        return len(self._waiting)
-
-    def take_free(self) -> list[PGconn]:
-        """The connections that nobody uses; leave to make new ones stays behind."""
-        with self._mutex:
-            free = [held for held in self._free if held is not None]
-            self._free = deque([None] * len(self._free))
-        return free
+    pods: str
+    others: tuple[tuple[str, str], ...]
 
 
-class Reader:
-    """Runs prepared statements, from any thread. `statements`: name -> SQL with $1, $2, ..."""
+class Line:
+    """One connection, for one thread at a time. `statements`: name -> SQL."""
 
-    def __init__(self, conninfo: str, statements: Mapping[str, str], *, size: int) -> None:
+    def __init__(self, conninfo: str, statements: Mapping[str, str]) -> None:
         self._conninfo = conninfo
         self._statements = statements
-        self._away_until = 0.0
-        self._free = Turns(size)
+        self._held: PGconn | None = None
 
     def rows(self, name: str, values: Sequence[bytes], *, binary: bool = False) -> list[Row]:
-        """The rows of a prepared statement, as PostgreSQL writes them in text.
+        """The rows of a prepared statement, as PostgreSQL writes them in text. Raises OperationalError.
 
-        binary: whether the values are given in its binary form. Raises Unavailable, within about WAIT seconds.
+        binary: whether the values are given in its binary form.
         """
-        if time.monotonic() < self._away_until:
-            raise _away()
+        if self._held is not None:
+            try:
+                return _execute(self._held, name, values, binary=binary)
+            except OperationalError:  # PostgreSQL was restarted since its last use, or it fails again
+                self.close()
+        self._held = self._connect()
         try:
-            held = self._free.get(timeout=WAIT)
-        except Empty:
-            raise _away() from None
-        used: PGconn | None = None
-        try:
-            used = held or self._connect()
-            result = _execute(used, name, values, binary=binary)
-            if result is None and held is not None:  # PostgreSQL was restarted since its last use
-                used = self._connect()
-                result = _execute(used, name, values, binary=binary)
-        finally:
-            self._free.put(used if used is not None and used.status == pq.ConnStatus.OK else None)
-        if result is None:
-            raise self._failed("no answer")
-        return result
+            return _execute(self._held, name, values, binary=binary)
+        except OperationalError:
+            self.close()
+            raise
 
     def close(self) -> None:
-        """Close the connections that are not in use; they are made again when needed."""
-        for held in self._free.take_free():
-            held.finish()
+        """It is opened again when it is needed."""
+        if self._held is not None:
+            self._held.finish()
+            self._held = None
 
     def _connect(self) -> PGconn:
         fresh = pq.PGconn.connect(self._conninfo.encode())
         if fresh.status != pq.ConnStatus.OK:
-            raise self._failed("no connection")
+            raise OperationalError("no connection")
         for name, sql in self._statements.items():
             if fresh.prepare(name.encode(), sql.encode()).status != pq.ExecStatus.COMMAND_OK:
-                raise self._failed(f"statement {name} was refused")
+                fresh.finish()
+                raise OperationalError(f"the statement {name} was refused")
         return fresh
 
-    def _failed(self, why: str) -> Unavailable:
+
+class Reader:
+    """Reads from any thread, and raises Unavailable within about WAIT seconds where PostgreSQL is away."""
+
+    def __init__(self, conninfo: str, statements: Statements) -> None:
+        self._away_until = 0.0
+        self._pods = Line(conninfo, {"pods": statements.pods})
+        self._others = Line(conninfo, dict(statements.others))
+        self._one_at_a_time = threading.Lock()
+        self._together = Together(self._read, most=TOGETHER)
+
+    def texts(self, asked: Sequence[Asked]) -> Sequence[bytes | None]:
+        """The text of each pod, None where there is none."""
+        self._require_hope()
+        try:
+            texts = self._together.answers(asked, timeout=WAIT)
+        except OperationalError as error:
+            raise self._failed(error) from error
+        except Empty:
+            texts = None
+        if texts is None:
+            raise _away()
+        return texts
+
+    def rows(self, name: str, values: Sequence[bytes], *, binary: bool = False) -> list[Row]:
+        """The rows of one of the other statements."""
+        self._require_hope()
+        if not self._one_at_a_time.acquire(timeout=WAIT):
+            raise _away()
+        try:
+            return self._others.rows(name, values, binary=binary)
+        except OperationalError as error:
+            raise self._failed(error) from error
+        finally:
+            self._one_at_a_time.release()
+
+    def close(self) -> None:
+        """Close the connections, which nobody uses at the moment; they are made again when needed."""
+        self._pods.close()
+        self._others.close()
+
+    def _read(self, asked: Sequence[Asked]) -> Sequence[bytes | None]:
+        nodes, pods, seen = (b",".join(part) for part in zip(*asked, strict=True))
+        return [text for (text,) in self._pods.rows("pods", (b"{%s}" % nodes, b"{%s}" % pods, b"[%s]" % seen))]
+
+    def _require_hope(self) -> None:
+        if time.monotonic() < self._away_until:
+            raise _away()
+
+    def _failed(self, error: OperationalError) -> Unavailable:
         self._away_until = time.monotonic() + WAIT
-        logger.warning("no status read", extra={"why": why})
+        logger.warning("no status read", extra={"why": str(error)})
         return _away()
 
 
-def _execute(used: PGconn, name: str, values: Sequence[bytes], *, binary: bool) -> list[Row] | None:
-    """None where the connection failed under it, or the statement did."""
-    try:
-        result = used.exec_prepared(name.encode(), values, [int(binary)] * len(values))
-    except OperationalError:
-        return None
+def _execute(used: PGconn, name: str, values: Sequence[bytes], *, binary: bool) -> list[Row]:
+    result = used.exec_prepared(name.encode(), values, [int(binary)] * len(values))
     if result.status != pq.ExecStatus.TUPLES_OK:
-        return None
+        raise OperationalError("no answer")
     columns = range(result.nfields)
     return [tuple(result.get_value(row, column) for column in columns) for row in range(result.ntuples)]
 
@@ -151,15 +161,14 @@ def _away() -> Unavailable:
     return Unavailable("The database does not answer at the moment; the pod's state has not changed by it.")
 
 
-def reader(statements: tuple[tuple[str, str], ...]) -> Reader:
-    """This process's reader; a child has its own, since a connection must not be shared across a fork."""
-    return _reader(os.getpid(), str(connection.settings_dict["NAME"]), statements)
-
-
 @cache
-def _reader(pid: int, database: str, statements: tuple[tuple[str, str], ...]) -> Reader:
-    options = "-c statement_timeout=5000 -c plan_cache_mode=force_generic_plan"
-    return Reader(conninfo(options=options), dict(statements), size=settings.STATUS_POOL)
+def reader(statements: Statements) -> Reader:
+    """This process's reader."""
+    return Reader(conninfo(options="-c statement_timeout=5000 -c plan_cache_mode=force_generic_plan"), statements)
+
+
+# A connection must not be shared across a fork.
+os.register_at_fork(after_in_child=reader.cache_clear)
 
 
 def conninfo(**parameters: str) -> str:

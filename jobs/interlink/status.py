@@ -22,21 +22,25 @@ from controlplane.auth.callers import BY_DIGEST, FoundToken
 from controlplane.errors import BadRequest, IsthmusError, NotAllowed, Unauthenticated
 from jobs.interlink.bodies import read_body
 from jobs.interlink.heard import heard
-from jobs.interlink.reader import reader
+from jobs.interlink.reader import Asked, Statements, reader
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from controlplane.auth.callers import NodeCaller
 
-# $1: the node, $2: the pod, $3: as a JSON list the names of the containers that its kubelet has seen. A pod none of
-# whose containers are ours has empty texts: `containers: []` would read as Succeeded. Both are functions (in a
-# migration), since what they read is behind row security and the hot path opens no transaction to set a scope in.
-_POD = "SELECT isthmus_status($1::bigint, $2::uuid, $3::jsonb)"
+# A pod's text is chosen by the names of the containers that its kubelet has seen. A pod none of whose containers are
+# ours has empty texts: `containers: []` would read as Succeeded. Both read through functions (in a migration), since
+# the rows are behind row security and the hot path opens no transaction to set a scope in.
+_PODS = """
+    SELECT isthmus_status(asked.node, asked.pod, $3::jsonb -> (asked.number::int - 1))
+    FROM unnest($1::bigint[], $2::uuid[]) WITH ORDINALITY AS asked(node, pod, number)
+    ORDER BY asked.number
+"""
 _ALL = "SELECT pod, status FROM isthmus_status_of_all($1::bigint, $2::int)"
 _JSON = [("Content-Type", "application/json")]
 _LINES = {code.value: f"{code.value} {code.phrase}" for code in HTTPStatus}
-STATEMENTS = (("pod", _POD), ("all", _ALL), ("token", BY_DIGEST.replace("%s", "$1")))
+STATEMENTS = Statements(_PODS, (("all", _ALL), ("token", BY_DIGEST.replace("%s", "$1"))))
 
 
 class _Named(msgspec.Struct):
@@ -60,13 +64,14 @@ class _Pod(msgspec.Struct):
 
     @property
     def seen(self) -> list[str]:
-        """The names of the containers that its kubelet has seen."""
+        """The names of the containers that its kubelet has seen; without those that JSON can hold and a row cannot."""
         if self.status is None:
             return []
         return [
             each.name
             for part in (self.status.initContainerStatuses, self.status.containerStatuses)
             for each in part or ()
+            if "\0" not in each.name
         ]
 
 
@@ -122,14 +127,10 @@ def _pods(body: bytes) -> list[_Pod]:
 
 def _asked(caller: NodeCaller, pods: list[_Pod]) -> dict[UUID, bytes]:
     """UID -> text of those asked for that are known, in the order of the request."""
-    read, node = reader(STATEMENTS).rows, b"%d" % caller.node_id
-    texts = {}
-    for pod in pods:
-        uid = pod.metadata.uid
-        ((text,),) = read("pod", (node, str(uid).encode(), orjson.dumps(pod.seen)))
-        if text is not None:
-            texts[uid] = text
-    return texts
+    node = b"%d" % caller.node_id
+    asked = [Asked(node, str(pod.metadata.uid).encode(), orjson.dumps(pod.seen)) for pod in pods]
+    texts = reader(STATEMENTS).texts(asked)
+    return {pod.metadata.uid: text for pod, text in zip(pods, texts, strict=True) if text is not None}
 
 
 def _all(caller: NodeCaller) -> dict[UUID, bytes]:

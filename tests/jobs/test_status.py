@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -232,3 +233,30 @@ def seen(job: Job, *names: str) -> dict[str, Any]:
     names = names or tuple(container["name"] for container in job.containers)
     pod["status"]["containerStatuses"] = [{"name": name, "state": {"waiting": {}}} for name in names]
     return pod
+
+
+def test_many_pods_of_one_request_are_told_in_its_order(node_and_token: tuple[VirtualNode, str]) -> None:
+    node, token = node_and_token
+    jobs = [make_job(node=node) for _ in range(12)]
+    asked = [*reversed(jobs), make_job()]  # the last one is another node's
+    answer = call("GET", "/status", [seen(job) for job in asked], token=token)
+    assert [each["UID"] for each in answer.json] == [str(job.pod_uid) for job in reversed(jobs)]
+
+
+def test_requests_of_many_nodes_at_once_each_get_their_own(node_and_token: tuple[VirtualNode, str]) -> None:
+    asked = []
+    for node, token in [node_and_token, *(make_node() for _ in range(3))]:
+        jobs = [make_job(node=node) for _ in range(5)]
+        asked += [(token, job) for job in jobs]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda each: call("GET", "/status", [seen(each[1])], token=each[0]), asked * 10))
+    assert [answer.text for answer in answers] == [f"[{job.status_exact}]" for _, job in asked * 10]
+
+
+def test_a_name_that_no_row_can_hold_spoils_nobodys_answer(node_and_token: tuple[VirtualNode, str]) -> None:
+    node, token = node_and_token
+    job = make_job(node=node)
+    odd = seen(job)
+    odd["status"]["containerStatuses"].append({"name": "\0"})
+    answer = call("GET", "/status", [odd], token=token)
+    assert (answer.status, answer.text) == (200, f"[{job.status_exact}]")
