@@ -34,7 +34,7 @@ class RequestMiddleware:
         with (
             actors.acting(nobody),
             structlog.contextvars.bound_contextvars(
-                request=request_id, session=request.headers.get("InterLink-Http-Session", "")[:100]
+                request=request_id, session=request.META.get("HTTP_INTERLINK_HTTP_SESSION", "")[:100]
             ),
         ):
             response = self.get_response(request)
@@ -55,5 +55,5 @@ class RequestMiddleware:
 
 
 def _sent_id(request: HttpRequest) -> str:
-    sent = request.headers.get("X-Request-Id", "")
+    sent: str = request.META.get("HTTP_X_REQUEST_ID", "")  # request.headers would parse them all
     return sent if len(sent) <= 64 and sent.replace("-", "").isalnum() else ""
