@@ -2,7 +2,8 @@
 
 Under row security a plan takes ten times as long as what it is for. They run in Django's connection and transaction and
 raise its exceptions; values come as Django's own cursors give them, JSON as text. A statement has $1, $2, ... and must
-be one of a few constants, since each is kept on the connection.
+be one of a few constants, since each is kept on the connection. Where a migration has changed what a statement reads,
+each connection raises OperationalError once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection
-from psycopg import RawCursor
+from psycopg import OperationalError, RawCursor
+from psycopg.errors import FeatureNotSupported
 from psycopg.types.numeric import Int8
 
 if TYPE_CHECKING:
@@ -46,9 +48,18 @@ def insert(row: Model) -> None:
 @contextmanager
 def _executed(statement: str, values: Sequence[object]) -> Iterator[RawCursor[Row]]:
     connection.ensure_connection()
+    # A plan is made for the types of its parameters, and psycopg would name the smallest that each integer fits.
+    typed = [Int8(value) if type(value) is int else value for value in values]
+    if connection.queries_logged:  # where statements are counted, as in tests, these are too
+        connection.queries_log.append({"sql": statement, "time": ""})
     with connection.wrap_database_errors, RawCursor(connection.connection) as cursor:
-        # A plan is made for the types of its parameters, and psycopg would name the smallest that each integer fits.
-        cursor.execute(statement, [Int8(value) if type(value) is int else value for value in values], prepare=True)
+        try:
+            cursor.execute(statement, typed, prepare=True)
+        except FeatureNotSupported as error:
+            # A migration has changed a column's type since it was planned. What is on this connection is lost with it,
+            # and whoever outlasts an absence of the database tries again on another.
+            connection.connection.close()
+            raise OperationalError("The statement was planned before a migration.") from error
         yield cursor
 
 

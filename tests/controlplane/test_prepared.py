@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.forms.models import model_to_dict
 
 from controlplane import prepared
 from controlplane.tenants.models import Tenant
+from jobs.interlink.reader import conninfo
 from jobs.models import Job
 from tests.factories import make_job
 
@@ -33,6 +35,24 @@ def test_the_orms_own_statements_are_not_kept() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%%tenants_tenant%%'")
         assert not [one for (one,) in cursor.fetchall() if one.startswith('SELECT 1 AS "a" FROM "tenants_tenant"')]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_migration_costs_a_connection_and_no_more() -> None:
+    def look() -> prepared.Row | None:
+        with transaction.atomic():
+            return prepared.first("SELECT changing FROM changing_table WHERE $1 = 1", [1])
+
+    with psycopg.connect(conninfo(), autocommit=True) as another:
+        another.execute("CREATE TABLE changing_table AS SELECT 'a'::varchar(10) AS changing")
+        try:
+            assert look() == ("a",)
+            another.execute("ALTER TABLE changing_table ALTER COLUMN changing TYPE varchar(20)")
+            with pytest.raises(OperationalError, match="migration"):
+                look()
+            assert look() == ("a",)
+        finally:
+            another.execute("DROP TABLE changing_table")
 
 
 def test_no_row_is_none() -> None:

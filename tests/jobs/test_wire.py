@@ -246,7 +246,7 @@ def test_nothing_of_a_body_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_create_takes_few_statements(django_assert_max_num_queries: Any) -> None:
     _, token = make_node()
     call("POST", "/updateCache", token=token)  # the token is remembered now
-    with django_assert_max_num_queries(12):  # four of them since a test is a transaction already
+    with django_assert_max_num_queries(10):  # four of them since a test is a transaction already
         assert call("POST", "/create", make_request(), token=token).status == 200
 
 

@@ -96,6 +96,14 @@ def test_creates_and_deletes_outlast_a_restart_of_postgresql_and_pings_go_on(sta
     assert _count(stack, "jobs_tombstone", late["metadata"]["uid"]) == 1
 
 
+def test_a_create_outlasts_a_migration_of_what_its_statements_read(stack: Stack, token: str) -> None:
+    assert _call(stack, "POST", "/create", token, json=make_request()).status_code == 200
+    with psycopg.connect(stack.database_url, autocommit=True) as owner:
+        for size in (300, 200):
+            owner.execute(f"ALTER TABLE hpc_sites_site ALTER COLUMN name TYPE varchar({size})")
+            assert _call(stack, "POST", "/create", token, json=make_request()).status_code == 200
+
+
 def test_waiting_creates_leave_threads_for_pings(stack: Stack, token: str) -> None:
     _call(stack, "POST", "/pinglink", token)
     with ThreadPoolExecutor(40) as kubelet:
