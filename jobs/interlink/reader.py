@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds a read waits for its turn, and for how long after a failure the next ones do not even try.
 WAIT = 1.0
-#: So many pods are read in one statement, which takes a few milliseconds.
+#: So many pods are read in one statement, which takes two or three milliseconds.
 TOGETHER = 200
 Row = tuple[Any, ...]  # of bytes, as the statement selects them
 
@@ -96,7 +96,9 @@ class Line:
 
 
 class Reader:
-    """Reads from any thread, and raises Unavailable within about WAIT seconds where PostgreSQL is away."""
+    """Reads from any thread. Raises Unavailable where PostgreSQL is away: at once where that is known, within WAIT
+    seconds while another one finds it out, and within the time-outs of `conninfo` for that one.
+    """
 
     def __init__(self, conninfo: str, statements: Statements) -> None:
         self._away_until = 0.0
@@ -106,7 +108,14 @@ class Reader:
         self._together = Together(self._read, most=TOGETHER)
 
     def texts(self, asked: Sequence[Asked]) -> Sequence[bytes | None]:
-        """The text of each pod, None where there is none."""
+        """The text of each pod, None where there is none. Who asks after many lets others in between."""
+        return [
+            text
+            for start in range(0, len(asked), TOGETHER)
+            for text in self._texts_of_some(asked[start : start + TOGETHER])
+        ]
+
+    def _texts_of_some(self, asked: Sequence[Asked]) -> Sequence[bytes | None]:
         self._require_hope()
         try:
             texts = self._together.answers(asked, timeout=WAIT)

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from controlplane.tenants.models import ApiToken
 from jobs import lifecycle
+from jobs.interlink import reader
 from jobs.interlink.status import is_status
 from jobs.models import Job
 from jobs.states import State
@@ -235,8 +236,11 @@ def seen(job: Job, *names: str) -> dict[str, Any]:
     return pod
 
 
-def test_many_pods_of_one_request_are_told_in_its_order(node_and_token: tuple[VirtualNode, str]) -> None:
+def test_many_pods_of_one_request_are_told_in_its_order(
+    node_and_token: tuple[VirtualNode, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     node, token = node_and_token
+    monkeypatch.setattr(reader, "TOGETHER", 5)
     jobs = [make_job(node=node) for _ in range(12)]
     asked = [*reversed(jobs), make_job()]  # the last one is another node's
     answer = call("GET", "/status", [seen(job) for job in asked], token=token)
