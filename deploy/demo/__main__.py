@@ -41,6 +41,7 @@ CANCEL_WITHIN = 30.0
 def main() -> int:
     """Start, show, stay, stop. The exit code is 1 when something did not start."""
     signal.signal(signal.SIGTERM, _as_interrupt)
+    signal.signal(signal.SIGINT, _as_interrupt)  # which a script's background is started without
     try:
         chosen = options.read()
         with services.start(chosen.home) as running:
