@@ -18,12 +18,13 @@ from sites.flavors import filled_in
 from sites.models import Allocation, Flavor
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from controlplane.tenants.models import Tenant
     from jobs.models import Job
     from sites.manifest import PodRequest
-    from sites.models import Site
+    from sites.models import Partition, Site
 
 # Those that hold something of the limit: a pod without GPUs frees none.
 _RUNNING = """
@@ -107,12 +108,16 @@ def settled(pod: PodRequest, site: Site) -> PodRequest:
 
 @dataclass
 class Situation:
-    """A tenant at a site at one moment. used grows with what is granted meanwhile."""
+    """A tenant at a site at one moment. used grows with what is granted meanwhile.
+
+    partitions: as the site told of them; without any their time limits are not looked at.
+    """
 
     tenant: Tenant
     site: Site
     allocation: Allocation | None
     now: datetime
+    partitions: Collection[Partition] = ()
     used: quotas.Figures = field(default_factory=dict)
     allowed: quotas.Figures = field(default_factory=dict)
     _running: dict[str, tuple[int, datetime | None]] = field(default_factory=dict)
@@ -148,9 +153,9 @@ class Situation:
         return Verdict(_ask(wanted, time_limit), time_limit, wanted.partition, waits=self.closed)
 
     def _judged(self, wanted: Wanted, allocation: Allocation) -> Verdict:
-        time_limit = wanted.time_limit or allocation.default_time_limit
-        ask = _ask(wanted, time_limit)
         partition = wanted.partition or next(iter(allocation.partitions), "")
+        time_limit = wanted.time_limit or self._default_time_limit(allocation, partition)
+        ask = _ask(wanted, time_limit)
         found = Verdict(ask, time_limit, partition)
         if stranger := self._not_allowed(wanted, allocation):
             return replace(found, waits=Waits(NOT_ALLOWED, stranger), never=True)
@@ -166,6 +171,15 @@ class Situation:
 
     def grant(self, ask: Ask) -> None:
         self.used = quotas.plus(self.used, ask)
+
+    def _default_time_limit(self, allocation: Allocation, partition: str) -> int:
+        """No more than the partition gives: the scheduler would let a job with more wait for ever."""
+        named = set(filter(None, partition.split(",")))
+        limits = [each.time_limit for each in self.partitions if (each.name in named if named else each.default)]
+        longest = max((limit for limit in limits if limit is not None), default=None)
+        if longest is None or None in limits:
+            return allocation.default_time_limit
+        return min(allocation.default_time_limit, longest)
 
     def _not_allowed(self, wanted: Wanted, allocation: Allocation) -> str:
         site, tenant = self.site.name, self.tenant.name
@@ -206,7 +220,8 @@ class Situation:
 
 def situation(tenant: Tenant, site: Site, *, now: datetime) -> Situation:
     """As the rows say now, without a lock."""
-    return Situation(tenant, site, Allocation.objects.filter(tenant=tenant, site=site).first(), now)
+    allocation = Allocation.objects.filter(tenant=tenant, site=site).first()
+    return Situation(tenant, site, allocation, now, list(site.partitions.all()))
 
 
 def look_again(waits: Waits, *, waited: timedelta, now: datetime) -> datetime:

@@ -42,10 +42,15 @@ class Option:
 
 def options(tenant: Tenant, pod: PodRequest, *, site: str | None, now: datetime) -> list[Option]:
     """The sites at which the tenant has an allocation, or the one with this slug, and what would become of the pod."""
-    theirs = Allocation.objects.filter(tenant=tenant).select_related("site").order_by("site__name")
+    theirs = (
+        Allocation.objects.filter(tenant=tenant)
+        .select_related("site")
+        .prefetch_related("site__partitions")
+        .order_by("site__name")
+    )
     if site is not None:
         theirs = theirs.filter(site__slug=site)
-    return [_option(Situation(tenant, each.site, each, now), pod) for each in theirs]
+    return [_option(Situation(tenant, each.site, each, now, each.site.partitions.all()), pod) for each in theirs]
 
 
 def _option(situation: Situation, pod: PodRequest) -> Option:

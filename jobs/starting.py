@@ -101,7 +101,7 @@ def _start(site: Site, tenant_id: int, *, now: datetime) -> bool:
         allocation = theirs.select_for_update(no_key=True).first()
         if allocation is not None and (behind := counting.roll_over([allocation], now=now)):
             counting.store(behind)
-        situation = Situation(Tenant.objects.get(pk=tenant_id), site, allocation, now)
+        situation = Situation(Tenant.objects.get(pk=tenant_id), site, allocation, now, list(site.partitions.all()))
         moved = lifecycle.move(_decide(candidates, situation), now=now)
         started = sum(job.state == State.QUEUED for job in moved)
         may_be_more = len(candidates) >= settings.BATCH_JOBS

@@ -17,7 +17,7 @@ from jobs.reconciling import reconcile
 from jobs.starting import start_due
 from jobs.states import State
 from sites import allocations
-from sites.models import Allocation, Site
+from sites.models import Allocation, Partition, Site
 from tests.factories import make_allocation, make_job, make_node
 from tests.jobs.clock import start_now, submit_now
 
@@ -316,6 +316,33 @@ def test_a_drained_site_gives_back_what_its_queued_jobs_hold(vega: Site, node: V
     assert states(jobs) == ["held", "held"]
     assert (exact(allocation).used_pods, allocation.reserved_cpu_seconds) == (0, 0)
     assert start_due(Site.objects.get(pk=vega.pk)) is False
+
+
+@pytest.mark.parametrize(
+    ("partition", "own", "given"),
+    [
+        ("short", None, 1800),
+        ("long", None, 3600),
+        ("endless", None, 3600),
+        ("short,long", None, 3600),
+        ("short,endless", None, 3600),
+        ("unheard-of", None, 3600),
+        ("", None, 600),  # the site's own choice
+        ("short", 7200, 7200),  # which the site will say something about
+    ],
+)
+def test_a_pod_without_a_time_limit_gets_no_more_than_its_partition_gives(
+    vega: Site, node: VirtualNode, partition: str, own: int | None, given: int
+) -> None:
+    limited(node, vega, default_time_limit=3600)
+    for name, limit in {"short": 1800, "long": 86400, "endless": None, "quick": 600}.items():
+        Partition.objects.create(
+            site=vega, name=name, nodes=1, cpus=1, memory=1, time_limit=limit, default=name == "quick", seen_at=_month()
+        )
+    [job] = held(node, vega, partition=partition, time_limit=own)
+    start_due(vega)
+    job.refresh_from_db()
+    assert (job.state, job.time_limit) == (State.QUEUED, given)
 
 
 def test_a_partition_that_is_not_allowed_any_more_holds(vega: Site, node: VirtualNode) -> None:
