@@ -106,6 +106,13 @@ class ServiceCaller(Caller):
         return Actor("service", self.service_id, self.name, self.token_id)
 
 
+def node_of(found: FoundToken) -> NodeCaller:
+    """The virtual node whose token it is; Forbidden where it is nobody's."""
+    if found.kind != ApiToken.Kind.NODE or found.node_id is None or found.tenant_id is None:
+        raise Forbidden("Only a virtual node's token is taken here.")
+    return NodeCaller(found.node_id, found.tenant_id, found.slug, found.token_id)
+
+
 Find = Callable[[bytes], FoundToken | None]
 
 
@@ -131,10 +138,7 @@ class TokenMemory:
         until, caller = self._nodes.get(digest, (0.0, None))
         if caller is not None and time.monotonic() < until:
             return caller
-        found = self.found(text, find=find)
-        if found.kind != ApiToken.Kind.NODE or found.node_id is None or found.tenant_id is None:
-            raise Forbidden("Only a virtual node's token is taken here.")
-        caller = NodeCaller(found.node_id, found.tenant_id, found.slug, found.token_id)
+        caller = node_of(self.found(text, find=find))
         self._nodes[digest] = (self._found[digest][0], caller)
         return caller
 

@@ -36,10 +36,19 @@ def caller(text: str, *, now: datetime) -> NodeCaller | PersonCaller | ServiceCa
 
 def again(text: str, *, now: datetime) -> PersonCaller | ServiceCaller:
     """Who began something long with this token and may go on, though it has expired meanwhile. Raises InvalidToken."""
+    return _owner(_not_revoked(text), now=now)
+
+
+def node_again(text: str) -> NodeCaller:
+    """The same of a virtual node. Raises InvalidToken and Forbidden."""
+    return callers.node_of(_not_revoked(text))
+
+
+def _not_revoked(text: str) -> FoundToken:
     found = find(tokens.digest(text))
     if found is None or found.is_revoked or not found.in_force:
         raise InvalidToken("This token was revoked, or its owner is disabled.")
-    return _owner(found, now=now)
+    return found
 
 
 def _owner(found: FoundToken, *, now: datetime) -> PersonCaller | ServiceCaller:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -15,22 +12,19 @@ from rest_framework import serializers
 
 from controlplane.auth.authentication import again
 from controlplane.auth.roles import Action
-from controlplane.errors import Forbidden, Invalid, Unauthenticated, Unavailable
+from controlplane.errors import Invalid
 from jobs import logs
 from jobs.api.base import ApiView, rows_within
 from jobs.api.bodies import Input, asked
 from jobs.api.formats import FirstOrAsked, PlainText
 from jobs.api.job_detail import unknown
 from jobs.api.schema import operation
-from jobs.lanes import lend_connection
 from jobs.models import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from rest_framework.request import Request
-
-    from jobs.logs import LogStream
 
 _MOST = 2**53 - 1
 #: Our names of the options, and those of the kubelet's own, which are understood already.
@@ -77,45 +71,16 @@ class JobLog(ApiView):
         container = query.get("container") or _only_container(jobs.values_list("containers", flat=True).first())
         job = logs.find_job(jobs, container=container, otherwise=unknown(key).message)
         self.close_rows()
-        stream = _WhileAllowed(logs.open_log(job, container, options), lambda: self._is_allowed(request, key))
+        stream = logs.WhileAllowed(logs.open_log(job, container, options), lambda: self._may_read(request, key))
         # No charset: these are the container's bytes, whatever they are.
         return StreamingHttpResponse(stream, content_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})
 
-    def _is_allowed(self, request: Request, key: str) -> bool:
-        """Whether the caller may still see the job; while nobody can say, yes."""
-        try:
-            caller = again(request, self.caller)
-            reach = caller.rights.reach(Action.JOBS_READ)
-            with rows_within(reach, caller):
-                return Job.objects.within(reach).filter(key=key).exists()
-        except (Unauthenticated, Forbidden):
-            return False
-        except (Unavailable, OperationalError, InterfaceError):
-            return True
-        finally:
-            lend_connection()
-
-
-class _WhileAllowed:
-    """A log for as long as its reader may see it: what is followed may go on for days. To be closed."""
-
-    def __init__(self, stream: LogStream, is_allowed: Callable[[], bool]) -> None:
-        self._stream = stream
-        self._is_allowed = is_allowed
-        self._asked_at = time.monotonic()
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> bytes:
-        if time.monotonic() - self._asked_at >= max(settings.TOKEN_MEMORY, 1):
-            self._asked_at = time.monotonic()
-            if not self._is_allowed():
-                raise StopIteration
-        return next(self._stream)
-
-    def close(self) -> None:
-        self._stream.close()
+    def _may_read(self, request: Request, key: str) -> bool:
+        """As the rows are at this moment."""
+        caller = again(request, self.caller)
+        reach = caller.rights.reach(Action.JOBS_READ)
+        with rows_within(reach, caller):
+            return Job.objects.within(reach).filter(key=key).exists()
 
 
 def _opts(query: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
+from controlplane.auth import callers, own_callers
 from controlplane.errors import BadRequest
 from jobs import logs
 from jobs.interlink.bodies import read_json
@@ -37,11 +38,16 @@ class Logs(WireView):
                 container=container,
                 otherwise=f"This virtual node has no pod with the UID {pod_uid}.",
             )
-        stream = logs.open_log(job, container, options)
+        stream = logs.WhileAllowed(logs.open_log(job, container, options), lambda: self._may_read(request))
         # No charset: these are the container's bytes, whatever they are.
         return StreamingHttpResponse(stream, content_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})
 
     post = get
+
+    def _may_read(self, request: Request) -> bool:
+        """The token may have expired meanwhile: many live for minutes."""
+        text = callers.bearer(request.META["HTTP_AUTHORIZATION"])
+        return own_callers.node_again(text).node_id == self.caller.node_id
 
 
 def _asked(body: object) -> tuple[uuid.UUID, str, logs.LogOptions]:

@@ -1,14 +1,15 @@
 """Logs of containers: read with the kubelet's options, followed, and kept after their job.
 
 `reading` answers a request; `window` says where an answer begins and gives lines their times; `text` reads on from
-there; `output` knows where the bytes lie; `following` and `feeds` wait for more; `archiving` stores what must outlast
-the folder at the site.
+there; `output` knows where the bytes lie; `following` and `feeds` wait for more, while they are `allowed`; `archiving`
+stores what must outlast the folder at the site.
 """
 
 from __future__ import annotations
 
+from jobs.logs.allowed import WhileAllowed
 from jobs.logs.archiving import archive, forget
 from jobs.logs.options import LogOptions, parse
 from jobs.logs.reading import LogStream, find_job, open_log
 
-__all__ = ["LogOptions", "LogStream", "archive", "find_job", "forget", "open_log", "parse"]
+__all__ = ["LogOptions", "LogStream", "WhileAllowed", "archive", "find_job", "forget", "open_log", "parse"]

@@ -1,8 +1,9 @@
-"""GET /getLogs without follow, through the wire."""
+"""GET /getLogs through the wire; how a log is followed is in test_logs_follow.py."""
 
 from __future__ import annotations
 
 import json
+import time
 import tracemalloc
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.utils import timezone
 
+from controlplane.tenants.models import ApiToken
 from jobs.logs import LogOptions, open_log
 from jobs.states import State
 from tests.factories import make_job, make_node, make_site
@@ -187,3 +189,20 @@ def test_the_tail_of_a_large_log_costs_a_few_round_trips(client: Client) -> None
     before = logged.reads()
     assert content(ask(client, logged, opts={"Tail": 1})) == b"last\n"
     assert logged.reads() - before <= 8
+
+
+def test_a_node_follows_until_its_token_is_revoked(client: Client, settings: Any) -> None:
+    """And not until it expires: many live for minutes, and a container for days."""
+    settings.TOKEN_MEMORY, settings.LOG_FOLLOW_IDLE = 1, 20
+    logged = running()
+    logged.write(b"one\n")
+    stream = iter(ask(client, logged, opts={"Follow": True}).streaming_content)
+    assert next(stream) == b"one\n"
+    ApiToken.objects.update(expires_at=timezone.now())
+    time.sleep(1.1)
+    logged.write(b"two\n")
+    assert next(filter(None, stream)) == b"two\n"
+    ApiToken.objects.update(revoked_at=timezone.now())
+    began = time.monotonic()
+    assert b"".join(stream) == b""
+    assert time.monotonic() - began < 10
