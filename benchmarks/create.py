@@ -3,7 +3,7 @@
     python -m benchmarks.create [--pods 400] [--at-once 128] [--rounds 3]
 
 The yardstick inserts the rows that ours just made, jobs and first lines of history alike, each pair in a transaction
-of its own, over as many connections as a web process may hold. Rounds take turns. After each, every answer must have
+of its own, over as many connections as the web processes may hold. Rounds take turns. After each, every answer must have
 its row.
 """
 
@@ -29,7 +29,7 @@ from tests.pods import make_pod
 
 LEAST_RATE, MEDIAN, SLOWEST = 300, 0.5, 2.0
 Row = tuple[str | None, ...]
-CONNECTIONS = 16  # ISTHMUS_DATABASE_POOL's default
+CONNECTIONS = 16  # two web processes with eight each: the defaults
 
 
 @dataclass(frozen=True)
