@@ -3,8 +3,8 @@
     python -m benchmarks.create [--pods 400] [--at-once 128] [--rounds 3]
 
 The yardstick inserts the rows that ours just made, jobs and first lines of history alike, each pair in a transaction
-of its own, over as many connections as the web processes may hold. Rounds take turns. After each, every answer must have
-its row.
+of its own, over as many connections as the web processes may hold. Rounds take turns. After each, every answer must
+have its row.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
+from hypothesis import HealthCheck, settings
 
 from controlplane.auth import callers, foreign, foreign_callers, providers
 from controlplane.auth.last_use import last_use
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_django import DjangoDbBlocker
+
+# A slow or busy machine is no fault. What CI has of its own (Hypothesis' profile for it) stays.
+settings.register_profile("isthmus", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("isthmus")
 
 
 @pytest.fixture(autouse=True)

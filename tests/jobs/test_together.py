@@ -113,7 +113,7 @@ def test_a_wait_in_vain_ends_and_is_left_out_of_the_next_lot() -> None:
         assert doubling.lots == [[1], [3]]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.lists(st.integers(), max_size=4), min_size=1, max_size=60))
 def test_under_any_load_everybody_gets_the_answers_to_what_they_asked(asked: list[list[int]]) -> None:
     doubling = Doubling()

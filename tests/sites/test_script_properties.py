@@ -52,7 +52,7 @@ PODS = st.fixed_dictionaries(
         "workdir": PATHS,
     }
 )
-SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+ONE_FIXTURE_FOR_ALL = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
 # Its own environment and arguments, where it is, and the file that its first argument names.
 BETWEEN = b"\n=between=\n"
@@ -60,7 +60,7 @@ PROBE = """cat /proc/$$/environ; printf '\\n=between=\\n'; cat /proc/$$/cmdline;
 pwd -P; printf '\\n=between=\\n'; cat "$1" """
 
 
-@settings(max_examples=60, deadline=None, database=None, suppress_health_check=SLOW)
+@settings(max_examples=60, database=None, suppress_health_check=ONE_FIXTURE_FOR_ALL)
 @given(pod=PODS)
 def test_whatever_a_pod_says_arrives_unchanged_and_never_runs(pod: Pod) -> None:
     with new_attempt() as attempt:
@@ -81,7 +81,7 @@ def test_whatever_a_pod_says_arrives_unchanged_and_never_runs(pod: Pod) -> None:
         )
 
 
-@settings(max_examples=30, deadline=None, database=None, suppress_health_check=SLOW)
+@settings(max_examples=30, database=None, suppress_health_check=ONE_FIXTURE_FOR_ALL)
 @given(pod=PODS)
 def test_the_same_holds_in_a_charliecloud_container(charliecloud: Runtime, pod: Pod) -> None:
     with new_attempt() as attempt:
@@ -104,7 +104,7 @@ def test_the_same_holds_in_a_charliecloud_container(charliecloud: Runtime, pod: 
         )
 
 
-@settings(max_examples=30, deadline=None, database=None, suppress_health_check=SLOW)
+@settings(max_examples=30, database=None, suppress_health_check=ONE_FIXTURE_FOR_ALL)
 @given(image=WORDS, workdir=WORDS)
 def test_whatever_is_missing_is_named_in_one_line(charliecloud: Runtime, image: str, workdir: str) -> None:
     with new_attempt() as attempt:
