@@ -123,6 +123,10 @@ def _pods(body: bytes) -> list[_Pod]:
         raise BadRequest("The body must be a list of pods, each with a UUID under metadata.uid.") from None
     except msgspec.DecodeError as error:
         raise BadRequest(f"The body is not JSON: {error}.") from None
+    except UnicodeDecodeError:
+        raise BadRequest("The body is not JSON: a text in it is not UTF-8.") from None
+    except RecursionError:
+        raise BadRequest("The pod is nested deeper than any that Kubernetes takes.") from None
 
 
 def _asked(caller: NodeCaller, pods: list[_Pod]) -> dict[UUID, bytes]:

@@ -159,7 +159,12 @@ def test_a_change_is_seen_by_the_next_poll(node_and_token: tuple[VirtualNode, st
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"{}", b"null", b"[7]", b"[null]", b'[{"metadata": {}}]', b'[{"metadata": {"uid": "x"}}]',
-     b'[{"metadata": {"uid": 7}}]', b'[{"metadata": {"uid": "0016d759-43e2-4616-a464-102a9150b1c9"}, "status": [1]}]'],
+     b'[{"metadata": {"uid": 7}}]', b'[{"metadata": {"uid": "0016d759-43e2-4616-a464-102a9150b1c9"}, "status": [1]}]',
+     b'[{"metadata": {"uid": "0016d759-43e2-4616-a464-102a9150b1c9"},'
+     b' "status": {"containerStatuses": [{"name": "\xed\xa0"}]}}]',
+     b'[{"metadata": {"uid": "0016d759-43e2-4616-a464-102a9150b1c9"},'
+     b' "deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]"],
+    ids=lambda body: repr(body[:90]),
 )  # fmt: skip
 def test_what_is_no_list_of_pods_is_refused_in_one_sentence(
     node_and_token: tuple[VirtualNode, str], body: bytes
