@@ -5,6 +5,7 @@ No site is called and no allocation locked here. What could never fit the tenant
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -135,6 +136,8 @@ def store(job: Job, *, verb: str) -> None:
 def require_possible(wanted: Wanted, situation: Situation) -> None:
     """Refused in words where the pod could not start even if nothing else of its tenant did."""
     verdict = situation.judge(wanted)
+    if verdict.never:  # perhaps by the allocation's default time alone: only now is it asked what the partition gives
+        verdict = replace(situation, partitions=situation.site.partitions.all()).judge(wanted)
     if verdict.never and verdict.waits is not None:
         raise Refused(verdict.waits.message)
 

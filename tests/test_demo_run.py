@@ -146,7 +146,8 @@ def running(home: Path) -> Iterator[dict[str, Any]]:
     url = f"http://127.0.0.1:{(port := free_port())}"
     with (home.parent / "demo.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.demo"],
+            # Without SIGINT, as a script starts what runs in its background; Ctrl-C must end it all the same.
+            ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "deploy.demo"],
             env={**environ, "DEMO_HOME": str(home), "DEMO_PORT": str(port)},
             cwd=PROJECT,
             stdout=log,

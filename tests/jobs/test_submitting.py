@@ -271,6 +271,23 @@ def test_explain_says_what_fits_what_waits_and_what_is_refused(vega: Site, tenan
     assert "may use no more than 1 CPU" in found["small"].message
 
 
+def test_all_agree_on_a_pod_that_fits_in_the_short_time_of_its_partition(vega: Site, tenant: Tenant) -> None:
+    """Four CPUs for the allocation's hour would be over the budget; for the partition's ten minutes they are not."""
+    Allocation.objects.filter(tenant=tenant).update(cpu_hours=1)
+    told = {"nodes": 1, "cpus": 8, "memory": GIB, "default": True, "seen_at": timezone.now()}
+    vega.partitions.create(name="quick", time_limit=600, **told)
+    [verdict] = explain(tenant, pod_of(cpu="4"))
+    assert (verdict.verdict, verdict.time_limit) == ("fits", 600)
+    node, token = make_node(tenant=tenant, routed=False)
+    Route.objects.create(node=node, site=vega)
+    pod = make_pod()
+    pod["spec"]["containers"][0]["resources"] = {"limits": {"cpu": "4"}}
+    assert call("POST", "/create", make_request(pod), token=token).status == 200
+    start_now(vega)
+    job = Job.objects.get(node=node)
+    assert (job.state, job.time_limit, job.reserved_cpu_seconds) == (State.QUEUED, 600, 2400)
+
+
 def test_explain_and_submit_agree(vega: Site, alice: PersonCaller, tenant: Tenant) -> None:
     make_allocation(tenant, vega, cpus=1)
     [verdict] = explain(tenant, pod_of(cpu="2"))

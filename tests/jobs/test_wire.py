@@ -79,6 +79,15 @@ def test_a_disabled_node_is_known_and_its_pods_are_held() -> None:
     assert Job.objects.get().reason == "NodeDisabled"
 
 
+def test_a_node_that_was_removed_a_moment_ago_is_told_so() -> None:
+    node, token = make_node()
+    call("POST", "/updateCache", token=token)  # the token is remembered now
+    node.delete()
+    answer = call("POST", "/create", make_request(), token=token)
+    assert answer.status == 403
+    assert_one_sentence(answer.text)
+
+
 def test_a_refused_pod_gets_a_sentence_and_no_row() -> None:
     _, token = make_node()
     pod = make_pod()
