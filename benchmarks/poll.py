@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.figures import Figure, tell
-from controlplane import services
+from deploy import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ def main() -> int:
     asked = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="isthmus-benchmark-") as folder,
-        services.start(Path(folder) / "services", durable=False) as running,
+        embedded.start(Path(folder) / "services", durable=False) as running,
     ):
         _set_up(running.environment(), folder)
         return measure(asked.jobs, asked.ended, asked.changed)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from controlplane.services.unprivileged import private_folder, system_user
+from deploy.embedded.unprivileged import private_folder, system_user
 from tests.backends.control import find_backends, slurm_answers, sshd_answers
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controlplane import services
-from controlplane.services.unprivileged import command
+from deploy import embedded
+from deploy.embedded.unprivileged import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,7 +60,7 @@ def prepared() -> Iterator[Prepared]:
     with tempfile.TemporaryDirectory(prefix="isthmus-benchmark-") as name:
         folder = Path(name)
         folder.chmod(0o711)  # as root, the servers' user must get through to its own folder in it
-        with services.start(folder / "services", durable=True) as running:
+        with embedded.start(folder / "services", durable=True) as running:
             environ = _environment(folder) | running.environment()
             subprocess.run(
                 [sys.executable, "manage.py", "prepare_database", "-v0"], env=environ, cwd=PROJECT, check=True

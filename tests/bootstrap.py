@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane import services
+from deploy import embedded
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -25,8 +25,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     folder.chmod(0o711)  # as root, the servers' user must get through to their own folder in it
     early_config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     try:
-        running = services.start(folder / "services", durable=False)
-    except services.CannotStart as error:
+        running = embedded.start(folder / "services", durable=False)
+    except embedded.CannotStart as error:
         raise pytest.UsageError(str(error)) from error
     early_config.add_cleanup(running.stop)  # the last added is the first done
     os.environ |= running.environment()

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from controlplane import services
-from controlplane.services.unprivileged import CannotStart, private_folder, system_user
+from deploy import embedded
 from deploy.demo import identity, options
 from deploy.demo.identity import write_private
 from deploy.demo.processes import Children, argvs
+from deploy.embedded.unprivileged import CannotStart, private_folder, system_user
 from deploy.people import PEOPLE
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, _as_interrupt)  # which a script's background is started without
     try:
         chosen = options.read()
-        with services.start(chosen.home) as running:
+        with embedded.start(chosen.home) as running:
             return _run(chosen, running)
     except (options.BadOption, CannotStart) as error:
         say(str(error))
@@ -53,7 +53,7 @@ def main() -> int:
         return 0
 
 
-def _run(chosen: options.Options, running: services.Services) -> int:
+def _run(chosen: options.Options, running: embedded.Services) -> int:
     provider = identity.prepare(chosen.home, chosen.port)
     os.environ.update(running.environment() | _settings(chosen, provider))
     url = f"http://127.0.0.1:{chosen.port}"
@@ -96,7 +96,7 @@ def _settings(chosen: options.Options, provider: Identity) -> dict[str, str]:
     }
 
 
-def _prepare(chosen: options.Options, running: services.Services, url: str, provider: Identity) -> list[Node]:
+def _prepare(chosen: options.Options, running: embedded.Services, url: str, provider: Identity) -> list[Node]:
     """Migrate, seed, write demo.json."""
     import django
 

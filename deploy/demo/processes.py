@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from controlplane.services.unprivileged import command
+from deploy.embedded.unprivileged import command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

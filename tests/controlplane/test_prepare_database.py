@@ -15,8 +15,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from controlplane import services
 from controlplane.database_roles import ROLES, with_database
+from deploy import embedded
 from jobs.models import Job, Transition, UsageRecord
 
 if TYPE_CHECKING:
@@ -47,20 +47,20 @@ def test_what_was_migrated_is_the_owners_to_write(database_urls: dict[str, str],
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[services.Services]:
+def server() -> Iterator[embedded.Services]:
     """A PostgreSQL of this module's own, since these tests change roles, which all databases of a server share."""
     folder = Path(tempfile.mkdtemp(prefix="isthmus-prepare-"))
     with pytest.MonkeyPatch.context() as patch:
         for name in ("DATABASE_URL", *(f"DATABASE_{role.upper()}_URL" for role in ROLES)):
             patch.delenv(name, raising=False)
-        running = services.start(folder, durable=False)
+        running = embedded.start(folder, durable=False)
     with running:
         yield running
     shutil.rmtree(folder)
 
 
 @pytest.fixture
-def urls(server: services.Services) -> dict[str, str]:
+def urls(server: embedded.Services) -> dict[str, str]:
     return dict(server.database_urls)
 
 
@@ -77,7 +77,7 @@ def test_a_table_that_a_later_migration_adds_can_be_used_at_once(urls: dict[str,
     assert rights(urls["worker"], "later") == DML
 
 
-def test_the_owner_that_docker_compose_makes_can_prepare_everything(server: services.Services) -> None:
+def test_the_owner_that_docker_compose_makes_can_prepare_everything(server: embedded.Services) -> None:
     assert server.postgres
     passwords = json.loads((server.folder / "postgres-passwords.json").read_text(encoding="ascii"))
     with psycopg.connect(administrator(server), autocommit=True) as connection:
@@ -108,13 +108,13 @@ def test_an_owner_that_may_not_create_roles_says_what_to_run_and_keeps_the_passw
     assert "hush" not in said
 
 
-def test_a_role_above_row_security_is_refused(server: services.Services, urls: dict[str, str]) -> None:
+def test_a_role_above_row_security_is_refused(server: embedded.Services, urls: dict[str, str]) -> None:
     code, said = outcome(start_preparing({**urls, "web": with_database(administrator(server), "isthmus")}))
     assert code == 1
     assert "isthmus_administrator is a superuser or has BYPASSRLS: give the web a role that is neither" in said
 
 
-def test_a_role_that_may_create_tables_is_refused(server: services.Services, urls: dict[str, str]) -> None:
+def test_a_role_that_may_create_tables_is_refused(server: embedded.Services, urls: dict[str, str]) -> None:
     with psycopg.connect(with_database(administrator(server), "isthmus"), autocommit=True) as connection:
         connection.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
         code, said = outcome(start_preparing(urls))
@@ -153,7 +153,7 @@ def outcome(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, said
 
 
-def administrator(server: services.Services) -> str:
+def administrator(server: embedded.Services) -> str:
     """The superuser's URL, which the services keep to themselves."""
     passwords = json.loads((server.folder / "postgres-passwords.json").read_text(encoding="ascii"))
     name = "isthmus_administrator"

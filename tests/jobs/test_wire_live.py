@@ -21,7 +21,7 @@ from tests.kills.stack import Stack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from controlplane.services.server import Server
+    from deploy.embedded.server import Server
 
 SEED = """
 import django, json; django.setup()

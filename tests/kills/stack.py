@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from controlplane import services
-from controlplane.services.unprivileged import command
+from deploy import embedded
 from deploy.demo.processes import argvs
+from deploy.embedded.unprivileged import command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from controlplane.services.server import Server
+    from deploy.embedded.server import Server
 
 PROJECT = Path(__file__).resolve().parents[2]
 UP_WITHIN = 60.0
@@ -38,7 +38,7 @@ class Stack:
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.folder = folder
-        self._services = services.start(folder / "services", durable=True)
+        self._services = embedded.start(folder / "services", durable=True)
         self._environ = {**_environment(folder), **settings, **self._services.environment()}
         self._argvs = argvs(_free_port())
         self._running: dict[str, subprocess.Popen[bytes]] = {}

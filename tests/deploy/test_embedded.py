@@ -16,9 +16,9 @@ import psycopg
 import pytest
 import redis
 
-from controlplane import services
 from controlplane.database_roles import ROLES
-from controlplane.services.unprivileged import command, system_user
+from deploy import embedded
+from deploy.embedded.unprivileged import command, system_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,16 +35,16 @@ def _nothing_given(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=["installed", "embedded"])
-def start(request: pytest.FixtureRequest) -> Callable[[Path], services.Services]:
+def start(request: pytest.FixtureRequest) -> Callable[[Path], embedded.Services]:
     embedded_only = request.param == "embedded"
-    return lambda folder: services.start(folder, durable=False, embedded_only=embedded_only)
+    return lambda folder: embedded.start(folder, durable=False, embedded_only=embedded_only)
 
 
 def test_what_the_environment_names_wins_and_nothing_is_started(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://somebody@elsewhere/isthmus")
     monkeypatch.setenv("DATABASE_WEB_URL", "postgresql://web@elsewhere/isthmus")
     monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
-    with services.start(folder / "data") as running:
+    with embedded.start(folder / "data") as running:
         assert running.database_urls["worker"] == "postgresql://somebody@elsewhere/isthmus"
         assert running.database_urls["web"] == "postgresql://web@elsewhere/isthmus"
         assert running.environment()["REDIS_URL"] == "redis://elsewhere"
@@ -55,24 +55,24 @@ def test_an_address_in_a_file_wins_as_well(folder: Path, monkeypatch: pytest.Mon
     (folder / "url").write_text("redis://from-a-file\n", encoding="utf-8")
     monkeypatch.setenv("REDIS_URL_FILE", str(folder / "url"))
     monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/isthmus")
-    with services.start(folder / "data") as running:
+    with embedded.start(folder / "data") as running:
         assert running.redis_url == "redis://from-a-file"
 
 
 def test_half_a_set_of_database_addresses_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_WEB_URL", "postgresql://web@elsewhere/isthmus")
-    with pytest.raises(services.CannotStart, match="Set DATABASE_OWNER_URL and DATABASE_WORKER_URL too"):
-        services.start(folder / "data")
+    with pytest.raises(embedded.CannotStart, match="Set DATABASE_OWNER_URL and DATABASE_WORKER_URL too"):
+        embedded.start(folder / "data")
 
 
-def test_a_second_start_finds_the_data_again(folder: Path, start: Callable[[Path], services.Services]) -> None:
+def test_a_second_start_finds_the_data_again(folder: Path, start: Callable[[Path], embedded.Services]) -> None:
     with start(folder / "data") as first, psycopg.connect(first.database_urls["owner"]) as owner:
         owner.execute("CREATE TABLE kept AS SELECT 7 AS number")
     with start(folder / "data") as second, psycopg.connect(second.database_urls["owner"]) as owner:
         assert owner.execute("SELECT number FROM kept").fetchall() == [(7,)]
 
 
-def test_stop_leaves_no_server_behind(folder: Path, start: Callable[[Path], services.Services]) -> None:
+def test_stop_leaves_no_server_behind(folder: Path, start: Callable[[Path], embedded.Services]) -> None:
     running = start(folder)
     assert running.postgres
     assert running.valkey
@@ -86,7 +86,7 @@ def test_stop_leaves_no_server_behind(folder: Path, start: Callable[[Path], serv
 
 
 def test_a_server_comes_back_on_the_same_address(folder: Path) -> None:
-    with services.start(folder, durable=False) as running:
+    with embedded.start(folder, durable=False) as running:
         assert running.postgres
         assert running.valkey
         for server in (running.postgres, running.valkey):
@@ -98,7 +98,7 @@ def test_a_server_comes_back_on_the_same_address(folder: Path) -> None:
 
 
 def test_no_role_is_above_row_security(folder: Path) -> None:
-    with services.start(folder, durable=False) as running:
+    with embedded.start(folder, durable=False) as running:
         for role, url in running.database_urls.items():
             with psycopg.connect(url) as connection:
                 asked = "SELECT rolname, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
@@ -110,7 +110,7 @@ def test_no_role_is_above_row_security(folder: Path) -> None:
 @pytest.mark.parametrize("role", ["web", "worker"])
 def test_only_the_owner_creates_tables(folder: Path, role: str) -> None:
     with (
-        services.start(folder, durable=False) as running,
+        embedded.start(folder, durable=False) as running,
         psycopg.connect(running.database_urls[role]) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
@@ -118,7 +118,7 @@ def test_only_the_owner_creates_tables(folder: Path, role: str) -> None:
 
 
 def test_a_wrong_password_opens_neither(folder: Path) -> None:
-    with services.start(folder, durable=False) as running:
+    with embedded.start(folder, durable=False) as running:
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(running.database_urls["web"], password="guessed")
         redis_url = running.redis_url.replace("redis://:", "redis://:guessed")
@@ -127,7 +127,7 @@ def test_a_wrong_password_opens_neither(folder: Path) -> None:
 
 
 def test_passwords_are_on_no_command_line_and_in_no_open_file(folder: Path) -> None:
-    with services.start(folder, durable=False) as running:
+    with embedded.start(folder, durable=False) as running:
         assert running.postgres
         assert running.valkey
         shown = [Path(f"/proc/{server.pid}/cmdline").read_text() for server in (running.postgres, running.valkey)]
@@ -141,7 +141,7 @@ def test_passwords_are_on_no_command_line_and_in_no_open_file(folder: Path) -> N
 
 def test_the_failed_statement_of_a_client_is_not_in_the_log(folder: Path) -> None:
     secret = secrets.token_hex(8)
-    with services.start(folder, durable=False) as running:
+    with embedded.start(folder, durable=False) as running:
         with psycopg.connect(running.database_urls["web"]) as web, pytest.raises(psycopg.errors.UndefinedTable):
             web.execute(f"SELECT '{secret}' FROM nowhere")
         log = (running.folder / "postgres.log").read_text(encoding="utf-8")
@@ -150,25 +150,25 @@ def test_the_failed_statement_of_a_client_is_not_in_the_log(folder: Path) -> Non
 
 
 def test_a_folder_has_one_owner_at_a_time(folder: Path) -> None:
-    with services.start(folder, durable=False) as running:
-        with pytest.raises(services.CannotStart, match="stop it first, or choose another folder"):
-            services.start(folder)
+    with embedded.start(folder, durable=False) as running:
+        with pytest.raises(embedded.CannotStart, match="stop it first, or choose another folder"):
+            embedded.start(folder)
         psycopg.connect(running.database_urls["web"]).close()
 
 
 def test_a_long_path_is_no_obstacle_to_a_unix_socket(folder: Path) -> None:
     deep = folder / ("long" * 30)
-    with services.start(deep, durable=False) as running:
+    with embedded.start(deep, durable=False) as running:
         psycopg.connect(running.database_urls["web"]).close()
         assert (deep / "postgres" / "data").exists()
 
 
 def test_a_pid_file_whose_number_somebody_else_has_is_stale(folder: Path) -> None:
-    services.start(folder, durable=False).stop()
+    embedded.start(folder, durable=False).stop()
     stranger = subprocess.Popen(command(["sleep", "60"], system_user(), on_parent_death=signal.SIGKILL), cwd="/")
     try:
         (folder / "postgres" / "data" / "postmaster.pid").write_text(f"{stranger.pid}\n{folder}\n", encoding="ascii")
-        with services.start(folder, durable=False) as running:
+        with embedded.start(folder, durable=False) as running:
             psycopg.connect(running.database_urls["web"]).close()
         assert stranger.poll() is None
     finally:
@@ -177,14 +177,14 @@ def test_a_pid_file_whose_number_somebody_else_has_is_stale(folder: Path) -> Non
 
 
 def test_a_server_left_behind_is_ended_by_the_next_start(folder: Path) -> None:
-    running = services.start(folder, durable=False)
+    running = embedded.start(folder, durable=False)
     assert running.postgres
     argv = running.postgres.argv
     running.stop()
     left = subprocess.Popen(command(argv, system_user(), on_parent_death=None), cwd="/", stderr=subprocess.DEVNULL)
     try:
         wait_until((folder / "postgres" / "data" / "postmaster.pid").exists)
-        with services.start(folder, durable=False) as again:
+        with embedded.start(folder, durable=False) as again:
             psycopg.connect(again.database_urls["web"]).close()
             assert left.wait(10) == 0
     finally:
@@ -205,23 +205,23 @@ def test_a_parent_killed_with_9_leaves_nothing_that_blocks_the_next_start(folder
     assert len(pids) == 2
     parent.kill()
     parent.wait()
-    with services.start(folder, durable=False) as running:
+    with embedded.start(folder, durable=False) as running:
         psycopg.connect(running.database_urls["web"]).close()
     wait_until(lambda: not any(alive(pid) for pid in pids))
 
 
 def test_a_server_that_will_not_start_says_why_and_takes_the_other_with_it(folder: Path) -> None:
-    with services.start(folder, durable=False) as running:
+    with embedded.start(folder, durable=False) as running:
         kept = running.folder
     (kept / "postgres" / "data" / "global" / "pg_control").unlink()
-    with pytest.raises(services.CannotStart, match=r"PostgreSQL did not start\. The last it said, in .*pg_control"):
-        services.start(folder, durable=False)
+    with pytest.raises(embedded.CannotStart, match=r"PostgreSQL did not start\. The last it said, in .*pg_control"):
+        embedded.start(folder, durable=False)
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
     assert not [pid for pid in children if str(kept) in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")]
 
 
 @as_root
-def test_started_as_root_no_server_is_root(folder: Path, start: Callable[[Path], services.Services]) -> None:
+def test_started_as_root_no_server_is_root(folder: Path, start: Callable[[Path], embedded.Services]) -> None:
     with start(folder) as running:
         user = system_user()
         assert user
@@ -239,7 +239,7 @@ def test_started_as_root_no_server_is_root(folder: Path, start: Callable[[Path],
 def test_data_move_to_where_the_system_user_can_reach_them(folder: Path) -> None:
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
-    with services.start(closed / "data", durable=False) as running:
+    with embedded.start(closed / "data", durable=False) as running:
         psycopg.connect(running.database_urls["web"]).close()
         assert not running.folder.is_relative_to(folder)
     assert closed.stat().st_mode & 0o777 == 0o700

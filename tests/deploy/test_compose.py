@@ -18,7 +18,7 @@ from deploy.demo.processes import argvs
 from deploy.people import PEOPLE
 from tests.backends.fixtures import unavailable
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 TEXT = (PROJECT / "docker-compose.yml").read_text(encoding="utf-8")
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 OURS = {"migrate", "web", "worker", "beat"}

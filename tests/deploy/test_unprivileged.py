@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from controlplane import services
-from controlplane.services.postgres_binaries import choose_binaries
-from controlplane.services.unprivileged import published, reachable, system_user
+from deploy import embedded
+from deploy.embedded.postgres_binaries import choose_binaries
+from deploy.embedded.unprivileged import published, reachable, system_user
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ def test_an_old_postgresql_is_refused_by_its_number(folder: Path) -> None:
     for name in ("postgres", "initdb"):
         (folder / name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 13.4'\n", encoding="ascii")
         (folder / name).chmod(0o755)
-    with pytest.raises(services.CannotStart, match=r"PostgreSQL 13 is too old: .* install PostgreSQL 14 or newer"):
+    with pytest.raises(embedded.CannotStart, match=r"PostgreSQL 13 is too old: .* install PostgreSQL 14 or newer"):
         choose_binaries(folder / "data", system_user(), [folder / "nowhere", folder])
 
 
@@ -33,13 +33,13 @@ def test_data_of_another_major_version_is_left_alone(folder: Path) -> None:
     for name in ("postgres", "initdb"):
         (folder / name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 16.1'\n", encoding="ascii")
         (folder / name).chmod(0o755)
-    with pytest.raises(services.CannotStart, match="written by PostgreSQL 17, and only 16 is here"):
+    with pytest.raises(embedded.CannotStart, match="written by PostgreSQL 17, and only 16 is here"):
         choose_binaries(data, system_user(), [folder])
 
 
 @as_root
 def test_unreachable_binaries_are_copied_once_and_stay_roots(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controlplane.services.unprivileged.LIBRARY", folder / "library")
+    monkeypatch.setattr("deploy.embedded.unprivileged.LIBRARY", folder / "library")
     wheel = folder / "closed" / "wheel"
     (wheel / "bin").mkdir(parents=True, mode=0o700)
     (folder / "closed").chmod(0o700)
@@ -57,5 +57,5 @@ def test_unreachable_binaries_are_copied_once_and_stay_roots(folder: Path, monke
 @as_root
 def test_root_is_not_an_unprivileged_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISTHMUS_SYSTEM_USER", "root")
-    with pytest.raises(services.CannotStart, match="name an unprivileged user"):
+    with pytest.raises(embedded.CannotStart, match="name an unprivileged user"):
         system_user()

@@ -22,7 +22,7 @@ from deploy.people import PEOPLE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 UP_WITHIN = 90.0
 #: Variables of the test run's own stores and settings.
 OURS = ("DATABASE_", "REDIS_", "ISTHMUS_", "DEMO_", "DJANGO_")

@@ -17,9 +17,9 @@ import psycopg
 from psycopg import sql
 
 from controlplane.database_roles import ROLES, ensure_login
-from controlplane.services.postgres_binaries import choose_binaries, find_bindirs
-from controlplane.services.server import ENVIRONMENT, Server
-from controlplane.services.unprivileged import CannotStart, User, command, private_folder
+from deploy.embedded.postgres_binaries import choose_binaries, find_bindirs
+from deploy.embedded.server import ENVIRONMENT, Server
+from deploy.embedded.unprivileged import CannotStart, User, command, private_folder
 
 if TYPE_CHECKING:
     from contextlib import ExitStack

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from controlplane.services.server import Server
-from controlplane.services.unprivileged import CannotStart, User, private_folder, published, reachable
+from deploy.embedded.server import Server
+from deploy.embedded.unprivileged import CannotStart, User, private_folder, published, reachable
 
 if TYPE_CHECKING:
     from contextlib import ExitStack

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from controlplane.database_roles import ROLES
-from controlplane.services.postgres import start_postgres
-from controlplane.services.server import Server
-from controlplane.services.unprivileged import CannotStart, reachable_folder, system_user
-from controlplane.services.valkey import start_valkey
+from deploy.embedded.postgres import start_postgres
+from deploy.embedded.server import Server
+from deploy.embedded.unprivileged import CannotStart, reachable_folder, system_user
+from deploy.embedded.valkey import start_valkey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controlplane.services.unprivileged import CannotStart, User, published, reachable
+from deploy.embedded.unprivileged import CannotStart, User, published, reachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controlplane.services.unprivileged import CannotStart, User, command
+from deploy.embedded.unprivileged import CannotStart, User, command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
