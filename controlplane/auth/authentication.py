@@ -8,7 +8,7 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.authentication import SessionAuthentication as DjangoSession
 
-from controlplane.auth import callers, foreign_callers, own_callers, tokens
+from controlplane.auth import callers, foreign_callers, own_callers, token_format
 from controlplane.auth.callers import PersonCaller, ServiceCaller
 from controlplane.auth.standing import rights_of
 from controlplane.errors import Unauthenticated
@@ -32,7 +32,7 @@ class BearerAuthentication(BaseAuthentication):
         if header is None:
             return None
         text = callers.bearer(header)
-        if tokens.is_ours(text):
+        if token_format.is_ours(text):
             return own_callers.caller(text, now=timezone.now()), None
         return foreign_callers.memory.caller(text, now=timezone.now()), None
 
@@ -60,7 +60,11 @@ def again(request: Request, caller: PersonCaller | ServiceCaller) -> PersonCalle
     header, now = request.META.get("HTTP_AUTHORIZATION"), timezone.now()
     if header is not None:
         text = callers.bearer(header)
-        return own_callers.again(text, now=now) if tokens.is_ours(text) else foreign_callers.memory.again(text, now=now)
+        return (
+            own_callers.again(text, now=now)
+            if token_format.is_ours(text)
+            else foreign_callers.memory.again(text, now=now)
+        )
     person = Person.objects.filter(pk=getattr(caller, "person_id", 0), is_active=True).first()
     if person is None:
         raise Unauthenticated("Your account here is disabled: ask your federation operator.")

@@ -15,7 +15,7 @@ from typing import ClassVar, NamedTuple
 from django.conf import settings
 
 from controlplane.audit.actors import Actor
-from controlplane.auth import tokens
+from controlplane.auth import token_format
 from controlplane.auth.rights import Rights
 from controlplane.errors import Forbidden, InvalidToken, Unauthenticated
 from controlplane.tenants.models import ApiToken
@@ -134,7 +134,7 @@ class TokenMemory:
 
     def caller(self, text: str, *, find: Find) -> NodeCaller:
         """The virtual node that shows this token. Raises InvalidToken, Forbidden, and whatever `find` raises."""
-        digest = tokens.digest(text)
+        digest = token_format.digest(text)
         until, caller = self._nodes.get(digest, (0.0, None))
         if caller is not None and time.monotonic() < until:
             return caller
@@ -144,11 +144,11 @@ class TokenMemory:
 
     def found(self, text: str, *, find: Find) -> FoundToken:
         """What is on record of a token of ours that is good now. Raises InvalidToken, and whatever `find` raises."""
-        digest = tokens.digest(text)
+        digest = token_format.digest(text)
         until, found = self._found.get(digest, (0.0, None))
         if found is not None and time.monotonic() < until:
             return found
-        if tokens.kind_of(text) is ApiToken.Kind.CLIENT:
+        if token_format.kind_of(text) is ApiToken.Kind.CLIENT:
             raise InvalidToken("A client secret is good for the token endpoint alone: get a token at /oauth2/token.")
         self._found.pop(digest, None)
         self._nodes.pop(digest, None)
@@ -174,9 +174,9 @@ memory = TokenMemory()
 
 def checked(text: str, *, find: Find) -> FoundToken:
     """What is on record of a token of ours, of any kind, asked now. Raises InvalidToken, and whatever `find` raises."""
-    if not tokens.is_well_formed(text):
+    if not token_format.is_well_formed(text):
         raise InvalidToken("This is no token of ours: it is mistyped or cut short.")
-    found = find(tokens.digest(text))
+    found = find(token_format.digest(text))
     if found is None:
         raise InvalidToken("This token is not known here.")
     if found.is_revoked:

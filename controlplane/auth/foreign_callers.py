@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from controlplane.audit import actors
-from controlplane.auth import facts, foreign, memberships, people, tokens
+from controlplane.auth import facts, foreign, memberships, people, token_format
 from controlplane.auth.callers import PersonCaller, ServiceCaller
 from controlplane.auth.claims import try_claims
 from controlplane.auth.rights import Held, Rights
@@ -57,7 +57,7 @@ class ForeignTokens:
 
     def caller(self, text: str, *, now: datetime) -> PersonCaller | ServiceCaller:
         """Who shows this token. Raises InvalidToken, Forbidden, Unavailable, and the database's errors."""
-        digest = tokens.digest(text)
+        digest = token_format.digest(text)
         until, known = self._known.get(digest, (0.0, None))
         if known is None or time.monotonic() >= until:
             known = self._learned(digest, text, now=now)
@@ -65,7 +65,7 @@ class ForeignTokens:
 
     def again(self, text: str, *, now: datetime) -> PersonCaller | ServiceCaller:
         """Who began something long with this token and may go on, though it has expired meanwhile. Raises as above."""
-        _, known = self._known.get(tokens.digest(text), (0.0, None))
+        _, known = self._known.get(token_format.digest(text), (0.0, None))
         return self.caller(text, now=now) if known is None else _caller(known, now=now)
 
     def forget(self) -> None:

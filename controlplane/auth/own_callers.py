@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controlplane.auth import callers, tokens
+from controlplane.auth import callers, token_format
 from controlplane.auth.callers import PersonCaller, ServiceCaller
 from controlplane.auth.last_use import last_use
 from controlplane.auth.lookup import find
@@ -29,7 +29,7 @@ _DISABLED = "The owner of this token is disabled: ask your federation operator."
 
 def caller(text: str, *, now: datetime) -> NodeCaller | PersonCaller | ServiceCaller:
     """Who shows this token of ours. Raises InvalidToken, and the database's errors."""
-    if tokens.kind_of(text) is ApiToken.Kind.NODE:
+    if token_format.kind_of(text) is ApiToken.Kind.NODE:
         return callers.memory.caller(text, find=find)
     return _owner(callers.memory.found(text, find=find), now=now)
 
@@ -45,7 +45,7 @@ def node_again(text: str) -> NodeCaller:
 
 
 def _not_revoked(text: str) -> FoundToken:
-    found = find(tokens.digest(text))
+    found = find(token_format.digest(text))
     if found is None or found.is_revoked or not found.in_force:
         raise InvalidToken("This token was revoked, or its owner is disabled.")
     return found

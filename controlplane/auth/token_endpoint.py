@@ -22,7 +22,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from controlplane.audit import actors
 from controlplane.audit.actors import Actor
-from controlplane.auth import callers, failures, tokens
+from controlplane.auth import callers, failures, token_format, tokens
 from controlplane.auth.last_use import last_use
 from controlplane.auth.lookup import find
 from controlplane.errors import InvalidToken
@@ -123,7 +123,7 @@ def _basic(request: HttpRequest) -> tuple[str, str] | None:
 
 def _secret(text: str, *, slug: str) -> FoundToken:
     """What is on record of a client secret of this node. Raises InvalidToken, which tells strangers nothing."""
-    if tokens.kind_of(text) is not ApiToken.Kind.CLIENT:
+    if token_format.kind_of(text) is not ApiToken.Kind.CLIENT:
         raise InvalidToken(_UNKNOWN)
     found = callers.checked(text, find=find)
     if found.kind != ApiToken.Kind.CLIENT or found.slug != slug:

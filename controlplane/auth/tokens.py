@@ -1,16 +1,11 @@
-"""Our own tokens: a prefix for their kind, 30 random base62 characters, and a CRC32 of those in 6 more.
+"""Issues, rotates and revokes tokens of our own.
 
-The shape is one that secret scanners find, and the checksum lets a typing error cost no query. A token is shown once,
-by whoever mints it; the row keeps its SHA-256. Every token has an end, at most TOKEN_LONGEST from its making; that it
-was made, rotated and revoked is in the audit trail.
+A token is shown once, by whoever mints it. It expires at most TOKEN_LONGEST after its making. The audit trail tells
+that it was made, rotated and revoked.
 """
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-import string
-import zlib
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,6 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from controlplane.audit import trail
+from controlplane.auth import token_format
 from controlplane.auth.roles import Scope
 from controlplane.errors import BadRequest
 from controlplane.tenants.models import ApiToken
@@ -28,16 +24,6 @@ if TYPE_CHECKING:
 
     from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 
-PREFIXES = {
-    ApiToken.Kind.NODE: "isn_",
-    ApiToken.Kind.CLIENT: "isc_",
-    ApiToken.Kind.PERSONAL: "isp_",
-    ApiToken.Kind.SERVICE: "iss_",
-}
-_KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}
-_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_PREFIX, _RANDOM, _CHECK = 4, 30, 6
-_LENGTH = _PREFIX + _RANDOM + _CHECK
 _HINT = 8  # the prefix and four characters: enough to tell one's tokens apart, of no use to anybody else
 
 
@@ -152,9 +138,8 @@ def _lost_successor(old: ApiToken) -> ApiToken | None:
 def _mint(row: ApiToken, *, lifetime: timedelta) -> tuple[ApiToken, str]:
     if not timedelta() < lifetime <= longest():
         raise BadRequest(f"A token lives for more than nothing and at most {longest().days} days: say for how long.")
-    random = "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
-    text = PREFIXES[ApiToken.Kind(row.kind)] + random + _checksum(random)
-    row.digest, row.hint = digest(text), text[:_HINT]
+    text = token_format.generate(ApiToken.Kind(row.kind))
+    row.digest, row.hint = token_format.digest(text), text[:_HINT]
     row.created_at = timezone.now()
     row.expires_at = row.created_at + lifetime
     with transaction.atomic():
@@ -183,35 +168,3 @@ def _scopes(asked: Iterable[str]) -> list[str]:
     if not found or not set(found) <= set(known):
         raise BadRequest(f"Give a token one or more of the scopes {', '.join(known)}.")
     return found
-
-
-def is_ours(text: str) -> bool:
-    """Whether it claims to be one of ours; what others issued goes another way."""
-    return text[:_PREFIX] in _KINDS
-
-
-def kind_of(text: str) -> ApiToken.Kind | None:
-    """The kind that it claims to be of, None where it is none of ours."""
-    return _KINDS.get(text[:_PREFIX])
-
-
-def is_well_formed(text: str) -> bool:
-    """Whether `text` can be one of our tokens at all; asked before any query."""
-    if len(text) != _LENGTH or not is_ours(text):
-        return False
-    random = text[_PREFIX:-_CHECK]
-    return text.isascii() and secrets.compare_digest(text[-_CHECK:], _checksum(random))
-
-
-def digest(text: str) -> bytes:
-    """What is stored of a token. Its 178 random bits need no slow hash."""
-    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
-
-
-def _checksum(random: str) -> str:
-    """CRC32 in base62, six digits, as many as the largest one needs."""
-    rest, digits = zlib.crc32(random.encode()), ""
-    for _ in range(_CHECK):
-        rest, place = divmod(rest, len(_ALPHABET))
-        digits = _ALPHABET[place] + digits
-    return digits

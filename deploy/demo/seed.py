@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from controlplane.auth import tokens
+from controlplane.auth import token_format, tokens
 from controlplane.tenants.models import ApiToken, Person, Tenant, VirtualNode
 from sites import connecting
 from sites.models import Allocation, Route, Site
@@ -88,7 +88,7 @@ def read(place: Path) -> dict[str, Any]:
 def is_good(token: str, **owner: VirtualNode | Person) -> bool:
     """Whether `token` is one of its owner's (node= or person=) that is neither over nor revoked."""
     good = ApiToken.objects.filter(revoked_at=None, expires_at__gt=timezone.now(), **owner)
-    return good.filter(digest=tokens.digest(token)).exists()
+    return good.filter(digest=token_format.digest(token)).exists()
 
 
 def _site(slug: str, name: str, kind: Site.Kind, config: dict[str, Any], *, interval: float) -> Site:

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from controlplane.answers import FirstRenderer, Sentence
 from controlplane.audit import actors
-from controlplane.auth import callers, tokens
+from controlplane.auth import callers, token_format
 from controlplane.auth.callers import NodeCaller
 from controlplane.errors import BadRequest, Forbidden, Unavailable
 from controlplane.tenants.scope import seeing
@@ -141,4 +141,4 @@ def _uid(pod: Any) -> UUID:
 
 
 def _digest(request: Request) -> bytes:
-    return tokens.digest(callers.bearer(request.META.get("HTTP_AUTHORIZATION", "")))
+    return token_format.digest(callers.bearer(request.META.get("HTTP_AUTHORIZATION", "")))

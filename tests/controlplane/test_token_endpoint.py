@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from controlplane.audit.models import Event
-from controlplane.auth import callers, tokens
+from controlplane.auth import callers, token_format, tokens
 from controlplane.auth.lookup import find
 from controlplane.tenants.models import ApiToken
 from jobs import retention
@@ -55,7 +55,7 @@ def test_the_sidecar_gets_a_token_that_opens_the_wire_for_a_quarter_of_an_hour()
     assert set(body) == {"access_token", "token_type", "expires_in"}
     assert (answer["Cache-Control"], answer["Pragma"]) == ("no-store", "no-cache")
     assert call("POST", f"/vk/{node.slug}/updateCache", token=body["access_token"]).status == 200
-    row = ApiToken.objects.get(digest=tokens.digest(body["access_token"]))
+    row = ApiToken.objects.get(digest=token_format.digest(body["access_token"]))
     assert row.automatic
     assert row.expires_at - row.created_at == timedelta(seconds=900)
 
@@ -180,7 +180,7 @@ def test_revoking_a_secret_ends_the_tokens_that_were_given_for_it_and_no_others(
     given = as_the_sidecar(node, secret).json()["access_token"]
     beside = as_the_sidecar(node, kept).json()["access_token"]
     assert call("POST", "/updateCache", token=given).status == 200
-    tokens.revoke(ApiToken.objects.get(digest=tokens.digest(secret)))
+    tokens.revoke(ApiToken.objects.get(digest=token_format.digest(secret)))
     callers.memory.forget()
     assert call("POST", "/updateCache", token=given).status == 401
     assert call("POST", "/updateCache", token=beside).status == 200
@@ -218,7 +218,7 @@ def test_the_endpoint_works_behind_row_security() -> None:
         assert not ApiToken.objects.exists(), "outside of a scope nothing is seen"
         answer = as_the_sidecar(node, secret)
         assert answer.status_code == 200
-        assert find(tokens.digest(answer.json()["access_token"])) is not None
+        assert find(token_format.digest(answer.json()["access_token"])) is not None
 
 
 @pytest.mark.django_db(transaction=True)

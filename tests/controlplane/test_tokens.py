@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.audit.models import Event
-from controlplane.auth import tokens
+from controlplane.auth import token_format, tokens
 from controlplane.errors import BadRequest
 from controlplane.tenants.models import ApiToken
 from tests.factories import make_node, make_person, make_service, make_tenant
@@ -26,7 +26,7 @@ def test_a_token_is_a_prefix_thirty_random_characters_and_a_checksum() -> None:
     assert text.startswith("isn_")
     assert len(text) == 40
     assert set(text.removeprefix("isn_")) <= set(BASE62)
-    assert tokens.is_well_formed(text)
+    assert token_format.is_well_formed(text)
 
 
 @pytest.mark.django_db
@@ -36,7 +36,7 @@ def test_no_two_tokens_are_the_same_and_none_is_stored() -> None:
     assert first != second
     stored = {name: str(value) for name, value in ApiToken.objects.values().get(pk=row.pk).items()}
     assert not [name for name, value in stored.items() if second[8:] in value]
-    assert bytes(row.digest) == tokens.digest(second)
+    assert bytes(row.digest) == token_format.digest(second)
     assert second.startswith(row.hint)
 
 
@@ -49,15 +49,15 @@ def test_a_token_ends_after_the_lifetime_asked_for() -> None:
 @given(st.integers(4, 39), st.sampled_from(BASE62))
 def test_any_single_typing_error_is_noticed_without_asking_the_database(place: int, wrong: str) -> None:
     text = "isn_0123456789abcdefghijABCDEFGHIJ"
-    text += tokens._checksum(text.removeprefix("isn_"))
-    assert tokens.is_well_formed(text)
+    text += token_format._checksum(text.removeprefix("isn_"))
+    assert token_format.is_well_formed(text)
     mistyped = text[:place] + wrong + text[place + 1 :]
-    assert tokens.is_well_formed(mistyped) == (mistyped == text)
+    assert token_format.is_well_formed(mistyped) == (mistyped == text)
 
 
 @given(st.text(max_size=60))
 def test_whatever_text_is_shown_is_only_malformed(text: str) -> None:
-    assert not tokens.is_well_formed(text)
+    assert not token_format.is_well_formed(text)
 
 
 @pytest.mark.django_db

@@ -194,8 +194,8 @@ def test_a_server_left_behind_is_ended_by_the_next_start(folder: Path) -> None:
 
 def test_a_parent_killed_with_9_leaves_nothing_that_blocks_the_next_start(folder: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from controlplane import services\n"
-        "running = services.start(Path(sys.argv[1]), durable=False)\n"
+        "import sys, time; from pathlib import Path; from deploy import embedded\n"
+        "running = embedded.start(Path(sys.argv[1]), durable=False)\n"
         "print(running.postgres.pid, running.valkey.pid, flush=True); time.sleep(600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, text=True)
