@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from controlplane import probes
-from controlplane.auth import token_endpoint
+from controlplane.auth.tokens import endpoint
 from jobs import metrics
 
 urlpatterns = [
@@ -15,7 +15,7 @@ urlpatterns = [
     path("metrics", metrics.metrics),
     path("", include("jobs.interlink.urls")),
     path("api/v1/", include("jobs.api.urls")),
-    path("oauth2/token", token_endpoint.token),
+    path("oauth2/token", endpoint.token),
     path("", include("controlplane.auth.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -13,7 +13,7 @@ from django.test import Client
 from hypothesis import HealthCheck, settings
 
 from controlplane.auth import callers, foreign, foreign_callers, providers
-from controlplane.auth.last_use import last_use
+from controlplane.auth.tokens.last_use import last_use
 from controlplane.database_roles import ROLES, with_database
 from controlplane.tenants.models import Person
 from jobs.interlink.heard import heard

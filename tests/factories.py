@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from controlplane.auth import tokens
+from controlplane.auth.tokens import issue
 from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 from jobs import lifecycle, payload
 from jobs.counting import Ledger
@@ -73,7 +73,7 @@ def make_node(*, site: Site | None = None, routed: bool = True, **fields: Any) -
     if routed:
         route = Route.objects.create(node=node, site=site or make_site())
         make_allocation(node.tenant, route.site)
-    return node, tokens.mint(node)[1]
+    return node, issue.mint(node)[1]
 
 
 def make_pod(**metadata: Any) -> dict[str, Any]:

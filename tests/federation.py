@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from controlplane.auth import tokens
 from controlplane.auth.memberships import give_membership, give_role
 from controlplane.auth.roles import Scope
+from controlplane.auth.tokens import issue
 from controlplane.tenants.models import ApprovalRequest, Membership, Person, RoleGrant
 from sites.models import Allocation
 from tests.factories import make_job, make_node, make_person, make_service, make_site, make_tenant
@@ -105,5 +105,5 @@ def new_token(
     owner: Person | ServiceAccount, *, scopes: Iterable[str] = frozenset(Scope), tenant: Tenant | None = None
 ) -> tuple[ApiToken, str]:
     if isinstance(owner, Person):
-        return tokens.mint_personal(owner, scopes=scopes, tenant=tenant, lifetime=_MONTH)
-    return tokens.mint_service(owner, scopes=scopes, lifetime=_MONTH)
+        return issue.mint_personal(owner, scopes=scopes, tenant=tenant, lifetime=_MONTH)
+    return issue.mint_service(owner, scopes=scopes, lifetime=_MONTH)

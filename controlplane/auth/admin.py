@@ -11,10 +11,10 @@ from django.contrib.auth.models import Group
 from django.template.response import TemplateResponse
 from django.utils.cache import add_never_cache_headers
 
-from controlplane.auth import tokens
 from controlplane.auth.admin_login import RecordedLogin
 from controlplane.auth.admin_pages import ReadOnly, RecordedAdmin
 from controlplane.auth.roles import Scope
+from controlplane.auth.tokens import issue
 from controlplane.tenants.models import (
     ApiToken,
     ApprovalRequest,
@@ -59,7 +59,7 @@ class Issuing(RecordedAdmin):
         return response
 
     def revoked(self, request: HttpRequest, rows: QuerySet[ApiToken]) -> None:
-        count = sum(tokens.revoke(row) for row in rows.filter(revoked_at=None))
+        count = sum(issue.revoke(row) for row in rows.filter(revoked_at=None))
         self.message_user(request, f"{count} tokens are revoked; they stop working within seconds.", messages.SUCCESS)
 
 
@@ -232,12 +232,12 @@ class ApprovalRequestAdmin(ReadOnly, RecordedAdmin):
 
 
 def _node_token(node: VirtualNode, label: str) -> tuple[ApiToken, str]:
-    return tokens.mint(node, label=label)
+    return issue.mint(node, label=label)
 
 
 def _client_secret(node: VirtualNode, label: str) -> tuple[ApiToken, str]:
-    return tokens.mint(node, kind=ApiToken.Kind.CLIENT, label=label)
+    return issue.mint(node, kind=ApiToken.Kind.CLIENT, label=label)
 
 
 def _service_token(service: ServiceAccount, label: str) -> tuple[ApiToken, str]:
-    return tokens.mint_service(service, scopes=list(Scope), label=label, lifetime=tokens.longest())
+    return issue.mint_service(service, scopes=list(Scope), label=label, lifetime=issue.longest())

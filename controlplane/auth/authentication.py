@@ -8,9 +8,10 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.authentication import SessionAuthentication as DjangoSession
 
-from controlplane.auth import callers, foreign_callers, own_callers, token_format
+from controlplane.auth import callers, foreign_callers, token_format
 from controlplane.auth.callers import PersonCaller, ServiceCaller
-from controlplane.auth.standing import rights_of
+from controlplane.auth.rights import rights_of
+from controlplane.auth.tokens import authenticate as own_tokens
 from controlplane.errors import Unauthenticated
 from controlplane.tenants.models import Person
 
@@ -33,7 +34,7 @@ class BearerAuthentication(BaseAuthentication):
             return None
         text = callers.bearer(header)
         if token_format.is_ours(text):
-            return own_callers.caller(text, now=timezone.now()), None
+            return own_tokens.caller(text, now=timezone.now()), None
         return foreign_callers.memory.caller(text, now=timezone.now()), None
 
     def authenticate_header(self, request: Request) -> str:
@@ -61,7 +62,7 @@ def again(request: Request, caller: PersonCaller | ServiceCaller) -> PersonCalle
     if header is not None:
         text = callers.bearer(header)
         return (
-            own_callers.again(text, now=now)
+            own_tokens.again(text, now=now)
             if token_format.is_ours(text)
             else foreign_callers.memory.again(text, now=now)
         )

@@ -18,9 +18,8 @@ from controlplane.audit import actors
 from controlplane.auth import facts, foreign, memberships, people, token_format
 from controlplane.auth.callers import PersonCaller, ServiceCaller
 from controlplane.auth.claims import try_claims
-from controlplane.auth.rights import Held, Rights
+from controlplane.auth.rights import Held, Rights, rights_of
 from controlplane.auth.roles import Role
-from controlplane.auth.standing import rights_of
 from controlplane.errors import Forbidden, InvalidToken, Unavailable
 from controlplane.tenants.models import Person, Tenant
 from controlplane.tenants.scope import seeing_everything

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET
 
 from controlplane.auth import issuers
 from controlplane.auth.addresses import content_policy
-from controlplane.auth.standing import held_by
+from controlplane.auth.rights import held_by
 from controlplane.tenants.models import Origin, Person
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from controlplane.auth import token_format, tokens
+from controlplane.auth import token_format
+from controlplane.auth.tokens import issue
 from controlplane.tenants.models import ApiToken, Person, Tenant, VirtualNode
 from sites import connecting
 from sites.models import Allocation, Route, Site
@@ -62,7 +63,7 @@ def node_of(site: Site, url: str, known: dict[str, str]) -> Node:
     Allocation.objects.get_or_create(tenant=tenant, site=site)
     token = known.get(node.slug, "")
     if not is_good(token, node=node):
-        _, token = tokens.mint(node, label="make demo")
+        _, token = issue.mint(node, label="make demo")
     return Node(name=node.slug, url=f"{url}/vk/{node.slug}", token=token, site=site.slug)
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from controlplane.auth import issuers, memberships, tokens
+from controlplane.auth import issuers, memberships
 from controlplane.auth import people as people_of_issuers
 from controlplane.auth.roles import Scope
+from controlplane.auth.tokens import issue
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.scope import seeing_everything
 from deploy.demo import identity, seed
@@ -51,7 +52,7 @@ def _holder(someone: Someone, token: str) -> Holder:
     person = _person(someone)
     if not seed.is_good(token, person=person):
         scopes = [scope.value for scope in Scope]
-        _, token = tokens.mint_personal(person, scopes=scopes, label="make demo", lifetime=tokens.longest())
+        _, token = issue.mint_personal(person, scopes=scopes, label="make demo", lifetime=issue.longest())
     return Holder(name=someone.name, role=someone.role, tenant=someone.tenant, token=token)
 
 

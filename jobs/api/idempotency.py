@@ -18,7 +18,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from controlplane import secrets
-from controlplane.auth import issuing
+from controlplane.auth.tokens import delegation
 from controlplane.errors import BadRequest, Conflict, Invalid, IsthmusError
 from jobs.models import KeptAnswer
 
@@ -105,7 +105,7 @@ def _name(view: ApiView, request: Request, key: str) -> bytes:
     parts = [actor.kind, "" if actor.id is None else str(actor.id), actor.name if actor.id is None else ""]
     # Not the token, whose successor may repeat what it has begun; but a narrower one of the same owner may not read
     # the answer that a wider one has got, which may hold a token.
-    bounds = [None if scopes is None else sorted(scopes), issuing.confined_to(view.caller)]
+    bounds = [None if scopes is None else sorted(scopes), delegation.confined_to(view.caller)]
     return _digest(orjson.dumps([*parts, bounds, request.method, request.path, key]))
 
 

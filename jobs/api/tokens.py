@@ -9,9 +9,9 @@ from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.auth import issuing, tokens
 from controlplane.auth.callers import PersonCaller
 from controlplane.auth.roles import Action, Scope
+from controlplane.auth.tokens import delegation, issue
 from controlplane.errors import Forbidden, Invalid, NotFound
 from controlplane.tenants.models import ApiToken, Person, Tenant
 from jobs.api.base import ApiView
@@ -85,7 +85,7 @@ class TokenView(ApiView):
 
     def rows(self, **address: str) -> QuerySet[ApiToken]:
         """The owner's tokens, but for those of the token endpoint, of which there are hundreds a day."""
-        mine, confined = ApiToken.objects.filter(person_id=self.person().person_id), issuing.confined_to(self.caller)
+        mine, confined = ApiToken.objects.filter(person_id=self.person().person_id), delegation.confined_to(self.caller)
         return mine if confined is None else mine.filter(tenant=confined)
 
     def row(self, token: int, **address: str) -> ApiToken:
@@ -133,7 +133,7 @@ class OneOf(TokenView):
     @operation("revoke{Of}Token", "Revoke one of {of} tokens", answers={204: None})
     def delete(self, request: Request, token: int, **address: str) -> Response:
         """It stops working within seconds. Revoking it twice is no error."""
-        tokens.revoke(self.row(token, **address))
+        issue.revoke(self.row(token, **address))
         return Response(status=204)
 
 
@@ -143,8 +143,8 @@ class RotateOneOf(TokenView):
     def post(self, request: Request, token: int, **address: str) -> Response:
         """A new token like it; the old one goes on for ten minutes, in which its users change over."""
         row = self.row(token, **address)
-        issuing.check(self.caller, scopes=row.scopes, tenant_id=row.tenant_id)
-        return _issued(*tokens.rotate(row))
+        delegation.check(self.caller, scopes=row.scopes, tenant_id=row.tenant_id)
+        return _issued(*issue.rotate(row))
 
 
 class PersonalTokens(ListOf):
@@ -163,10 +163,10 @@ class PersonalTokens(ListOf):
         person = Person.objects.get(pk=caller.person_id)
         values = given(request, PersonalTokenIn)
         tenant = self._own_tenant(values.pop("tenant", None))
-        issuing.check(caller, scopes=values["scopes"], tenant_id=tenant.pk if tenant else None)
+        delegation.check(caller, scopes=values["scopes"], tenant_id=tenant.pk if tenant else None)
         values = _lifetime(values)
-        values["lifetime"] = issuing.at_most(values["lifetime"], caller)
-        return _issued(*tokens.mint_personal(person, tenant=tenant, **values))
+        values["lifetime"] = delegation.at_most(values["lifetime"], caller)
+        return _issued(*issue.mint_personal(person, tenant=tenant, **values))
 
     def _own_tenant(self, slug: str | None) -> Tenant | None:
         if slug is None:
@@ -190,8 +190,8 @@ class ServiceTokens(OfService, ListOf):
     def post(self, request: Request, tenant: str, account: str) -> Response:
         service = self.service(tenant, account)
         values = given(request, ServiceTokenIn)
-        issuing.check(self.caller, scopes=values["scopes"], tenant_id=service.tenant_id)
-        return _issued(*tokens.mint_service(service, **_lifetime(values)))
+        delegation.check(self.caller, scopes=values["scopes"], tenant_id=service.tenant_id)
+        return _issued(*issue.mint_service(service, **_lifetime(values)))
 
 
 class NodeTokens(OfNode, ListOf):
@@ -203,8 +203,8 @@ class NodeTokens(OfNode, ListOf):
         """Write it into the kubelet's token file without a newline at the end: Go refuses the header otherwise."""
         row = self.node(node)
         values = given(request, NodeTokenIn)
-        issuing.check(self.caller, scopes=(), tenant_id=row.tenant_id)
-        return _issued(*tokens.mint(row, **_lifetime(values)))
+        delegation.check(self.caller, scopes=(), tenant_id=row.tenant_id)
+        return _issued(*issue.mint(row, **_lifetime(values)))
 
 
 class PersonalToken(OneOf):

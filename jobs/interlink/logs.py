@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
-from controlplane.auth import callers, own_callers
+from controlplane.auth import callers
+from controlplane.auth.tokens import authenticate
 from controlplane.errors import BadRequest
 from jobs import logs
 from jobs.interlink.bodies import read_json
@@ -47,7 +48,7 @@ class Logs(WireView):
     def _may_read(self, request: Request) -> bool:
         """The token may have expired meanwhile: many live for minutes."""
         text = callers.bearer(request.META["HTTP_AUTHORIZATION"])
-        return own_callers.node_again(text).node_id == self.caller.node_id
+        return authenticate.node_again(text).node_id == self.caller.node_id
 
 
 def _asked(body: object) -> tuple[uuid.UUID, str, logs.LogOptions]:

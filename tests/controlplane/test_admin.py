@@ -9,8 +9,9 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from controlplane.audit.models import Event
-from controlplane.auth import token_format, tokens
+from controlplane.auth import token_format
 from controlplane.auth.admin_pages import RecordedAdmin
+from controlplane.auth.tokens import issue
 from controlplane.tenants.models import ApiToken, Membership, Person, RoleGrant, Tenant, VirtualNode
 from sites.models import Allocation
 from tests.factories import make_node, make_person, make_service, make_site, make_tenant
@@ -66,7 +67,7 @@ def test_a_service_accounts_token_is_issued_and_personal_ones_are_revoked(operat
     service = make_service()
     [text] = re.findall(r"iss_\w{36}", act(operator, "tenants/serviceaccount", "issue_token", service.pk))
     assert ApiToken.objects.get(digest=token_format.digest(text)).service == service
-    row, _ = tokens.mint_personal(make_person(), scopes=["read"], lifetime=timedelta(days=1))
+    row, _ = issue.mint_personal(make_person(), scopes=["read"], lifetime=timedelta(days=1))
     assert row.hint in operator.get("/admin/tenants/apitoken/").content.decode()
     act(operator, "tenants/apitoken", "revoke_chosen", row.pk)
     row.refresh_from_db()

@@ -11,8 +11,9 @@ from django.middleware.csrf import get_token
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from controlplane.auth import memberships, tokens
-from controlplane.auth.last_use import last_use
+from controlplane.auth import memberships
+from controlplane.auth.tokens import issue
+from controlplane.auth.tokens.last_use import last_use
 from controlplane.tenants.models import ApiToken, Membership, Person, ServiceAccount, Tenant
 from tests.database_roles import as_web_role, database_away
 from tests.factories import make_node, make_person, make_service, make_tenant
@@ -42,7 +43,7 @@ def who(token: str, method: str = "GET") -> Answer:
 def test_a_personal_token_is_its_person_within_its_scopes() -> None:
     tenant = make_tenant()
     person = member_of(tenant)
-    row, text = tokens.mint_personal(person, scopes=["read"], lifetime=DAY)
+    row, text = issue.mint_personal(person, scopes=["read"], lifetime=DAY)
     answer = who(text)
     assert answer.status == 200
     assert answer.json == {
@@ -56,18 +57,18 @@ def test_a_personal_token_is_its_person_within_its_scopes() -> None:
 def test_a_personal_token_may_be_confined_to_one_tenant() -> None:
     ours, other = make_tenant(), make_tenant()
     person = member_of(ours, other)
-    text = tokens.mint_personal(person, scopes=ALL, tenant=ours, lifetime=DAY)[1]
+    text = issue.mint_personal(person, scopes=ALL, tenant=ours, lifetime=DAY)[1]
     assert who(text).json["tenants"] == [ours.pk]
 
 
 def test_scopes_give_no_more_than_the_person_may() -> None:
-    text = tokens.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)[1]
+    text = issue.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)[1]
     assert who(text, "DELETE").status == 403
 
 
 def test_a_service_token_has_its_accounts_role_in_its_tenant() -> None:
     service = make_service(role="member", name="Nightly runs")
-    row, text = tokens.mint_service(service, scopes=["read", "submit"], lifetime=DAY)
+    row, text = issue.mint_service(service, scopes=["read", "submit"], lifetime=DAY)
     assert who(text, "POST").json == {
         "person": None, "name": "Nightly runs", "token": row.pk, "tenants": [service.tenant_id],
         "scopes": ["read", "submit"],
@@ -77,7 +78,7 @@ def test_a_service_token_has_its_accounts_role_in_its_tenant() -> None:
 
 def test_a_deactivated_person_is_out_at_once() -> None:
     person = member_of(make_tenant())
-    text = tokens.mint_personal(person, scopes=ALL, lifetime=DAY)[1]
+    text = issue.mint_personal(person, scopes=ALL, lifetime=DAY)[1]
     assert who(text).status == 200
     Person.objects.update(is_active=False)
     answer = who(text)
@@ -87,7 +88,7 @@ def test_a_deactivated_person_is_out_at_once() -> None:
 
 def test_a_person_removed_from_a_tenant_is_out_of_it_at_once() -> None:
     person = member_of(make_tenant())
-    text = tokens.mint_personal(person, scopes=ALL, lifetime=DAY)[1]
+    text = issue.mint_personal(person, scopes=ALL, lifetime=DAY)[1]
     assert who(text, "POST").status == 200
     memberships.take(person.memberships.get())
     assert who(text, "POST").status == 403
@@ -95,7 +96,7 @@ def test_a_person_removed_from_a_tenant_is_out_of_it_at_once() -> None:
 
 @pytest.mark.parametrize("what", ["account", "tenant"])
 def test_a_disabled_service_account_or_tenant_is_out_at_once(what: str) -> None:
-    text = tokens.mint_service(make_service(), scopes=ALL, lifetime=DAY)[1]
+    text = issue.mint_service(make_service(), scopes=ALL, lifetime=DAY)[1]
     assert who(text).status == 200
     model: Any = {"account": ServiceAccount, "tenant": Tenant}[what]
     model.objects.update(enabled=False)
@@ -106,9 +107,9 @@ def test_a_leaked_and_revoked_token_is_refused_within_its_memory(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert settings.TOKEN_MEMORY == 5
-    row, text = tokens.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)
+    row, text = issue.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)
     assert who(text).status == 200
-    tokens.revoke(row)
+    issue.revoke(row)
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 5.01)
     assert who(text).status == 401
@@ -123,8 +124,8 @@ def test_a_nodes_token_opens_the_wire_alone() -> None:
 
 def test_peoples_and_programs_tokens_do_not_open_the_wire() -> None:
     for text in (
-        tokens.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)[1],
-        tokens.mint_service(make_service(), scopes=ALL, lifetime=DAY)[1],
+        issue.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)[1],
+        issue.mint_service(make_service(), scopes=ALL, lifetime=DAY)[1],
     ):
         for path in ("/create", "/updateCache", "/status"):
             assert call("POST", path, b"[]", token=text).status == 403
@@ -139,7 +140,7 @@ def test_a_nodes_token_costs_the_wire_one_statement_once(django_assert_num_queri
 
 
 def test_the_last_use_is_noted_once_a_minute() -> None:
-    row, text = tokens.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)
+    row, text = issue.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)
     assert who(text).status == 200
     row.refresh_from_db()
     first = row.last_used_at
@@ -182,7 +183,7 @@ def test_a_browser_changes_nothing_without_the_csrf_token() -> None:
 
 
 def test_a_bearer_token_needs_no_csrf_token() -> None:
-    text = tokens.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)[1]
+    text = issue.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)[1]
     client = Client(enforce_csrf_checks=True)
     assert client.post("/api/v1/who", headers={"Authorization": f"Bearer {text}"}).status_code == 200
 
@@ -203,8 +204,8 @@ def test_a_session_does_not_open_the_wire() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_tokens_work_behind_row_security() -> None:
     tenant = make_tenant()
-    row, personal = tokens.mint_personal(member_of(tenant), scopes=ALL, lifetime=DAY)
-    service = tokens.mint_service(make_service(tenant=tenant), scopes=ALL, lifetime=DAY)[1]
+    row, personal = issue.mint_personal(member_of(tenant), scopes=ALL, lifetime=DAY)
+    service = issue.mint_service(make_service(tenant=tenant), scopes=ALL, lifetime=DAY)[1]
     with as_web_role():
         assert who(personal).json["tenants"] == [tenant.pk]
         assert who(service).json["tenants"] == [tenant.pk]
@@ -214,7 +215,7 @@ def test_tokens_work_behind_row_security() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_with_the_database_away_a_good_token_is_a_503_and_a_mistyped_one_a_401() -> None:
-    text = tokens.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)[1]
+    text = issue.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)[1]
     with database_away():
         away = who(text)
         assert (away.status, away.headers["retry-after"]) == (503, "30")

@@ -9,9 +9,9 @@ import pytest
 from django.utils import timezone
 
 from controlplane.audit.models import Event
-from controlplane.auth import memberships, standing
+from controlplane.auth import memberships
 from controlplane.auth.issuers import Give, Issuer, Rule
-from controlplane.auth.rights import Held
+from controlplane.auth.rights import Held, rights_of
 from controlplane.auth.roles import Role
 from controlplane.errors import BadRequest
 from controlplane.tenants.models import Membership, Origin, Person, RoleGrant, Tenant
@@ -155,9 +155,9 @@ def test_claimed_ones_lapse_and_manual_ones_do_not(ada: Person, tenant: Tenant) 
 def test_a_lapsed_one_counts_no_more_even_before_it_is_swept_and_counts_again_after_a_login(ada: Person) -> None:
     log_in(ada, MEMBER)
     later = NOW + timedelta(days=31)
-    assert standing.rights_of(ada, now=later).held == ()
+    assert rights_of(ada, now=later).held == ()
     log_in(ada, MEMBER, at=later)
-    assert [each.role for each in standing.rights_of(ada, now=later).held] == [Role.TENANT_MEMBER]
+    assert [each.role for each in rights_of(ada, now=later).held] == [Role.TENANT_MEMBER]
     assert events() == ["membership.give", "membership.give"]
 
 
@@ -187,17 +187,17 @@ def test_only_a_site_operator_has_a_site(ada: Person, role: str, site: str) -> N
 def test_rights_are_those_of_enabled_tenants_and_of_active_people(ada: Person, tenant: Tenant) -> None:
     log_in(ada, MEMBER, GOC_VALUE)
     expected = {Held(Role.TENANT_MEMBER, tenant_id=tenant.pk), Held(Role.SITE_OPERATOR, site="example")}
-    assert set(standing.rights_of(ada, now=NOW).held) == expected
+    assert set(rights_of(ada, now=NOW).held) == expected
     tenant.enabled = False
     tenant.save()
-    assert set(standing.rights_of(ada, now=NOW).held) == {Held(Role.SITE_OPERATOR, site="example")}
+    assert set(rights_of(ada, now=NOW).held) == {Held(Role.SITE_OPERATOR, site="example")}
     ada.is_active = False
-    assert standing.rights_of(ada, now=NOW).held == ()
+    assert rights_of(ada, now=NOW).held == ()
 
 
 def test_an_administrator_is_a_federation_operator() -> None:
     root = Person.objects.create_superuser("root")
-    assert standing.rights_of(root, now=NOW).held == (Held(Role.FEDERATION_OPERATOR),)
+    assert rights_of(root, now=NOW).held == (Held(Role.FEDERATION_OPERATOR),)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -207,7 +207,7 @@ def test_the_web_role_may_do_all_this_under_row_security(ada: Person) -> None:
     with as_web_role():
         log_in(ada, E + "one.example.org:role=member", E + "two.example.org:role=member", by=them)
         log_in(ada, E + "two.example.org:role=member", by=them)
-        assert len(standing.rights_of(ada, now=NOW).held) == 1
+        assert len(rights_of(ada, now=NOW).held) == 1
         assert Membership.objects.count() == 0  # outside of a scope
     assert held(ada) == {("two-example-org", "member")}
     assert events(last) == ["tenant.create", "membership.give", "tenant.create", "membership.give", "membership.take"]

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from controlplane import row_security
 from controlplane.audit import trail
-from controlplane.auth import tokens
+from controlplane.auth.tokens import issue
 from controlplane.tenants.models import (
     ApiToken,
     ApprovalRequest,
@@ -69,7 +69,7 @@ def _community(name: str) -> Community:
     Allocation.objects.get_or_create(tenant=tenant, site=site)
     node, _ = make_node(tenant=tenant, site=site)
     service = ServiceAccount.objects.create(tenant=tenant, slug=name)
-    tokens.mint_service(service, scopes=["read"], lifetime=tokens.longest())
+    issue.mint_service(service, scopes=["read"], lifetime=issue.longest())
     ApprovalRequest.objects.create(tenant=tenant, site=site.slug, kind="allocation")
     job = make_job(node=node, site=site, state=State.SUCCEEDED)
     ArchivedLog.objects.create(job=job, container="main", path=name, size=1)

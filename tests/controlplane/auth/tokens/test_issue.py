@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.audit.models import Event
-from controlplane.auth import token_format, tokens
+from controlplane.auth import token_format
+from controlplane.auth.tokens import issue
 from controlplane.errors import BadRequest
 from controlplane.tenants.models import ApiToken
 from tests.factories import make_node, make_person, make_service, make_tenant
@@ -32,7 +33,7 @@ def test_a_token_is_a_prefix_thirty_random_characters_and_a_checksum() -> None:
 @pytest.mark.django_db
 def test_no_two_tokens_are_the_same_and_none_is_stored() -> None:
     node, first = make_node()
-    row, second = tokens.mint(node)
+    row, second = issue.mint(node)
     assert first != second
     stored = {name: str(value) for name, value in ApiToken.objects.values().get(pk=row.pk).items()}
     assert not [name for name, value in stored.items() if second[8:] in value]
@@ -42,7 +43,7 @@ def test_no_two_tokens_are_the_same_and_none_is_stored() -> None:
 
 @pytest.mark.django_db
 def test_a_token_ends_after_the_lifetime_asked_for() -> None:
-    row, _ = tokens.mint(make_node()[0], lifetime=timedelta(hours=1))
+    row, _ = issue.mint(make_node()[0], lifetime=timedelta(hours=1))
     assert timedelta(minutes=59) < row.expires_at - timezone.now() <= timedelta(hours=1)
 
 
@@ -64,7 +65,7 @@ def test_whatever_text_is_shown_is_only_malformed(text: str) -> None:
 @pytest.mark.parametrize("lifetime", [timedelta(), timedelta(seconds=-1), timedelta(days=366)])
 def test_a_token_without_a_sensible_end_is_refused(lifetime: timedelta) -> None:
     with pytest.raises(BadRequest, match="365 days"):
-        tokens.mint_personal(make_person(), scopes=["read"], lifetime=lifetime)
+        issue.mint_personal(make_person(), scopes=["read"], lifetime=lifetime)
     assert not ApiToken.objects.exists()
 
 
@@ -72,15 +73,15 @@ def test_a_token_without_a_sensible_end_is_refused(lifetime: timedelta) -> None:
 @pytest.mark.parametrize("scopes", [[], ["admin"], ["read", "everything"]])
 def test_unknown_scopes_and_none_are_refused(scopes: list[str]) -> None:
     with pytest.raises(BadRequest, match="read, submit, cancel, manage"):
-        tokens.mint_service(make_service(), scopes=scopes, lifetime=timedelta(days=1))
+        issue.mint_service(make_service(), scopes=scopes, lifetime=timedelta(days=1))
 
 
 @pytest.mark.django_db
 def test_a_rotated_token_is_like_the_old_one_which_ends_soon() -> None:
     person, tenant = make_person(), make_tenant()
     scopes = ["submit", "read"]
-    old, _ = tokens.mint_personal(person, scopes=scopes, tenant=tenant, label="laptop", lifetime=timedelta(days=30))
-    new, text = tokens.rotate(old, overlap=timedelta(minutes=10))
+    old, _ = issue.mint_personal(person, scopes=scopes, tenant=tenant, label="laptop", lifetime=timedelta(days=30))
+    new, text = issue.rotate(old, overlap=timedelta(minutes=10))
     assert text.startswith("isp_")
     assert (new.person, new.tenant, new.scopes, new.label) == (person, tenant, ["read", "submit"], "laptop")
     assert new.expires_at - new.created_at == timedelta(days=30)
@@ -90,57 +91,57 @@ def test_a_rotated_token_is_like_the_old_one_which_ends_soon() -> None:
 
 @pytest.mark.django_db
 def test_rotating_does_not_lengthen_the_life_of_a_token_that_ends_sooner() -> None:
-    old, _ = tokens.mint(make_node()[0], lifetime=timedelta(minutes=1))
+    old, _ = issue.mint(make_node()[0], lifetime=timedelta(minutes=1))
     ends = old.expires_at
-    tokens.rotate(old, overlap=timedelta(minutes=10))
+    issue.rotate(old, overlap=timedelta(minutes=10))
     assert old.expires_at == ends
 
 
 @pytest.mark.django_db
 def test_a_rotation_whose_answer_was_lost_can_be_done_again_until_the_successor_is_used() -> None:
-    old, _ = tokens.mint_service(make_service(), scopes=["read"], lifetime=timedelta(days=30))
-    lost, _ = tokens.rotate(old)
-    again, _ = tokens.rotate(old)
+    old, _ = issue.mint_service(make_service(), scopes=["read"], lifetime=timedelta(days=30))
+    lost, _ = issue.rotate(old)
+    again, _ = issue.rotate(old)
     lost.refresh_from_db()
     assert lost.revoked_at is not None
     assert again.expires_at - again.created_at == timedelta(days=30)
     ApiToken.objects.filter(pk=again.pk).update(last_used_at=timezone.now())
     with pytest.raises(BadRequest, match="in use"):
-        tokens.rotate(old)
+        issue.rotate(old)
 
 
 @pytest.mark.django_db
 def test_a_token_lives_no_longer_by_rotation_than_is_allowed_today(settings: Any) -> None:
-    old, _ = tokens.mint(make_node()[0], lifetime=timedelta(days=300))
+    old, _ = issue.mint(make_node()[0], lifetime=timedelta(days=300))
     settings.TOKEN_LONGEST = 86400
-    new, _ = tokens.rotate(old)
+    new, _ = issue.rotate(old)
     assert new.expires_at - new.created_at == timedelta(days=1)
 
 
 @pytest.mark.django_db
 def test_a_token_that_has_ended_is_not_rotated() -> None:
-    revoked, _ = tokens.mint(make_node()[0])
-    tokens.revoke(revoked)
-    expired, _ = tokens.mint(make_node()[0])
+    revoked, _ = issue.mint(make_node()[0])
+    issue.revoke(revoked)
+    expired, _ = issue.mint(make_node()[0])
     ApiToken.objects.filter(pk=expired.pk).update(expires_at=timezone.now())
     for row in (revoked, expired):
         with pytest.raises(BadRequest, match="has ended"):
-            tokens.rotate(row)
+            issue.rotate(row)
 
 
 @pytest.mark.django_db
 def test_revoking_is_told_once() -> None:
-    row, _ = tokens.mint(make_node()[0])
-    assert [tokens.revoke(row), tokens.revoke(row)] == [True, False]
+    row, _ = issue.mint(make_node()[0])
+    assert [issue.revoke(row), issue.revoke(row)] == [True, False]
     assert Event.objects.filter(verb="token.revoke").count() == 1
 
 
 @pytest.mark.django_db
 def test_what_is_made_rotated_and_revoked_is_in_the_trail_without_its_text() -> None:
     service = make_service()
-    old, first = tokens.mint_service(service, scopes=["read"], lifetime=timedelta(days=1))
-    new, second = tokens.rotate(old)
-    tokens.revoke(new)
+    old, first = issue.mint_service(service, scopes=["read"], lifetime=timedelta(days=1))
+    new, second = issue.rotate(old)
+    issue.revoke(new)
     events = list(Event.objects.order_by("id"))
     assert [event.verb for event in events] == ["token.create", "token.create", "token.rotate", "token.revoke"]
     assert {event.tenant_id for event in events} == {service.tenant_id}

@@ -22,9 +22,10 @@ from django.views.decorators.csrf import csrf_exempt
 
 from controlplane.audit import actors
 from controlplane.audit.actors import Actor
-from controlplane.auth import callers, failures, token_format, tokens
-from controlplane.auth.last_use import last_use
-from controlplane.auth.lookup import find
+from controlplane.auth import callers, failures, token_format
+from controlplane.auth.tokens import issue
+from controlplane.auth.tokens.authenticate import find
+from controlplane.auth.tokens.last_use import last_use
 from controlplane.errors import InvalidToken
 from controlplane.tenants.models import ApiToken, VirtualNode
 from controlplane.tenants.scope import seeing
@@ -147,7 +148,7 @@ def _token_for(client: FoundToken) -> dict[str, object]:
     actors.bind(Actor("node", client.node_id, client.slug, client.token_id))
     with seeing(tenants=[client.tenant_id]):
         node = VirtualNode.objects.get(pk=client.node_id)
-        _, text = tokens.mint(node, lifetime=lifetime, label="token endpoint", secret_id=client.token_id)
+        _, text = issue.mint(node, lifetime=lifetime, label="token endpoint", secret_id=client.token_id)
         last_use.note(client.token_id)
     return {"access_token": text, "token_type": "Bearer", "expires_in": int(lifetime.total_seconds())}
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.db import connection
+
 from controlplane.auth import callers, token_format
-from controlplane.auth.callers import PersonCaller, ServiceCaller
-from controlplane.auth.last_use import last_use
-from controlplane.auth.lookup import find
-from controlplane.auth.rights import Held, Rights
+from controlplane.auth.callers import BY_DIGEST, FoundToken, PersonCaller, ServiceCaller
+from controlplane.auth.rights import Held, Rights, rights_of
 from controlplane.auth.roles import Role
-from controlplane.auth.standing import rights_of
+from controlplane.auth.tokens.last_use import last_use
 from controlplane.errors import InvalidToken
 from controlplane.tenants.models import ApiToken, Person, ServiceAccount
 from controlplane.tenants.scope import seeing
@@ -22,9 +22,17 @@ from controlplane.tenants.scope import seeing
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from controlplane.auth.callers import FoundToken, NodeCaller
+    from controlplane.auth.callers import NodeCaller
 
 _DISABLED = "The owner of this token is disabled: ask your federation operator."
+
+
+def find(digest: bytes) -> FoundToken | None:
+    """What is on record of the token with this SHA-256, None where there is none. /status has a look-up of its own."""
+    with connection.cursor() as cursor:
+        cursor.execute(BY_DIGEST, [digest])
+        row = cursor.fetchone()
+    return None if row is None else FoundToken(*row)
 
 
 def caller(text: str, *, now: datetime) -> NodeCaller | PersonCaller | ServiceCaller:

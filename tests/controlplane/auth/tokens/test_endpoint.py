@@ -11,8 +11,9 @@ from django.test import Client
 from django.utils import timezone
 
 from controlplane.audit.models import Event
-from controlplane.auth import callers, token_format, tokens
-from controlplane.auth.lookup import find
+from controlplane.auth import callers, token_format
+from controlplane.auth.tokens import issue
+from controlplane.auth.tokens.authenticate import find
 from controlplane.tenants.models import ApiToken
 from jobs import retention
 from tests.database_roles import as_web_role, database_away
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.django_db
 def client_of(**fields: Any) -> tuple[VirtualNode, str]:
     """A node and a client secret of it."""
     node, _ = make_node(**fields)
-    return node, tokens.mint(node, kind=ApiToken.Kind.CLIENT)[1]
+    return node, issue.mint(node, kind=ApiToken.Kind.CLIENT)[1]
 
 
 def basic(client_id: str, secret: str) -> str:
@@ -81,7 +82,7 @@ def test_the_sidecars_other_grant_keeps_its_refresh_token() -> None:
 @pytest.mark.parametrize("shown", ["DUMMY", "", "another's", "a node's token"])
 def test_a_wrong_refresh_token_is_an_invalid_grant(shown: str) -> None:
     node, secret = client_of()
-    other = {"another's": client_of()[1], "a node's token": tokens.mint(node)[1]}.get(shown, shown)
+    other = {"another's": client_of()[1], "a node's token": issue.mint(node)[1]}.get(shown, shown)
     answer = as_the_sidecar(node, secret, grant_type="refresh_token", refresh_token=other)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
 
@@ -94,7 +95,7 @@ def test_wrong_credentials_are_an_invalid_client_and_tell_no_more() -> None:
         ask("Basic ???", grant_type="client_credentials"),
         ask(basic("nobody", secret), grant_type="client_credentials"),
         ask(basic(node.slug, others), grant_type="client_credentials"),
-        ask(basic(node.slug, tokens.mint(node)[1]), grant_type="client_credentials"),
+        ask(basic(node.slug, issue.mint(node)[1]), grant_type="client_credentials"),
         ask(basic(node.slug, secret[:-1]), grant_type="client_credentials"),
         ask(basic(node.slug, secret), grant_type="client_credentials", client_id=other.slug, client_secret=others),
     ]
@@ -176,11 +177,11 @@ def test_failures_are_not_counted_while_redis_is_away(settings: Any) -> None:
 
 def test_revoking_a_secret_ends_the_tokens_that_were_given_for_it_and_no_others() -> None:
     node, secret = client_of()
-    kept = tokens.mint(node, kind=ApiToken.Kind.CLIENT)[1]
+    kept = issue.mint(node, kind=ApiToken.Kind.CLIENT)[1]
     given = as_the_sidecar(node, secret).json()["access_token"]
     beside = as_the_sidecar(node, kept).json()["access_token"]
     assert call("POST", "/updateCache", token=given).status == 200
-    tokens.revoke(ApiToken.objects.get(digest=token_format.digest(secret)))
+    issue.revoke(ApiToken.objects.get(digest=token_format.digest(secret)))
     callers.memory.forget()
     assert call("POST", "/updateCache", token=given).status == 401
     assert call("POST", "/updateCache", token=beside).status == 200

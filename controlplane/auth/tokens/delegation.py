@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from controlplane.auth import tokens
 from controlplane.auth.roles import RULES, Action
+from controlplane.auth.tokens import issue
 from controlplane.errors import Forbidden
 from controlplane.tenants.models import ApiToken
 
@@ -45,4 +45,4 @@ def at_most(lifetime: timedelta, caller: PersonCaller) -> timedelta:
     What no token may have stays as it is, and is refused to all alike.
     """
     end = ApiToken.objects.filter(pk=caller.token_id or 0).values_list("expires_at", flat=True).first()
-    return lifetime if end is None or lifetime > tokens.longest() else min(lifetime, end - timezone.now())
+    return lifetime if end is None or lifetime > issue.longest() else min(lifetime, end - timezone.now())
