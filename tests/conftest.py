@@ -12,7 +12,8 @@ from django.db import connection
 from django.test import Client
 from hypothesis import HealthCheck, settings
 
-from controlplane.auth import callers, foreign, foreign_callers, providers
+from controlplane.auth import callers
+from controlplane.auth.oidc import authenticate, bearer_tokens, providers
 from controlplane.auth.tokens.last_use import last_use
 from controlplane.database_roles import ROLES, with_database
 from controlplane.tenants.models import Person
@@ -37,8 +38,8 @@ def _nothing_remembered() -> Iterator[None]:
     yield
     callers.memory.forget()
     last_use.forget()
-    foreign_callers.memory.forget()
-    foreign.forget()
+    authenticate.memory.forget()
+    bearer_tokens.forget()
     providers.forget()
     heard.forget()
     close_connections()

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.urls import reverse
 
-from controlplane.auth import issuers, providers
+from controlplane.auth.oidc import issuers, providers
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-    from controlplane.auth.issuers import Issuer
+    from controlplane.auth.oidc.issuer import Issuer
 
 
 def absolute(request: HttpRequest, path: str) -> str:

@@ -9,6 +9,6 @@ class AuthConfig(AppConfig):
 
     def ready(self) -> None:
         """Refuse start over a wrong file of issuers, rather than the first login."""
-        from controlplane.auth import issuers
+        from controlplane.auth.oidc import issuers
 
         issuers.configured()

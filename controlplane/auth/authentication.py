@@ -8,8 +8,9 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.authentication import SessionAuthentication as DjangoSession
 
-from controlplane.auth import callers, foreign_callers, token_format
+from controlplane.auth import callers, token_format
 from controlplane.auth.callers import PersonCaller, ServiceCaller
+from controlplane.auth.oidc import authenticate as issuer_tokens
 from controlplane.auth.rights import rights_of
 from controlplane.auth.tokens import authenticate as own_tokens
 from controlplane.errors import Unauthenticated
@@ -35,7 +36,7 @@ class BearerAuthentication(BaseAuthentication):
         text = callers.bearer(header)
         if token_format.is_ours(text):
             return own_tokens.caller(text, now=timezone.now()), None
-        return foreign_callers.memory.caller(text, now=timezone.now()), None
+        return issuer_tokens.memory.caller(text, now=timezone.now()), None
 
     def authenticate_header(self, request: Request) -> str:
         """What a 401 says is wanted; without it DRF would answer 403."""
@@ -62,9 +63,7 @@ def again(request: Request, caller: PersonCaller | ServiceCaller) -> PersonCalle
     if header is not None:
         text = callers.bearer(header)
         return (
-            own_tokens.again(text, now=now)
-            if token_format.is_ours(text)
-            else foreign_callers.memory.again(text, now=now)
+            own_tokens.again(text, now=now) if token_format.is_ours(text) else issuer_tokens.memory.again(text, now=now)
         )
     person = Person.objects.filter(pk=getattr(caller, "person_id", 0), is_active=True).first()
     if person is None:

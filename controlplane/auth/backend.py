@@ -15,8 +15,9 @@ from django.utils import timezone
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 
 from controlplane.audit import actors, trail
-from controlplane.auth import facts, id_tokens, issuers, memberships, people, providers
 from controlplane.auth.addresses import callback_url
+from controlplane.auth.oidc import claim_values, id_tokens, issuers, people, providers
+from controlplane.auth.oidc.apply_claims import apply_claims
 from controlplane.errors import Forbidden, IsthmusError, Unauthenticated
 from controlplane.tenants.models import Person
 from controlplane.tenants.scope import seeing_everything
@@ -24,7 +25,7 @@ from controlplane.tenants.scope import seeing_everything
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-    from controlplane.auth.issuers import Issuer
+    from controlplane.auth.oidc.issuer import Issuer
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class IssuerBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the lib
                 raise Forbidden("Your account here is disabled: ask your federation operator.")
             actors.bind(replace(actors.current(), kind="person", id=person.pk, name=person.get_full_name()))
             people.update(person, claims)
-            memberships.apply(person, self.issuer, claims, now=timezone.now())
+            apply_claims(person, self.issuer, claims, now=timezone.now())
             trail.record("person.login", "person", person.pk, changes={"issuer": self.issuer.alias})
         return person
 
@@ -106,9 +107,9 @@ class IssuerBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the lib
             if told.get("sub") != payload["sub"]:
                 raise Unauthenticated(f"{self.issuer.name} told of two different people; please log in again.")
             claims |= told
-        if self.issuer.introspection and not facts.whole(self.issuer, claims):
+        if self.issuer.introspection and not claim_values.whole(self.issuer, claims):
             claims |= self._introspected(access_token, payload["sub"])
-        return facts.completed(self.issuer, claims, granted=self.granted)
+        return claim_values.completed(self.issuer, claims, granted=self.granted)
 
     def _introspected(self, access_token: str, subject: str) -> dict[str, Any]:
         """Groups that cannot be had are unknown, and no reason to refuse a login."""

@@ -20,9 +20,10 @@ from mozilla_django_oidc.views import OIDCAuthenticationCallbackView, OIDCAuthen
 from controlplane.audit import actors, trail
 from controlplane.audit.actors import Actor
 from controlplane.audit.models import Event
-from controlplane.auth import failures, issuers, providers
+from controlplane.auth import failures
 from controlplane.auth.addresses import absolute, callback_url
 from controlplane.auth.backend import ID_TOKEN, issuer_of
+from controlplane.auth.oidc import issuers, providers
 from controlplane.auth.pages import AFTER_LOGIN, LOGIN, page
 from controlplane.errors import BadRequest, Forbidden, IsthmusError, Unauthenticated, Unavailable
 from controlplane.tenants.models import Person
@@ -31,7 +32,7 @@ from controlplane.tenants.scope import seeing
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-    from controlplane.auth.issuers import Issuer
+    from controlplane.auth.oidc.issuer import Issuer
 
 #: In the session, after a login: the alias of its issuer.
 ISSUER = "oidc_issuer"

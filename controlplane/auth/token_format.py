@@ -1,6 +1,7 @@
 """The text of a token of ours: a prefix for its kind, 30 random base62 characters, and a CRC32 of those in 6 more.
 
-The shape is one that secret scanners find, and the checksum lets a typing error cost no query. The row keeps the SHA-256.
+The shape is one that secret scanners find, and the checksum lets a typing error cost no query. The row keeps its
+SHA-256.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from controlplane.auth import issuers, memberships
-from controlplane.auth import people as people_of_issuers
+from controlplane.auth.oidc import issuers
+from controlplane.auth.oidc import people as people_of_issuers
+from controlplane.auth.oidc.apply_claims import apply_claims
 from controlplane.auth.roles import Scope
 from controlplane.auth.tokens import issue
 from controlplane.tenants.models import Tenant
@@ -63,5 +64,5 @@ def _person(someone: Someone) -> Person:
     claims = identity.claims(someone)
     with seeing_everything():
         person = people_of_issuers.arrive(issuer, someone.name, claims)
-    memberships.apply(person, issuer, claims, now=timezone.now())
+    apply_claims(person, issuer, claims, now=timezone.now())
     return person

@@ -8,8 +8,8 @@ from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.auth import issuers
-from controlplane.auth.claims import try_claims
+from controlplane.auth.oidc import issuers
+from controlplane.auth.oidc.claim_rules import try_claims
 from controlplane.auth.roles import Action
 from controlplane.errors import Invalid
 from jobs.api.base import ApiView

@@ -11,7 +11,8 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from controlplane.auth import issuers, memberships, people
+from controlplane.auth import memberships
+from controlplane.auth.oidc import issuers, people
 from controlplane.auth.roles import Action
 from controlplane.errors import Invalid, NotFound
 from controlplane.tenants.models import Membership, Origin, Person, RoleGrant

@@ -14,13 +14,13 @@ from django.db import connection
 from django.test import Client
 
 from controlplane.audit.models import Event
-from controlplane.auth import providers
+from controlplane.auth.oidc import providers
 from controlplane.tenants.models import Person, Tenant
 from jobs.models import Job
 from jobs.states import ENDS
 from sites.models import Allocation
-from tests.controlplane.test_claims import GOC_VALUE, E
-from tests.controlplane.test_issuers import write
+from tests.controlplane.auth.oidc.test_claim_rules import GOC_VALUE, E
+from tests.controlplane.auth.oidc.test_issuers import write
 from tests.database_roles import as_web_role
 from tests.factories import make_site, make_tenant
 from tests.identity_provider import CLIENT, IdentityProvider, Visitor, running

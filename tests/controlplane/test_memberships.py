@@ -10,12 +10,13 @@ from django.utils import timezone
 
 from controlplane.audit.models import Event
 from controlplane.auth import memberships
-from controlplane.auth.issuers import Give, Issuer, Rule
+from controlplane.auth.oidc.apply_claims import apply_claims
+from controlplane.auth.oidc.issuer import Give, Issuer, Rule
 from controlplane.auth.rights import Held, rights_of
 from controlplane.auth.roles import Role
 from controlplane.errors import BadRequest
 from controlplane.tenants.models import Membership, Origin, Person, RoleGrant, Tenant
-from tests.controlplane.test_claims import GOC, GOC_VALUE, MANAGERS, MEMBERS, E, issuer
+from tests.controlplane.auth.oidc.test_claim_rules import GOC, GOC_VALUE, MANAGERS, MEMBERS, E, issuer
 from tests.database_roles import as_web_role
 from tests.factories import make_tenant
 
@@ -38,7 +39,7 @@ def tenant() -> Tenant:
 
 
 def log_in(person: Person, *values: str, at: Any = NOW, by: Issuer = EGI, **claims: Any) -> None:
-    memberships.apply(person, by, {"entitlements": [*values], **claims}, now=at)
+    apply_claims(person, by, {"entitlements": [*values], **claims}, now=at)
 
 
 def held(person: Person) -> set[tuple[str, str]]:
@@ -76,7 +77,7 @@ def test_every_change_tells_whose_and_by_which_rule(ada: Person, tenant: Tenant)
 
 def test_a_missing_claim_neither_takes_nor_renews(ada: Person) -> None:
     log_in(ada, MEMBER, GOC_VALUE)
-    memberships.apply(ada, EGI, {"sub": "ada"}, now=NOW + timedelta(days=3))
+    apply_claims(ada, EGI, {"sub": "ada"}, now=NOW + timedelta(days=3))
     assert held(ada) == {("vo-a", "member"), ("example", "site_operator")}
     assert ada.memberships.get().seen_at == NOW
 
@@ -137,7 +138,7 @@ def test_a_community_never_shares_a_tenant_by_the_likeness_of_names(ada: Person)
     bob = Person.objects.create(username="bob", issuer="https://other.example.org", subject="bob")
     stranger = Rule("any", Give.MEMBER, group=("*",), tenant="{1}")
     other = Issuer(**{**vars(other), "issuer": "https://other.example.org", "rules": (stranger,)})
-    memberships.apply(bob, other, {"groups": ["vo.a"]}, now=NOW)
+    apply_claims(bob, other, {"groups": ["vo.a"]}, now=NOW)
     assert not slugs & set(bob.memberships.values_list("tenant__slug", flat=True))
 
 

@@ -11,9 +11,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from controlplane.auth import providers
+from controlplane.auth.oidc import providers
 from controlplane.tenants.models import Membership, Origin, Person, RoleGrant
-from tests.controlplane.test_issuers import EGI, write
+from tests.controlplane.auth.oidc.test_issuers import EGI, write
 from tests.factories import make_tenant
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from controlplane.auth import issuer_file
+from controlplane.auth.oidc import issuer_file
 from deploy.demo.processes import argvs
 from deploy.people import PEOPLE
 from tests.backends.fixtures import unavailable

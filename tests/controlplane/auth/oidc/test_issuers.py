@@ -10,8 +10,8 @@ import yaml
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
-from controlplane.auth import issuer_file, issuers
-from controlplane.auth.issuers import PROFILES, Give, Rule
+from controlplane.auth.oidc import issuer_file, issuers
+from controlplane.auth.oidc.issuer import PROFILES, Give, Rule
 
 EGI: dict[str, Any] = {
     "alias": "egi",
@@ -50,7 +50,7 @@ def test_what_is_left_out_comes_from_the_profile(tmp_path: Path) -> None:
 
 
 def test_the_documented_examples_are_read(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "identity.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[4] / "docs" / "identity.md").read_text(encoding="utf-8")
     examples = [block.split("```")[0] for block in page.split("```yaml\n")[1:]]
     assert examples
     for text in examples:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.auth import access_rules
-from controlplane.auth.access_rules import WLCG_ANY, Access
-from controlplane.auth.issuers import PROFILES, Issuer
+from controlplane.auth.oidc import access_tokens
+from controlplane.auth.oidc.access_tokens import WLCG_ANY, Access
+from controlplane.auth.oidc.issuer import PROFILES, Issuer
 from controlplane.errors import InvalidToken
 
 NOW = time.time()
@@ -33,7 +33,7 @@ def claims(**fields: Any) -> dict[str, Any]:
 
 
 def judge(found: dict[str, Any], *, of: Issuer | None = None, **header: Any) -> Access:
-    return access_rules.judge(of or issuer(), found, header=header, now=NOW)
+    return access_tokens.judge(of or issuer(), found, header=header, now=NOW)
 
 
 def test_a_token_for_us_is_its_subjects_without_bounds() -> None:

@@ -13,7 +13,7 @@ from controlplane.tenants.models import Person
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from controlplane.auth.issuers import Issuer
+    from controlplane.auth.oidc.issuer import Issuer
 
 _NAMES = ("name", "preferred_username", "azp", "client_id")
 

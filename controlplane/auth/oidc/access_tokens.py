@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from controlplane.auth.issuers import PROFILES
+from controlplane.auth.oidc.issuer import PROFILES
 from controlplane.auth.roles import Scope
 from controlplane.errors import InvalidToken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from controlplane.auth.issuers import Issuer
+    from controlplane.auth.oidc.issuer import Issuer
 
 #: Seconds by which clocks may differ.
 LEEWAY = 60

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 
-from controlplane.auth import providers
+from controlplane.auth.oidc import providers
 from controlplane.errors import Unauthenticated
 
 if TYPE_CHECKING:
-    from controlplane.auth.issuers import Issuer
+    from controlplane.auth.oidc.issuer import Issuer
 
 #: The longest token that is looked at.
 LONGEST = 8 * 1024

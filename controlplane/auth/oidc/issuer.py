@@ -1,17 +1,9 @@
-"""The OIDC issuers that people and bearer tokens come from, as the file named by ISTHMUS_ISSUERS lists them.
-
-Read once in each process, before anything is served; `issuer_file.py` reads the file and refuses what cannot be right.
-An issuer is looked up by its exact name or by its alias, never fetched for a stranger.
-"""
+"""One configured OIDC issuer: how it is asked, whose tokens of it are taken, and what its claims give."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
-from pathlib import Path
-
-from django.conf import settings
 
 
 class Give(StrEnum):
@@ -89,7 +81,7 @@ class Issuer:
     shared_clients: whose access tokens are taken (`aud`; `azp` where there is no `aud`; those of shared clients may
     only read). introspection: whether it is asked about opaque tokens and missing groups. tenant: the slug of the
     tenant of its capability tokens. create_tenants: patterns (fnmatch) of groups whose tenant is made at first sight.
-    leaves_out_empty: whether a claim that would be empty is not there at all (facts.completed).
+    leaves_out_empty: whether a claim that would be empty is not there at all (claim_values.completed).
     """
 
     alias: str
@@ -109,24 +101,3 @@ class Issuer:
     tenant: str = ""
     create_tenants: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
-
-
-def configured() -> tuple[Issuer, ...]:
-    """Every issuer, in the order of the file. Raises ImproperlyConfigured, with one sentence, for a wrong file."""
-    return _read(settings.ISSUERS)
-
-
-def by_alias(alias: str) -> Issuer | None:
-    return next((each for each in configured() if each.alias == alias), None)
-
-
-def by_issuer(name: str) -> Issuer | None:
-    """The issuer whose `iss` is exactly this."""
-    return next((each for each in configured() if each.issuer == name), None)
-
-
-@lru_cache(maxsize=1)
-def _read(path: str) -> tuple[Issuer, ...]:
-    from controlplane.auth import issuer_file
-
-    return issuer_file.read(Path(path)) if path else ()

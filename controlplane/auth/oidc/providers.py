@@ -17,15 +17,15 @@ from django.conf import settings
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from controlplane.auth import outbound
-from controlplane.auth.issuer_file import is_safe
+from controlplane.auth.oidc import http
+from controlplane.auth.oidc.issuer_file import is_safe
 from controlplane.errors import Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from controlplane.auth.issuers import Issuer
-    from controlplane.auth.outbound import Answered
+    from controlplane.auth.oidc.http import Answered
+    from controlplane.auth.oidc.issuer import Issuer
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -69,7 +69,7 @@ def keys(issuer: Issuer, *, kid: str | None = None) -> KeySet:
 def userinfo(issuer: Issuer, access_token: str) -> dict[str, Any]:
     """The claims about whom the access token belongs to. Raises Unavailable, and Unauthenticated if it is refused."""
     endpoint = _needed(issuer, metadata(issuer).userinfo_endpoint, "userinfo")
-    return _claims(issuer, outbound.get(issuer, endpoint, bearer=access_token), "userinfo")
+    return _claims(issuer, http.get(issuer, endpoint, bearer=access_token), "userinfo")
 
 
 def introspect(issuer: Issuer, token: str) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def introspect(issuer: Issuer, token: str) -> dict[str, Any]:
     known = metadata(issuer)
     endpoint = _needed(issuer, known.introspection_endpoint, "introspection")
     form = {"token": token, "token_type_hint": "access_token"}
-    answer = outbound.post(issuer, endpoint, form, posts_secret=known.posts_secret)
+    answer = http.post(issuer, endpoint, form, posts_secret=known.posts_secret)
     if answer.status in {400, 401, 403}:  # that is about us, not about the token
         raise _silent(issuer, f"introspection answers {answer.status}: our client may not ask")
     return _claims(issuer, answer, "introspection")
@@ -86,7 +86,7 @@ def introspect(issuer: Issuer, token: str) -> dict[str, Any]:
 def exchange(issuer: Issuer, form: dict[str, str]) -> dict[str, Any]:
     """What the token endpoint gives for a grant. Raises Unavailable, and Unauthenticated if the grant is refused."""
     known = metadata(issuer)
-    return _claims(issuer, outbound.post(issuer, known.token_endpoint, form, posts_secret=known.posts_secret), "token")
+    return _claims(issuer, http.post(issuer, known.token_endpoint, form, posts_secret=known.posts_secret), "token")
 
 
 def known() -> list[Metadata]:
@@ -202,7 +202,7 @@ def _public(key: Any) -> Any:
 
 
 def _published(issuer: Issuer, url: str) -> dict[str, Any]:
-    answer = outbound.get(issuer, url)
+    answer = http.get(issuer, url)
     if answer.status != 200:
         raise _silent(issuer, f"{url} answers {answer.status}")
     return _object(issuer, answer, url)
@@ -232,4 +232,4 @@ def _needed(issuer: Issuer, endpoint: str, what: str) -> str:
 def _silent(issuer: Issuer, why: str) -> Unavailable:
     """For operators the reason goes to the log; whoever calls can but wait."""
     logger.warning("issuer away", extra={"issuer": issuer.alias, "why": why})
-    return Unavailable(outbound.away(issuer))
+    return Unavailable(http.away(issuer))

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from joserfc.jwk import OctKey, RSAKey
 
-from controlplane.auth import issuer_file, providers, signatures
+from controlplane.auth.oidc import issuer_file, providers, signatures
 from controlplane.errors import Unauthenticated, Unavailable
-from tests.controlplane.test_issuers import write
+from tests.controlplane.auth.oidc.test_issuers import write
 from tests.identity_provider import IdentityProvider, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from controlplane.auth.issuers import Issuer
+    from controlplane.auth.oidc.issuer import Issuer
 
 
 @pytest.fixture

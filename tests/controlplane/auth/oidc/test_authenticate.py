@@ -16,9 +16,9 @@ from django.utils import timezone
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from controlplane.audit.models import Event
-from controlplane.auth import foreign_callers, issuers
+from controlplane.auth.oidc import authenticate, issuers
 from controlplane.tenants.models import Membership, Person, Tenant
-from tests.controlplane.test_issuers import write
+from tests.controlplane.auth.oidc.test_issuers import write
 from tests.database_roles import as_web_role
 from tests.factories import make_tenant
 from tests.identity_provider import IdentityProvider, Visitor, running
@@ -141,12 +141,12 @@ def test_a_token_is_not_remembered_past_its_end(keycloak: IdentityProvider, monk
 
 
 def test_what_is_remembered_is_bounded(keycloak: IdentityProvider, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign_callers, "_REMEMBERED_AT_MOST", 2)
+    monkeypatch.setattr(authenticate, "_REMEMBERED_AT_MOST", 2)
     for _ in range(4):
         who(keycloak.access_token())
         who("not.a.token" + str(time.time()))
-    assert len(foreign_callers.memory._known) <= 2
-    assert len(foreign_callers.memory._refused) <= 2
+    assert len(authenticate.memory._known) <= 2
+    assert len(authenticate.memory._refused) <= 2
 
 
 def test_a_stranger_is_never_asked_anything(keycloak: IdentityProvider) -> None:
@@ -275,7 +275,7 @@ def test_a_new_key_is_fetched_once_in_a_while_and_an_old_one_stays_good(
     assert keycloak.calls.count("jwks") == 1
     settings.ISSUER_RETRY = 0
     assert who(keycloak.access_token()).status == 200
-    foreign_callers.memory.forget()
+    authenticate.memory.forget()
     assert who(old).status == 200
 
 
@@ -459,7 +459,7 @@ def test_programs_of_two_issuers_with_one_name_are_two_callers(start: Any, tenan
     make_tenant(slug="others")
     one, other = start("wlcg-iam", alias="one", tenant="vo"), start("wlcg-iam", alias="other", tenant="others")
     told = [
-        foreign_callers.memory.caller(
+        authenticate.memory.caller(
             each.access_token(sub=None, azp=None, client_id="pilot", scope="compute.read"), now=timezone.now()
         )
         for each in (one, other)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.auth.claims import Given, Verdict, slug_for, try_claims
-from controlplane.auth.issuers import PROFILES, Give, Issuer, Rule
+from controlplane.auth.oidc.claim_rules import Given, Verdict, slug_for, try_claims
+from controlplane.auth.oidc.issuer import PROFILES, Give, Issuer, Rule
 
 E = "urn:mace:egi.eu:group:"
 MEMBERS = Rule("members", Give.MEMBER, group=("vo.a",), role="member", tenant="vo-a")

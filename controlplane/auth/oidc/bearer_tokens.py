@@ -14,14 +14,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from controlplane.auth import access_rules, issuers, providers, signatures
+from controlplane.auth.oidc import access_tokens, issuers, providers, signatures
 from controlplane.errors import InvalidToken, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from controlplane.auth.access_rules import Access
-    from controlplane.auth.issuers import Issuer
+    from controlplane.auth.oidc.access_tokens import Access
+    from controlplane.auth.oidc.issuer import Issuer
 
 #: RFC 6750: the only characters of a bearer token.
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
@@ -54,7 +54,7 @@ def verified(text: str) -> Verified:
         header, claims = signatures.verified(issuer, text)
     except Unauthenticated as error:
         raise InvalidToken(error.message) from error
-    access = access_rules.judge(issuer, claims, header=header, now=time.time())
+    access = access_tokens.judge(issuer, claims, header=header, now=time.time())
     if access.until is None:
         raise InvalidToken("This token has no end (`exp`).")
     return Verified(issuer, claims, access)
@@ -87,7 +87,7 @@ def _introspected(text: str) -> Verified:
             silence = error  # perhaps another one knows it
             continue
         if claims.get("active") is True and claims.get("iss", issuer.issuer) == issuer.issuer:
-            return Verified(issuer, claims, access_rules.judge(issuer, claims, header={}, now=time.time()))
+            return Verified(issuer, claims, access_tokens.judge(issuer, claims, header={}, now=time.time()))
     raise silence or InvalidToken("This token is neither one of ours nor known to any issuer here.")
 
 

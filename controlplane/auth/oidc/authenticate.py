@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from controlplane.audit import actors
-from controlplane.auth import facts, foreign, memberships, people, token_format
+from controlplane.auth import token_format
 from controlplane.auth.callers import PersonCaller, ServiceCaller
-from controlplane.auth.claims import try_claims
+from controlplane.auth.oidc import bearer_tokens, claim_values, people
+from controlplane.auth.oidc.apply_claims import apply_claims
+from controlplane.auth.oidc.claim_rules import try_claims
 from controlplane.auth.rights import Held, Rights, rights_of
 from controlplane.auth.roles import Role
 from controlplane.errors import Forbidden, InvalidToken, Unavailable
@@ -27,9 +29,9 @@ from controlplane.tenants.scope import seeing_everything
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from controlplane.auth.access_rules import Access
-    from controlplane.auth.foreign import Verified
-    from controlplane.auth.issuers import Issuer
+    from controlplane.auth.oidc.access_tokens import Access
+    from controlplane.auth.oidc.bearer_tokens import Verified
+    from controlplane.auth.oidc.issuer import Issuer
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ class ForeignTokens:
             raise InvalidToken(message)
         self._known.pop(digest, None)
         try:
-            found = foreign.verified(text)
+            found = bearer_tokens.verified(text)
         except InvalidToken as error:
             self._refuse(digest, error.message)
             raise
@@ -114,18 +116,18 @@ def _person_id(found: Verified, text: str, *, now: datetime) -> int | None:
     claims = found.claims
     if not found.access.by_capability and _lacks_groups(found):
         try:
-            claims = foreign.more_claims(found, text)
+            claims = bearer_tokens.more_claims(found, text)
         except Unavailable:
             if known is None:
                 raise  # nothing is known of it: what it may do cannot be said
             logger.info("groups not asked for, those of before stand", extra={"issuer": found.issuer.alias})
-    claims = facts.completed(found.issuer, claims, granted=str(claims.get("scope", "")))
+    claims = claim_values.completed(found.issuer, claims, granted=str(claims.get("scope", "")))
     with seeing_everything():
         person = known or people.arrive(found.issuer, subject, claims)
         if not found.access.by_capability:
             actor = replace(actors.current(), kind="person", id=person.pk, name=person.get_full_name())
             with actors.acting(actor):
-                memberships.apply(person, found.issuer, claims, now=now)
+                apply_claims(person, found.issuer, claims, now=now)
     return person.pk
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
-from controlplane.auth import signatures
+from controlplane.auth.oidc import signatures
 from controlplane.errors import Unauthenticated
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from controlplane.auth.issuers import Issuer
+    from controlplane.auth.oidc.issuer import Issuer
 
 #: By how many seconds an issuer's clock may differ from ours.
 LEEWAY = 60

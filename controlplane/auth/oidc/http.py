@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 from controlplane.errors import Unavailable
 
 if TYPE_CHECKING:
-    from controlplane.auth.issuers import Issuer
+    from controlplane.auth.oidc.issuer import Issuer
 
 logger = logging.getLogger(__name__)
 #: The largest answer that is read. A key set or the claims of a person in many groups take some tens of KiB.

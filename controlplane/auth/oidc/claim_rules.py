@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from controlplane.auth.facts import Source, facts, ignore, sources, whole
-from controlplane.auth.issuers import ANY, FIRST_PART, Give
+from controlplane.auth.oidc.claim_values import Source, facts, ignore, sources, whole
+from controlplane.auth.oidc.issuer import ANY, FIRST_PART, Give
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from controlplane.auth.facts import Fact, Ignored
-    from controlplane.auth.issuers import Issuer, Rule
+    from controlplane.auth.oidc.claim_values import Fact, Ignored
+    from controlplane.auth.oidc.issuer import Issuer, Rule
 
 _LONGEST_TENANT = 200
 

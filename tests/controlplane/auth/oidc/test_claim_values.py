@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.auth.facts import Source, completed, whole
-from controlplane.auth.issuers import PROFILES, Issuer
+from controlplane.auth.oidc.claim_values import Source, completed, whole
+from controlplane.auth.oidc.issuer import PROFILES, Issuer
 
 ALL = "openid profile email groups entitlements eduperson_entitlement"
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 from django.core.exceptions import ImproperlyConfigured
 
-from controlplane.auth.issuers import ANY, FIRST_PART, PROFILES, Give, Issuer, Rule
+from controlplane.auth.oidc.issuer import ANY, FIRST_PART, PROFILES, Give, Issuer, Rule
 
 _ALIAS = re.compile(r"[a-z0-9-]{1,30}")
 _SLUG = re.compile(r"[-a-zA-Z0-9_]{1,63}")
