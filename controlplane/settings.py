@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "controlplane.auth",
     "sites",
     "jobs",
+    "frontend",
 ]
 MIDDLEWARE = [
     "controlplane.requests.RequestMiddleware",

@@ -16,6 +16,6 @@ urlpatterns = [
     path("", include("jobs.interlink.urls")),
     path("api/v1/", include("jobs.api.urls")),
     path("oauth2/token", endpoint.token),
-    path("", include("controlplane.auth.urls")),
+    path("", include("controlplane.auth.login.urls")),
     path("admin/", admin.site.urls),
 ]

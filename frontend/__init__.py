@@ -1,1 +1,3 @@
+"""What people see in a browser: templates and CSS."""
+
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.contrib import admin, messages
 from django.utils import timezone
 
-from controlplane.auth.admin_pages import ReadOnly, RecordedAdmin
+from controlplane.auth.admin_base import ReadOnly, RecordedAdmin
 from jobs import wishes
 from jobs.models import Job, Transition, UsageRecord
 

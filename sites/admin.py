@@ -12,7 +12,7 @@ from django.contrib import admin
 from django.db import transaction
 
 from controlplane.audit import trail
-from controlplane.auth.admin_pages import RecordedAdmin
+from controlplane.auth.admin_base import RecordedAdmin
 from controlplane.errors import Conflict, Invalid
 from sites import allocations, connecting
 from sites import terms as wording

@@ -11,8 +11,8 @@ from django.contrib.auth.models import Group
 from django.template.response import TemplateResponse
 from django.utils.cache import add_never_cache_headers
 
+from controlplane.auth.admin_base import ReadOnly, RecordedAdmin
 from controlplane.auth.admin_login import RecordedLogin
-from controlplane.auth.admin_pages import ReadOnly, RecordedAdmin
 from controlplane.auth.roles import Scope
 from controlplane.auth.tokens import issue
 from controlplane.tenants.models import (

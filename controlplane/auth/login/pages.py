@@ -15,7 +15,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from controlplane.auth.addresses import content_policy
+from controlplane.auth.login.addresses import content_policy
 from controlplane.auth.oidc import issuers
 from controlplane.auth.rights import held_by
 from controlplane.tenants.models import Origin, Person

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from controlplane.audit.models import Event
 from controlplane.auth import token_format
-from controlplane.auth.admin_pages import RecordedAdmin
+from controlplane.auth.admin_base import RecordedAdmin
 from controlplane.auth.tokens import issue
 from controlplane.tenants.models import ApiToken, Membership, Person, RoleGrant, Tenant, VirtualNode
 from sites.models import Allocation

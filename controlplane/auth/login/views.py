@@ -21,10 +21,10 @@ from controlplane.audit import actors, trail
 from controlplane.audit.actors import Actor
 from controlplane.audit.models import Event
 from controlplane.auth import failures
-from controlplane.auth.addresses import absolute, callback_url
-from controlplane.auth.backend import ID_TOKEN, issuer_of
+from controlplane.auth.login.addresses import absolute, callback_url
+from controlplane.auth.login.backend import ID_TOKEN, issuer_of
+from controlplane.auth.login.pages import AFTER_LOGIN, LOGIN, page
 from controlplane.auth.oidc import issuers, providers
-from controlplane.auth.pages import AFTER_LOGIN, LOGIN, page
 from controlplane.errors import BadRequest, Forbidden, IsthmusError, Unauthenticated, Unavailable
 from controlplane.tenants.models import Person
 from controlplane.tenants.scope import seeing
