@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from controlplane.database_roles import ROLES
+#: The database roles; docs/design.md says what each is for.
+ROLES = ("owner", "web", "worker")
 
 
 def text(name: str, *, default: str | None = None) -> str:
@@ -94,7 +95,7 @@ def database(*, pool_max: int) -> dict[str, Any]:
         "OPTIONS": {
             "connect_timeout": "5",
             **options,
-            "prepare_threshold": 0,  # for controlplane/prepared.py; the ORM's own cursors never prepare
+            "prepare_threshold": 0,  # for controlplane/database.py; the ORM's own cursors never prepare
             "pool": {"min_size": 0, "max_size": pool_max, "timeout": 5, "reconnect_timeout": 2},
         },
     }

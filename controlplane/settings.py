@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "controlplane.audit",
     "controlplane.tenants",
     "controlplane.auth",
+    "controlplane.ops",
     "sites",
     "jobs",
     "frontend",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
-from controlplane import prepared
+from controlplane import database
 from controlplane.audit import trail
 from controlplane.auth.callers import PersonCaller, ServiceCaller
 from controlplane.errors import Forbidden, Refused
@@ -49,7 +49,7 @@ def admit(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: 
     """
     with transaction.atomic(savepoint=False):  # mostly in its caller's, which sees the caller's tenant
         deletion.one_at_a_time(caller.node_id, pod.uid)
-        row = prepared.first(_LOOK, [caller.node_id, pod.uid])
+        row = database.first(_LOOK, [caller.node_id, pod.uid])
         if row is None:
             raise Forbidden(f"The virtual node {caller.slug} is no longer there.")
         known, is_deleted, heard_minutes, *way = row

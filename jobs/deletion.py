@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from controlplane import prepared
+from controlplane import database
 from controlplane.audit import trail
 from jobs import wishes
 from jobs.models import Job, Tombstone
@@ -51,4 +51,4 @@ def one_at_a_time(node_id: int, pod_uid: UUID) -> None:
     and the pod would run with nobody left to delete it.
     """
     digest = hashlib.blake2b(b"%d %s" % (node_id, pod_uid.bytes), digest_size=8).digest()
-    prepared.execute("SELECT pg_advisory_xact_lock($1)", [int.from_bytes(digest, signed=True)])
+    database.execute("SELECT pg_advisory_xact_lock($1)", [int.from_bytes(digest, signed=True)])

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import psycopg
-from django.db import connection, connections
+from django.db import connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,9 +90,3 @@ def lane(name: Lane, site_id: int) -> Iterator[bool]:
         yield True
     finally:
         _session.give_back(name, site_id)
-
-
-def lend_connection() -> None:
-    """Give this thread's database connection back to the pool before a long wait, unless a transaction is open."""
-    if not connection.in_atomic_block:
-        connection.close()

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from controlplane import prepared
+from controlplane import database
 from jobs import accounting, nudge, rendering
 from jobs.counting import Ledger
 from jobs.models import Job, Transition, UsageRecord
@@ -67,10 +67,10 @@ def create(job: Job) -> None:
     """Insert a new job with its texts and the first line of its history. The caller owns the transaction."""
     _render(job)
     job.changed_at = timezone.now()
-    prepared.insert(job)
+    database.insert(job)
     first = Transition(job=job, at=job.created_at, new=job.state, attempt=job.attempt)
     first.reason, first.message = job.reason, job.message
-    prepared.insert(first)
+    database.insert(first)
 
 
 def move(moves: Iterable[Move], *, now: datetime) -> list[Job]:

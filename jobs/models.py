@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from controlplane.auth.reach import Reached
+from controlplane.reach import Reached
 from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 from jobs.states import ALIVE, AT_SITE, ENDS, State
 from sites.models import Allocation, Site

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from controlplane import prepared
+from controlplane import database
 from controlplane.tenants.models import Tenant
 from jobs.placement import Candidate, Placed, Waits, place
 from sites import health
@@ -55,7 +55,7 @@ class Way(NamedTuple):
 
 def destination(node_id: int) -> Placed | Waits:
     """The site for this node's pods, or why they wait. One statement."""
-    row = prepared.first(_WAY, [node_id])
+    row = database.first(_WAY, [node_id])
     return decide(read_way(row) if row is not None else None)
 
 

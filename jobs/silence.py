@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from django.db.models import Q
 from django.utils import timezone
 
-from jobs import lanes, lifecycle, nudge
+from controlplane.database import lend_connection
+from jobs import lifecycle, nudge
 from jobs.models import Job
 from jobs.placement import SILENT
 from jobs.states import State
@@ -37,7 +38,7 @@ def speaking_to(site: Site) -> Iterator[Connector]:
     Raises `Unreachable` once the breaker is open. A call refused as a whole is silence too: it says something about
     the site (its account, its folder), and the jobs wait until its operator has seen to that.
     """
-    lanes.lend_connection()
+    lend_connection()
     try:
         yield connector_for(site)
     except (Unreachable, Rejected) as error:

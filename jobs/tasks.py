@@ -6,14 +6,17 @@ A message is only a hint. `jobs.tick` finds every due row each second, so nothin
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from typing import TYPE_CHECKING
 
 import structlog
 from celery import shared_task
+from celery.signals import worker_shutting_down
+from django.conf import settings
 from django.utils import timezone
 
 from controlplane.auth import memberships
-from controlplane.draining import draining
 from jobs import due, holding, nudge, orphans, retention
 from jobs.cancellation import cancel_due
 from jobs.cleaning import archive_due, clean_abandoned, clean_due
@@ -39,6 +42,9 @@ logger = logging.getLogger(__name__)
 
 #: Batches in a row for one hint. The next tick goes on; meanwhile others get the thread.
 _ROUNDS = 20
+
+#: Set once this worker has been told to stop: it begins nothing new.
+_stopping = threading.Event()
 
 
 @shared_task(name="jobs.tick")
@@ -125,5 +131,23 @@ def _serve(
 def _repeat(step: Callable[[Site], bool], sites: Callable[[], QuerySet[Site]], site_id: int, rounds: int) -> None:
     for _ in range(rounds):
         site = sites().filter(pk=site_id).first()  # anew: it may have been drained, or have fallen silent
-        if site is None or draining() or not step(site):
+        if site is None or _stopping.is_set() or not step(site):
             return
+
+
+@worker_shutting_down.connect
+def _leave_soon(**_: object) -> None:
+    """Leave within WORKER_DRAIN whatever a site is doing.
+
+    What is cut off is in doubt, which recovery settles: the attempt was on record before the site heard of it.
+    """
+    _stopping.set()
+    timer = threading.Timer(settings.WORKER_DRAIN, _leave)
+    timer.daemon = True
+    timer.start()
+
+
+def _leave() -> None:
+    """Celery's thread pool waits for its threads for ever; ours wait for sites, which may never answer."""
+    logger.warning("left work to recovery", extra={"after": settings.WORKER_DRAIN})
+    os._exit(0)

@@ -9,11 +9,11 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from controlplane.auth.reach import Reached
+from controlplane.reach import Reached
 from controlplane.tenants.models import Tenant, VirtualNode
 
 if TYPE_CHECKING:
-    from controlplane.auth.rights import Reach
+    from controlplane.reach import Reach
 
 
 class Sites(models.QuerySet["Site"]):

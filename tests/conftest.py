@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, settings
 from controlplane.auth import callers
 from controlplane.auth.oidc import authenticate, bearer_tokens, providers
 from controlplane.auth.tokens.last_use import last_use
-from controlplane.database_roles import ROLES, with_database
+from controlplane.environment import ROLES
+from controlplane.ops.database_roles import with_database
 from controlplane.tenants.models import Person
 from jobs.interlink.heard import heard
 from jobs.interlink.status import close_connections

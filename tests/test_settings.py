@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controlplane.database_roles import ROLES
+from controlplane.environment import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from django.forms.models import model_to_dict
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
-from controlplane import prepared
+from controlplane import database
 from controlplane.audit import actors
 from controlplane.audit.models import Event
 
@@ -58,7 +58,7 @@ def record(
         Jsonb({name: value for name, value in (changes or {}).items() if name not in SECRET}),
     )
     # By hand: the ORM would read the new row back, which row security shows only to those who may read the trail.
-    prepared.execute(_INSERT, values)
+    database.execute(_INSERT, values)
 
 
 def snapshot(row: Model) -> dict[str, Any]:

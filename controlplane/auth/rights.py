@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from controlplane.auth.roles import RULES, Action, Role
 from controlplane.errors import Forbidden
+from controlplane.reach import Reach
 from controlplane.tenants.models import Membership, RoleGrant
 from controlplane.tenants.scope import seeing, seeing_everything
 
@@ -24,15 +25,6 @@ class Held:
     role: Role
     tenant_id: int | None = None
     site: str = ""
-
-
-@dataclass(frozen=True)
-class Reach:
-    """The rows that an action may touch: all, or those of these tenants (ids) and of these sites (slugs)."""
-
-    everything: bool = False
-    tenants: frozenset[int] = frozenset()
-    sites: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

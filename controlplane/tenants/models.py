@@ -1,7 +1,7 @@
 """Who there is: people, tenants, who may what in them, virtual nodes, service accounts and the tokens that all show.
 
 Row security binds the web role on these tables (scope.py); the columns that its policies read are named in
-`controlplane/row_security.py`.
+`controlplane/ops/row_security.py`.
 """
 
 from __future__ import annotations

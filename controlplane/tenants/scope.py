@@ -1,6 +1,6 @@
 """Whose rows a transaction sees: the second line behind every view's own filters.
 
-The web role's row-security policies (`controlplane/row_security.py`) read three settings that exist for one
+The web role's row-security policies (`controlplane/ops/row_security.py`) read three settings that exist for one
 transaction only. Outside of `seeing` nothing of any tenant's is there, so a forgotten scope shows nothing instead of
 too much. A streamed answer opens one for each look it takes; nothing here outlives a transaction.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connection, transaction
 
-from controlplane import prepared
+from controlplane import database
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -47,11 +47,11 @@ def seeing_everything() -> Iterator[None]:
 def _scope(tenants: str, sites: str, person: str) -> Iterator[None]:
     with transaction.atomic():
         nested = len(connection.savepoint_ids) > 0
-        outer = prepared.first(_GET, []) if nested else None
-        prepared.execute(_SET, [tenants, sites, person])
+        outer = database.first(_GET, []) if nested else None
+        database.execute(_SET, [tenants, sites, person])
         yield
         if outer is not None and not connection.needs_rollback:  # a rollback brings the outer ones back by itself
-            prepared.execute(_SET, outer)
+            database.execute(_SET, outer)
 
 
 def _array(ids: Collection[int]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from controlplane.database_roles import ROLES
+from controlplane.environment import ROLES
 from deploy.embedded.postgres import start_postgres
 from deploy.embedded.server import Server
 from deploy.embedded.unprivileged import CannotStart, reachable_folder, system_user

@@ -16,7 +16,8 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from controlplane.database_roles import ROLES, ensure_login
+from controlplane.environment import ROLES
+from controlplane.ops.database_roles import ensure_login
 from deploy.embedded.postgres_binaries import choose_binaries, find_bindirs
 from deploy.embedded.server import ENVIRONMENT, Server
 from deploy.embedded.unprivileged import CannotStart, User, command, private_folder

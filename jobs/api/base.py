@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.response import Response
 
-    from controlplane.auth.rights import Reach
     from controlplane.auth.roles import Action
+    from controlplane.reach import Reach
     from jobs.api.limits import Limit
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -18,7 +18,7 @@ from jobs.states import MEANING, WAITING, State
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from controlplane.auth.rights import Reach
+    from controlplane.reach import Reach
     from jobs.models import UsageRecord
 
 _COLUMNS = (

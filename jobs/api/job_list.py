@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rest_framework.response import Response
 
     from controlplane.auth.callers import ServiceCaller
-    from controlplane.auth.rights import Reach
+    from controlplane.reach import Reach
     from jobs.models import Jobs
 
 #: What a line of the list is made of: all but what is large, sealed, or our own.

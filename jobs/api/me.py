@@ -8,7 +8,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from controlplane.auth.callers import PersonCaller
-from controlplane.auth.rights import Reach
+from controlplane.reach import Reach
 from controlplane.tenants.models import ApiToken, Person, Tenant
 from jobs.api.base import ApiView
 from jobs.api.schema import operation

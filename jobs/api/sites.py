@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from rest_framework.request import Request
 
-    from controlplane.auth.rights import Reach
+    from controlplane.reach import Reach
 
 _EXAMPLE = {
     "slug": "vega",

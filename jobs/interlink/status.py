@@ -16,10 +16,10 @@ import msgspec
 import orjson
 from django.conf import settings
 
-from controlplane import metrics
 from controlplane.auth import callers
 from controlplane.auth.callers import BY_DIGEST, FoundToken
 from controlplane.errors import BadRequest, IsthmusError, NotAllowed, Unauthenticated
+from controlplane.requests import request_done
 from jobs.interlink.bodies import read_body
 from jobs.interlink.heard import heard
 from jobs.interlink.reader import Asked, Statements, reader
@@ -96,7 +96,7 @@ def status(environ: WSGIEnvironment, start_response: StartResponse) -> list[byte
     except IsthmusError as error:
         code, body, headers = error.status, error.message.encode(), _headers(error)
     start_response(_LINES[code], [*headers, ("Content-Length", str(len(body)))])
-    metrics.request_done(method=method, route="status", status=code, seconds=time.monotonic() - began)
+    request_done(method=method, route="status", status=code, seconds=time.monotonic() - began)
     return [body]
 
 

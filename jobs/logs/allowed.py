@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
+from controlplane.database import lend_connection
 from controlplane.errors import Forbidden, Unauthenticated, Unavailable
-from jobs.lanes import lend_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
+from controlplane.database import lend_connection
 from controlplane.errors import TooMany
 from controlplane.tenants.scope import seeing
-from jobs.lanes import lend_connection
 from jobs.logs.feeds import Run, SharedOutput, feeds
 from jobs.logs.output import NOT_NEEDED, at_site, ended_at, is_at_site, output_of
 from jobs.logs.text import LogText

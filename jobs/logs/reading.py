@@ -8,8 +8,8 @@ import time
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Self
 
+from controlplane.database import lend_connection
 from controlplane.errors import NotFound, Unavailable
-from jobs.lanes import lend_connection
 from jobs.logs.following import follow, seats
 from jobs.logs.output import NOT_NEEDED, ended_at, output_of
 from jobs.logs.text import LogText, limited

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import redis
 
-from controlplane.database_roles import ROLES
+from controlplane.environment import ROLES
 from deploy import embedded
 from deploy.embedded.unprivileged import command, system_user
 

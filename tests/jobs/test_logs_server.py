@@ -20,7 +20,7 @@ from django.core.files.storage import storages
 from django.test import override_settings
 from django.utils import timezone
 
-from controlplane.serve import granian_command
+from controlplane.ops.serve import granian_command
 from jobs.models import ArchivedLog, Job
 from jobs.states import State
 from sites.connecting import connector_for

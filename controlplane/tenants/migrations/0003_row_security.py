@@ -8,7 +8,7 @@ SET CONSTRAINTS ALL IMMEDIATE;
 SET CONSTRAINTS ALL DEFERRED;
 """
 
-# What the policies of controlplane/row_security.py compare with: a setting of the transaction, as an array.
+# What the policies of controlplane/ops/row_security.py compare with: a setting of the transaction, as an array.
 IDS = """
 CREATE FUNCTION isthmus_ids(name text) RETURNS bigint[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN pg_catalog.current_setting(name, true) IN ('', '*') THEN NULL

@@ -1,10 +1,11 @@
 """The one door to rows that belong to a tenant at a site: `within(reach)`, which every view goes through.
 
-PostgreSQL's row security stands behind it (controlplane/row_security.py) and must never be what makes the difference.
+The view filters first; PostgreSQL's row security (controlplane/ops/row_security.py) is a second check.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.db import models
@@ -13,9 +14,16 @@ from django.db.models import Q
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from controlplane.auth.rights import Reach
-
 _Row = TypeVar("_Row", bound=models.Model, covariant=True)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The rows that an action may touch: all, or those of these tenants (ids) and of these sites (slugs)."""
+
+    everything: bool = False
+    tenants: frozenset[int] = frozenset()
+    sites: frozenset[str] = frozenset()
 
 
 class Reached(models.QuerySet[_Row]):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
-from controlplane.serve import APPLICATION, granian_command, share_counters
+from controlplane.ops.serve import APPLICATION, granian_command, share_counters
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 
 class Command(BaseCommand):
-    help = "Serves HTTP with Granian (controlplane/serve.py). SIGTERM stops it once open requests are answered."
+    help = "Serves HTTP with Granian (controlplane/ops/serve.py). SIGTERM stops it once open requests are answered."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")

@@ -12,9 +12,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import ProgrammingError, connection, transaction
 from django.utils import timezone
 
-from controlplane import database_roles, row_security
 from controlplane.audit import months
 from controlplane.environment import database_url, text
+from controlplane.ops import database_roles, row_security
 
 if TYPE_CHECKING:
     from django.db.backends.utils import CursorWrapper

@@ -14,8 +14,6 @@ from psycopg import sql
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ROLES = ("owner", "web", "worker")
-
 
 class Cursor(Protocol):
     """A psycopg cursor, or Django's around one."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, LiteralString
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from controlplane.database_roles import Cursor
+    from controlplane.ops.database_roles import Cursor
 
 # Sub-selects, so that PostgreSQL asks once a statement and not once a row.
 _ALL: LiteralString = "(SELECT current_setting('isthmus.tenants', true) = '*')"

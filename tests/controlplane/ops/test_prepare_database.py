@@ -15,7 +15,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from controlplane.database_roles import ROLES, with_database
+from controlplane.environment import ROLES
+from controlplane.ops.database_roles import with_database
 from deploy import embedded
 from jobs.models import Job, Transition, UsageRecord
 

@@ -7,7 +7,7 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.forms.models import model_to_dict
 
-from controlplane import prepared
+from controlplane import database
 from controlplane.tenants.models import Tenant
 from jobs.interlink.reader import conninfo
 from jobs.models import Job
@@ -25,7 +25,7 @@ def plans(statement: str) -> int:
 def test_a_statement_is_planned_once_however_large_its_numbers_are() -> None:
     statement = "SELECT $1 + 1"
     for number in (1, 70_000, 5_000_000_000):
-        assert prepared.first(statement, [number]) == (number + 1,)
+        assert database.first(statement, [number]) == (number + 1,)
     assert plans(statement) == 1
 
 
@@ -39,9 +39,9 @@ def test_the_orms_own_statements_are_not_kept() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_migration_costs_a_connection_and_no_more() -> None:
-    def look() -> prepared.Row | None:
+    def look() -> database.Row | None:
         with transaction.atomic():
-            return prepared.first("SELECT changing FROM changing_table WHERE $1 = 1", [1])
+            return database.first("SELECT changing FROM changing_table WHERE $1 = 1", [1])
 
     with psycopg.connect(conninfo(), autocommit=True) as another:
         another.execute("CREATE TABLE changing_table AS SELECT 'a'::varchar(10) AS changing")
@@ -56,17 +56,17 @@ def test_a_migration_costs_a_connection_and_no_more() -> None:
 
 
 def test_no_row_is_none() -> None:
-    assert prepared.first("SELECT id FROM tenants_tenant WHERE id = $1", [0]) is None
+    assert database.first("SELECT id FROM tenants_tenant WHERE id = $1", [0]) is None
 
 
 def test_it_is_in_djangos_transaction_and_raises_its_errors() -> None:
     row = make_job()
 
     def rename_and_double() -> None:
-        prepared.execute("UPDATE jobs_job SET pod_name = 'lost' WHERE id = $1", [row.pk])
+        database.execute("UPDATE jobs_job SET pod_name = 'lost' WHERE id = $1", [row.pk])
         copy = Job.objects.get(pk=row.pk)
         copy.pk = copy.node = None
-        prepared.insert(copy)
+        database.insert(copy)
 
     with pytest.raises(IntegrityError, match="job_key_is_unique"), transaction.atomic():
         rename_and_double()
@@ -82,7 +82,7 @@ def test_an_inserted_row_is_the_one_that_the_orm_would_have_made() -> None:
     [by_the_orm] = Job.objects.values()
     Job.objects.all().delete()
     inserted.pk = None
-    prepared.insert(inserted)
+    database.insert(inserted)
     [by_hand] = Job.objects.values()
     assert by_hand == {**by_the_orm, "id": inserted.pk}
     inserted.pod_name = "changed"

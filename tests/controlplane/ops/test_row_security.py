@@ -10,9 +10,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from controlplane import row_security
 from controlplane.audit import trail
 from controlplane.auth.tokens import issue
+from controlplane.ops import row_security
 from controlplane.tenants.models import (
     ApiToken,
     ApprovalRequest,

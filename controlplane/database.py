@@ -45,6 +45,12 @@ def insert(row: Model) -> None:
     row._state.adding, row._state.db = False, connection.alias  # noqa: SLF001  (as Model.from_db does)
 
 
+def lend_connection() -> None:
+    """Give this thread's database connection back to the pool before a long wait, unless a transaction is open."""
+    if not connection.in_atomic_block:
+        connection.close()
+
+
 @contextmanager
 def _executed(statement: str, values: Sequence[object]) -> Iterator[RawCursor[Row]]:
     connection.ensure_connection()

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controlplane import serve
+from controlplane.ops import serve
 
 if TYPE_CHECKING:
     import pytest
