@@ -23,7 +23,7 @@ from jobs.models import Job, Transition, UsageRecord
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROJECT = Path(__file__).parent.parent.parent
+PROJECT = Path(__file__).parents[3]
 JOBS = Job._meta.db_table
 DML = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 
