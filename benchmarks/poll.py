@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobs.models import Job
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
     from sites.models import Site
 
 MOST_CPU = 1.0
@@ -78,7 +78,7 @@ class Cost:
 def measure(jobs: int, ended: int, changed: int) -> int:
     """Print what polls cost, then the figure; the exit code."""
     from jobs.states import State
-    from sites.connectors.memory_site import memory_site
+    from sites.connectors.memory.site import memory_site
     from tests.factories import make_job, make_node, make_site
 
     site, elsewhere = make_site(slug="vega", name="Vega", config={"name": "vega"}), make_site()

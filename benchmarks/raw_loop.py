@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from sites.connectors.slurm import SlurmSettings
-from sites.connectors.slurm_header import header
-from sites.connectors.staging import members_of
+from sites.connectors.folder.staging import members_of
+from sites.connectors.slurm.connector import SlurmSettings
+from sites.connectors.slurm.header import header
 from sites.script import render
 from sites.workload import Container, NativeFlags, Workload
 

@@ -12,7 +12,7 @@ from jobs import polling, tasks
 from jobs.interlink import reader
 from jobs.models import Job, UsageRecord
 from sites import connecting
-from sites.connectors.memory_site import forget_memory_sites, memory_site
+from sites.connectors.memory.site import forget_memory_sites, memory_site
 from sites.models import Site
 from tests.factories import make_node, make_pod, make_request, make_site
 from tests.wire import call
@@ -20,7 +20,7 @@ from tests.wire import call
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from sites.connectors.base import Connector
 
 CONNECTORS = {
-    "slurm": "sites.connectors.slurm.SlurmConnector",
-    "local": "sites.connectors.local.LocalConnector",
-    "memory": "sites.connectors.memory.MemoryConnector",
+    "slurm": "sites.connectors.slurm.connector.SlurmConnector",
+    "local": "sites.connectors.local.connector.LocalConnector",
+    "memory": "sites.connectors.memory.connector.MemoryConnector",
 }
 
 

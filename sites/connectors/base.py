@@ -2,7 +2,7 @@
 
 Every call carries many jobs and has a time-out. A connector knows neither Django nor other connectors. Calls are
 idempotent by key and safe to repeat after any crash. What leaves a call is its answer, `Unreachable` or `Rejected`:
-nothing else. `tests/sites/test_connector_contract.py` holds every connector to this page.
+nothing else. `tests/sites/connectors/test_contract.py` holds every connector to this page.
 """
 
 from __future__ import annotations

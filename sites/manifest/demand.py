@@ -1,6 +1,6 @@
 """What a scheduler will really give to a pod: its resources and its native flags together, over all nodes. Pure.
 
-The same reading as `sites/connectors/slurm_header.py` writes down: `--mem` and `--gres` are for each node, and
+The same reading as `sites/connectors/slurm/header.py` writes down: `--mem` and `--gres` are for each node, and
 `--cpus-per-task` for each task.
 """
 

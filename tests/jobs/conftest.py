@@ -8,14 +8,14 @@ import pytest
 
 from jobs import polling
 from sites import connecting
-from sites.connectors.memory_site import forget_memory_sites, memory_site
+from sites.connectors.memory.site import forget_memory_sites, memory_site
 from tests.factories import make_node, make_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from controlplane.tenants.models import VirtualNode
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
     from sites.models import Site
 
 

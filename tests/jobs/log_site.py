@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from jobs.states import State
 from sites.connecting import connector_for
-from sites.connectors.memory_site import memory_site
+from sites.connectors.memory.site import memory_site
 from sites.models import Site
 from sites.workload import Container, Workload
 from tests.factories import make_job, make_node, make_pod, make_request, make_site
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from jobs.models import Job
     from sites.connectors.base import Connector
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
 
 
 @dataclass

@@ -15,7 +15,7 @@ from tests.jobs.clock import cancel_now, poll_now, probe_now, submit_now
 if TYPE_CHECKING:
     from controlplane.tenants.models import VirtualNode
     from jobs.models import Job
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
     from sites.models import Site
 
 

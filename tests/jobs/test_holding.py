@@ -17,7 +17,7 @@ from tests.jobs.clock import recover_now, start_now, submit_now
 
 if TYPE_CHECKING:
     from jobs.models import Job
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
 
 
 def held(node: VirtualNode) -> Job:

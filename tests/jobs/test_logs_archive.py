@@ -17,7 +17,7 @@ from jobs import logs
 from jobs.logs import LogOptions, open_log
 from jobs.models import ArchivedLog, Job
 from sites.connectors.base import Rejected, Unreachable
-from sites.connectors.memory import MemoryConnector
+from sites.connectors.memory.connector import MemoryConnector
 from tests.jobs.log_site import Logged, running
 
 if TYPE_CHECKING:

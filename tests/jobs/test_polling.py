@@ -20,7 +20,7 @@ from tests.jobs.clock import cancel_now, has_been_missing_for, poll_now, submit_
 
 if TYPE_CHECKING:
     from controlplane.tenants.models import VirtualNode
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from controlplane.tenants.models import VirtualNode
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
     from sites.models import Site
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -19,7 +19,7 @@ from tests.jobs.clock import probe_now, recover_now, submit_now
 
 if TYPE_CHECKING:
     from controlplane.tenants.models import VirtualNode
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
     from sites.models import Site
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_django import Settings
 
     from controlplane.tenants.models import VirtualNode
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
     from sites.models import Site
 
 

@@ -16,14 +16,14 @@ from jobs.models import Job
 from jobs.placement import Placed
 from jobs.routing import destination
 from jobs.states import State
-from sites.connectors.memory_site import memory_site
+from sites.connectors.memory.site import memory_site
 from sites.models import Site
 from tests.factories import make_job, make_node, make_site
 from tests.jobs.clock import probe_now, submit_now
 
 if TYPE_CHECKING:
     from controlplane.tenants.models import VirtualNode
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
 
 
 def test_the_first_unanswered_call_opens_the_breaker(vega: Site, memory: MemorySite, node: VirtualNode) -> None:

@@ -23,7 +23,7 @@ from tests.jobs.clock import start_now, submit_now
 
 if TYPE_CHECKING:
     from controlplane.tenants.models import VirtualNode
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
 
 Settings = Any
 HOUR = 3600

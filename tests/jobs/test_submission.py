@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_django import Settings
 
     from controlplane.tenants.models import VirtualNode
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
 
 
 def test_a_due_pod_reaches_its_site_and_has_its_native_id(vega: Site, memory: MemorySite, node: VirtualNode) -> None:

@@ -28,7 +28,7 @@ from tests.jobs.clock import start_now, submit_now
 from tests.wire import call
 
 if TYPE_CHECKING:
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
     from sites.workload import Workload
 
 pytestmark = pytest.mark.django_db

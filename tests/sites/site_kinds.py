@@ -13,8 +13,8 @@ import psutil
 
 from sites.connectors import open_connector
 from sites.connectors.base import Rejected
-from sites.connectors.memory_job import Behaviour
-from sites.connectors.memory_site import memory_site
+from sites.connectors.memory.job import Behaviour
+from sites.connectors.memory.site import memory_site
 from sites.workload import Container, JobRef, NativeFlags, Phase, Workload
 from tests.backends import control
 from tests.sites.watch import Watch
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sites.connectors.base import Connector
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
     from tests.backends.control import Backends
 
 BASE = ".isthmus-contract/jobs"

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sites.connectors.shell import LocalShell
-from sites.connectors.slurm import SlurmConnector, SlurmSettings
+from sites.connectors.shell.local import LocalShell
+from sites.connectors.slurm.connector import SlurmConnector, SlurmSettings
 from sites.script import Runtime, RuntimeKind
 from sites.workload import Container, JobRef, Workload
 from tests.backends.control import find_backends
@@ -21,7 +21,7 @@ from tests.backends.fixtures import START, unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sites.connectors.shell import Shell
+    from sites.connectors.shell.base import Shell
 
 # Each takes a job, gives it the next number, and remembers its name.
 SBATCH = """

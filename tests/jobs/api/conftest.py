@@ -8,7 +8,7 @@ import pytest
 
 from jobs import polling
 from sites import connecting
-from sites.connectors.memory_site import forget_memory_sites
+from sites.connectors.memory.site import forget_memory_sites
 from tests.jobs.api.federation import Federation, make_federation
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from jobs.models import Job
 from jobs.states import State
 from sites import manifest
 from sites.connecting import connector_for
-from sites.connectors.memory_site import memory_site
+from sites.connectors.memory.site import memory_site
 from tests.factories import make_job, make_node, make_pod, make_request
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from controlplane.tenants.models import Membership
 from jobs import payload, tasks
 from jobs.models import Job, UsageRecord
 from jobs.states import State
-from sites.connectors.memory_site import memory_site
+from sites.connectors.memory.site import memory_site
 from sites.models import Site
 from tests.factories import make_allocation, make_service
 from tests.jobs.api.federation import caller_of

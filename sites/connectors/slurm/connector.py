@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from sites.connectors.attempt_folder import (
-    AttemptFolders,
-    batches,
-    launch_batch,
-    program,
-)
 from sites.connectors.base import InDoubt, Rejected, Unreachable
 from sites.connectors.config import DEFAULT_BASE, BadConfig, Config
-from sites.connectors.folder_connector import FolderConnector
-from sites.connectors.shell import LocalShell, Shell
-from sites.connectors.slurm_header import header
-from sites.connectors.slurm_output import partitions
-from sites.connectors.slurm_refusals import is_silence, refusal
-from sites.connectors.slurm_reports import read_answer, reports, squeue_seconds
-from sites.connectors.ssh import SshShell
-from sites.connectors.ssh_settings import SshSettings
-from sites.connectors.staging import pack
+from sites.connectors.folder.connector import FolderConnector
+from sites.connectors.folder.protocol import AttemptFolders, batches, launch_batch
+from sites.connectors.folder.staging import pack
+from sites.connectors.shell.local import LocalShell
+from sites.connectors.shell.programs import read_program
+from sites.connectors.shell.ssh import SshShell
+from sites.connectors.shell.ssh_settings import SshSettings
+from sites.connectors.slurm.header import header
+from sites.connectors.slurm.output import partitions
+from sites.connectors.slurm.refusals import is_silence, refusal
+from sites.connectors.slurm.reports import read_answer, reports, squeue_seconds
 from sites.script import Runtime, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sites.connectors.attempt_folder import Launch
     from sites.connectors.base import Submitted
+    from sites.connectors.folder.protocol import Launch
+    from sites.connectors.shell.base import Shell
     from sites.workload import JobRef, PartitionReport, Report, Workload
+
+_program = partial(read_program, "sites.connectors.slurm")
 
 MOST_DETAILS = 100
 
@@ -89,7 +89,7 @@ class SlurmConnector(FolderConnector):
         self._settings = settings
         variables = "".join(f"export {name}={quote(value)}\n" for name, value in settings.env)
         path = f'export PATH={quote(settings.bin)}:"$PATH"\n' if settings.bin else ""
-        prelude = f"{program('slurm_env')}{variables}{path}"
+        prelude = f"{_program('env')}{variables}{path}"
         super().__init__(AttemptFolders(shell, prelude, settings.timeout, settings.submit_timeout))
         self._has_accounting = True
 
@@ -108,7 +108,7 @@ class SlurmConnector(FolderConnector):
             for job in workloads
         )
         for batch in pack(staged, answers):
-            launches = launch_batch(self._folders, batch, "slurm_launch", {"lanes": own.lanes}, answers)
+            launches = launch_batch(self._folders, batch, _program("launch"), {"lanes": own.lanes}, answers)
             silences += [launch.text for launch in launches.values() if is_silence(launch.text)]
             answers.update((key, _submitted(launch)) for key, launch in launches.items())
         if silences and len(silences) == len(answers):
@@ -118,7 +118,7 @@ class SlurmConnector(FolderConnector):
     def _search(self, account: str, refs: Sequence[JobRef]) -> dict[JobRef, str]:
         """Native ids by name in queue and accounting; "" where both are sure to know of none."""
         given = {"names": ",".join(f"isthmus-{ref.key}" for ref in refs), "accounting": self._accounting}
-        done = self._folders.run(account, ["slurm_search"], given)
+        done = self._folders.run(account, [_program("search")], given)
         if done.exit != 0:
             raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint}.")
         natives = {
@@ -134,7 +134,7 @@ class SlurmConnector(FolderConnector):
 
     def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> dict[str, Report]:
         given = {"most_details": MOST_DETAILS, "accounting": self._accounting}
-        parts, complaint = self._ask(account, "slurm_poll", refs, recorded, given)
+        parts, complaint = self._ask(account, _program("poll"), refs, recorded, given)
         self.scheduler_seconds += squeue_seconds(parts)
         if parts["queue"].code != 0:
             raise Unreachable(f"Slurm at {self._name} does not answer: {complaint or 'squeue took too long'}.")
@@ -145,14 +145,14 @@ class SlurmConnector(FolderConnector):
     def cancel(self, refs: Sequence[JobRef]) -> None:
         for account, batch in batches(refs):
             lines = "".join(f"{ref.native_id}\t{ref.key}\n" for ref in batch if ref.native_id)
-            done = self._folders.run(account, ["slurm_cancel"], {}, lines.encode())
+            done = self._folders.run(account, [_program("cancel")], {}, lines.encode())
             if "ermission denied" in done.complaint:
                 raise Rejected(f"Slurm does not let us cancel: {done.complaint}.", reason="NotPermitted")
             if done.exit != 0:
                 raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint}.")
 
     def capacity(self) -> list[PartitionReport]:
-        done = self._folders.run("", ["slurm_capacity"], {})
+        done = self._folders.run("", [_program("capacity")], {})
         if done.exit != 0:
             raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint or 'sinfo took too long'}.")
         return partitions(done.stdout.decode(errors="replace").split("\n"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sites.connectors.base import InDoubt, Rejected
-from sites.connectors.slurm_refusals import is_silence, refusal
-from sites.connectors.slurm_states import ENDS, LIVE, REASONS, live, waiting
+from sites.connectors.slurm.refusals import is_silence, refusal
+from sites.connectors.slurm.states import ENDS, LIVE, REASONS, live, waiting
 from sites.workload import Phase
 
 FAILED = "sbatch: error: Batch job submission failed: "

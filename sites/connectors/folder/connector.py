@@ -7,16 +7,17 @@ import secrets
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from sites.connectors.attempt_folder import Doubt, batches, require_success, safe_folder
 from sites.connectors.base import Connector, InDoubt
-from sites.connectors.outcomes import recorded_of, sections
+from sites.connectors.folder.outcomes import recorded_of, sections
+from sites.connectors.folder.protocol import Doubt, batches, require_success, safe_folder
+from sites.connectors.shell.programs import read_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sites.connectors.attempt_folder import AttemptFolders, Given
     from sites.connectors.base import Found, LogRequest
-    from sites.connectors.outcomes import Section
+    from sites.connectors.folder.outcomes import Section
+    from sites.connectors.folder.protocol import AttemptFolders, Given
     from sites.workload import JobRef, Report
 
 MOST_EVENTS = 20_000
@@ -60,13 +61,14 @@ class FolderConnector(Connector):
         return found
 
     def _ask(self, account: str, program: str, refs: Sequence[JobRef], recorded: bytes, given: Given) -> _Answer:
-        """Run a poll's program. Returns its sections by name, and what the program complained of."""
+        """Run the text of a poll's program. Returns its sections by name, and what the program complained of."""
         token = secrets.token_hex(8)
         limits = {"most_events": MOST_EVENTS, "most_outcomes": MOST_OUTCOMES}
         parents = "\n".join(sorted({posixpath.dirname(ref.folder) for ref in refs}))
         given = {"token": token, "recorded": len(recorded), "parents": parents, **limits, **given}
         lines = "".join(f"{ref.native_id}\t{ref.key}\t{safe_folder(ref)}\n" for ref in refs)
-        done = self._folders.run(account, ["outcomes", program], given, recorded + lines.encode())
+        outcomes = read_program("sites.connectors.folder", "outcomes")
+        done = self._folders.run(account, [outcomes, program], given, recorded + lines.encode())
         require_success(done, self._name)
         return sections(done.stdout, token, self._name), done.complaint
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from sites.connectors.base import ABSENT, Connector
 from sites.connectors.config import Config
-from sites.connectors.memory_site import memory_site
+from sites.connectors.memory.site import memory_site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
 
     from sites.connectors.base import Found, LogRequest, Submitted
-    from sites.connectors.memory_site import MemorySite, Operation
+    from sites.connectors.memory.site import MemorySite, Operation
     from sites.workload import JobRef, PartitionReport, Report, Workload
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sites.connectors.base import Rejected, Unreachable
 from sites.connectors.config import BadConfig
-from sites.connectors.shell import Completed, LocalShell
+from sites.connectors.shell.local import LocalShell
 from tests.sites.stand_in import unprivileged_user
+
+if TYPE_CHECKING:
+    from sites.connectors.shell.base import Completed
 
 
 @pytest.fixture

@@ -9,20 +9,20 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
+from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from sites.connectors.base import ABSENT, Absent, Rejected, Unreachable
 from sites.connectors.config import is_plain_path
+from sites.connectors.shell.programs import read_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sites.connectors.base import LogRequest, Submitted
-    from sites.connectors.shell import Completed, Shell
-    from sites.connectors.staging import Batch
+    from sites.connectors.folder.staging import Batch
+    from sites.connectors.shell.base import Completed, Shell
     from sites.workload import JobRef, Workload
 
 MOST_AT_ONCE = 200
@@ -30,6 +30,8 @@ MOST_LOG_BYTES = 32 * 1024 * 1024
 KEY = re.compile(r"[0-9a-f]{8,64}\Z")
 
 Given = Mapping[str, object]
+
+_program = partial(read_program, "sites.connectors.folder")
 
 
 @dataclass(frozen=True)
@@ -66,28 +68,31 @@ class AttemptFolders:
     def run(
         self, account: str, programs: Sequence[str], given: Given, stdin: bytes = b"", timeout: float = 0
     ) -> Completed:
-        """Run programs/<name>.sh one after the other as one program, `given` set as shell variables before them."""
+        """Run the texts of programs one after the other as one program, `given` set as shell variables before them."""
         values = "".join(f"{name}={quote(str(value))}\n" for name, value in given.items())
-        text = "".join((program("prelude"), self._prelude, "\n", values, *map(program, programs)))
+        text = "".join((_program("prelude"), self._prelude, "\n", values, *programs))
         return self.shell.run(text, stdin, timeout=timeout or self._timeout, account=account)
 
     def stage_and_launch(self, batch: Batch, launcher: str, given: Given) -> dict[str, Launch]:
-        """Unpack a batch and launch each of its jobs. launcher: the program whose launch() runs in a job's folder."""
+        """Unpack a batch and launch each of its jobs.
+
+        launcher: the text of a program that defines launch(), which runs in a job's folder.
+        """
         given = {"parent": batch.parent, "random": secrets.token_hex(8), "keys": "\n".join(batch.keys), **given}
-        done = self.run(batch.account, [launcher, "stage"], given, batch.tar, self._submit_timeout)
+        done = self.run(batch.account, [launcher, _program("stage")], given, batch.tar, self._submit_timeout)
         return parse_launches(done, self.shell.name)
 
     def find(self, account: str, refs: Sequence[JobRef]) -> dict[str, str | Absent | Doubt]:
         """Ask each folder what became of its attempt, fencing it where nothing has been launched."""
         by_folder = {safe_folder(ref): ref.key for ref in refs}
         given = {"random": secrets.token_hex(8), "folders": "\n".join(by_folder)}
-        return self._settled(self.run(account, ["find"], given), by_folder)
+        return self._settled(self.run(account, [_program("find")], given), by_folder)
 
     def resolve(self, account: str, resolved: Mapping[JobRef, str]) -> dict[str, str | Absent | Doubt]:
         """Write down what the queue has told of attempts long in doubt: a native id, or "" to fence one for good."""
         by_folder = {safe_folder(ref): ref.key for ref in resolved}
         lines = "\n".join(f"{ref.folder}\t{native}" for ref, native in resolved.items())
-        return self._settled(self.run(account, ["resolve"], {"resolved": lines}), by_folder)
+        return self._settled(self.run(account, [_program("resolve")], {"resolved": lines}), by_folder)
 
     def _settled(self, done: Completed, by_folder: Mapping[str, str]) -> dict[str, str | Absent | Doubt]:
         lines = whole(done, "end\t\t", self.shell.name)
@@ -99,7 +104,7 @@ class AttemptFolders:
         pieces: list[bytes | None] = [None] * len(requests)
         for account, numbers in _log_batches(requests):
             wanted = "\n".join(_wanted_line(requests[number]) for number in numbers)
-            done = self.run(account, ["logs"], {"wanted": wanted})
+            done = self.run(account, [_program("logs")], {"wanted": wanted})
             for number, piece in zip(numbers, parse_pieces(done, len(numbers), self.shell.name), strict=True):
                 pieces[number] = piece
         return pieces
@@ -108,7 +113,7 @@ class AttemptFolders:
         """Remove folders and events of these jobs."""
         for account, batch in batches(refs):
             folders = "\n".join(safe_folder(ref) for ref in batch)
-            require_success(self.run(account, ["clean"], {"folders": folders}), self.shell.name)
+            require_success(self.run(account, [_program("clean")], {"folders": folders}), self.shell.name)
 
 
 def launch_batch(
@@ -222,12 +227,3 @@ def _wanted_line(request: LogRequest) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())[:1000].rstrip(".")
-
-
-@cache
-def program_bytes(name: str) -> bytes:
-    return files("sites.connectors").joinpath("programs", f"{name}.sh").read_bytes()
-
-
-def program(name: str) -> str:
-    return program_bytes(name).decode()

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sites.connectors.base import ABSENT, InDoubt, LogRequest, Rejected, Unreachable
-from sites.connectors.shell import Completed, LocalShell
+from sites.connectors.shell.local import LocalShell
 from sites.workload import File, Volume
 from tests.sites.stand_in import StandIn, ref_of, stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sites.connectors.shell.base import Completed
     from sites.workload import Workload
 
 LONG_AGO = 1_000_000_000

@@ -9,15 +9,15 @@ import pytest
 
 from sites.connectors.base import ABSENT, InDoubt, Rejected, Unreachable
 from sites.connectors.config import BadConfig
-from sites.connectors.memory import MemoryConnector
-from sites.connectors.memory_job import Behaviour
-from sites.connectors.memory_site import forget_memory_sites, memory_site
+from sites.connectors.memory.connector import MemoryConnector
+from sites.connectors.memory.job import Behaviour
+from sites.connectors.memory.site import forget_memory_sites, memory_site
 from sites.workload import Container, JobRef, Phase, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sites.connectors.memory_site import MemorySite
+    from sites.connectors.memory.site import MemorySite
 
 
 @pytest.fixture

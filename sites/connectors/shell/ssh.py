@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import asyncssh
 
 from sites.connectors.base import Rejected, Unreachable
-from sites.connectors.event_loop import wait_for
-from sites.connectors.shell import DEFAULT_OUTPUT_LIMIT, Completed, Shell
-from sites.connectors.ssh_settings import SshSettings, credential
+from sites.connectors.shell.base import DEFAULT_OUTPUT_LIMIT, Completed, Shell
+from sites.connectors.shell.event_loop import wait_for
+from sites.connectors.shell.ssh_settings import SshSettings, credential
 
 if TYPE_CHECKING:
     from typing import Any

@@ -7,31 +7,30 @@ has its own session, is known by pid, start time and boot id, and its outcome is
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from sites.connectors.attempt_folder import (
-    AttemptFolders,
-    batches,
-    launch_batch,
-    program_bytes,
-    require_success,
-)
 from sites.connectors.base import InDoubt, Rejected
 from sites.connectors.config import DEFAULT_BASE, Config
-from sites.connectors.folder_connector import FolderConnector
-from sites.connectors.outcomes import Story, moment, stories
-from sites.connectors.shell import LocalShell, Shell
-from sites.connectors.staging import pack
+from sites.connectors.folder.connector import FolderConnector
+from sites.connectors.folder.outcomes import Story, moment, stories
+from sites.connectors.folder.protocol import AttemptFolders, batches, launch_batch, require_success
+from sites.connectors.folder.staging import pack
+from sites.connectors.shell.local import LocalShell
+from sites.connectors.shell.programs import read_program
 from sites.script import Runtime, render
 from sites.workload import File, JobRef, PartitionReport, Phase, Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sites.connectors.attempt_folder import Launch
     from sites.connectors.base import Submitted
+    from sites.connectors.folder.protocol import Launch
+    from sites.connectors.shell.base import Shell
     from sites.script import Staged
     from sites.workload import Workload
+
+_program = partial(read_program, "sites.connectors.local")
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class LocalConnector(FolderConnector):
         given = {"slots": self._settings.slots, "lanes": 1}
         staged = ((workload, self._stage(workload)) for workload in workloads)
         for batch in pack(staged, answers):
-            launches = launch_batch(self._folders, batch, "local_launch", given, answers)
+            launches = launch_batch(self._folders, batch, _program("launch"), given, answers)
             answers.update((key, _submitted(launch)) for key, launch in launches.items())
         return answers
 
@@ -82,25 +81,25 @@ class LocalConnector(FolderConnector):
         wishes = workload.resources
         limit, grace = time_limit(workload) or 0, self._settings.runtime.grace
         request = f"{wishes.cpus} {wishes.gpus} {limit} {grace}\n".encode()
-        ours = (File("local_job.sh", program_bytes("local_job"), 0o700), File("request", request, 0o600))
+        ours = (File("local_job.sh", _program("job").encode(), 0o700), File("request", request, 0o600))
         return replace(staged, files=(*staged.files, *ours))
 
     def _search(self, account: str, refs: Sequence[JobRef]) -> dict[JobRef, str]:
-        # local_job.sh names itself before anything else: without a name after so long, it never started.
+        # job.sh names itself before anything else: without a name after so long, it never started.
         return dict.fromkeys(refs, "")
 
     def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> dict[str, Report]:
-        parts, _ = self._ask(account, "local_poll", refs, recorded, {})
+        parts, _ = self._ask(account, _program("poll"), refs, recorded, {})
         told = stories(parts["events"], parts["outcomes"], account)
         return dict(read_jobs(parts["jobs"].lines, {ref.key: ref for ref in refs}, told))
 
     def cancel(self, refs: Sequence[JobRef]) -> None:
         for account, batch in batches(refs):
             jobs = "\n".join(f"{ref.native_id} {ref.key}" for ref in batch if ref.native_id)
-            require_success(self._folders.run(account, ["local_cancel"], {"jobs": jobs}), self._name)
+            require_success(self._folders.run(account, [_program("cancel")], {"jobs": jobs}), self._name)
 
     def capacity(self) -> list[PartitionReport]:
-        done = self._folders.run("", ["local_capacity"], {})
+        done = self._folders.run("", [_program("capacity")], {})
         require_success(done, self._name)
         cpus, kilobytes = done.stdout.split()
         return [PartitionReport("local", nodes=1, cpus=int(cpus), memory=int(kilobytes) * 1024, default=True)]
@@ -114,7 +113,7 @@ def time_limit(workload: Workload) -> int | None:
 def read_jobs(
     lines: Iterable[str], refs: Mapping[str, JobRef], told: Mapping[str, Story]
 ) -> Iterable[tuple[str, Report]]:
-    """Lines of local_poll.sh -> reports by key. A job whose folder is gone is not known."""
+    """Lines of programs/poll.sh -> reports by key. A job whose folder is gone is not known."""
     for line in filter(None, lines):
         key, state, request, begun, end = line.split("\t")
         if state == "unknown":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sites.connectors.outcomes import Section, Story, moment, stories
-from sites.connectors.slurm_output import Row, accounting_rows, exit_codes, queue_rows
-from sites.connectors.slurm_states import ENDS, End, live
+from sites.connectors.folder.outcomes import Section, Story, moment, stories
+from sites.connectors.slurm.output import Row, accounting_rows, exit_codes, queue_rows
+from sites.connectors.slurm.states import ENDS, End, live
 from sites.workload import Phase, Report
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Answer:
 
 
 def read_answer(parts: Mapping[str, Section], account: str, *, has_accounting: bool) -> Answer:
-    """Sections of slurm_poll.sh -> records. has_accounting: what earlier polls have taught of this site."""
+    """Sections of programs/poll.sh -> records. has_accounting: what earlier polls have taught of this site."""
     asked = parts.get("accounting", NOTHING)
     disabled = asked.code != 0 and any(DISABLED in line for line in asked.lines)
     return Answer(

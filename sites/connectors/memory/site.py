@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from sites.connectors.base import InDoubt, Rejected, Unreachable
-from sites.connectors.memory_job import BatchJob, Behaviour
+from sites.connectors.memory.job import BatchJob, Behaviour
 from sites.workload import PartitionReport, Phase
 
 if TYPE_CHECKING:

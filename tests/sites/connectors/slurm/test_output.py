@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sites.connectors.slurm_output import Row, accounting_rows, exit_codes, exit_of, partitions, queue_rows, seconds
+from sites.connectors.slurm.output import Row, accounting_rows, exit_codes, exit_of, partitions, queue_rows, seconds
 
 FAILED = "7|FAILED|1795477799|1795477801|1|1|gres:gpu:a100:2|NonZeroExitCode|isthmus-abc"
 SCONTROL = (

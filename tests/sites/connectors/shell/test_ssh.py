@@ -13,15 +13,15 @@ import pytest
 
 from sites.connectors.base import Rejected, Unreachable
 from sites.connectors.config import BadConfig
-from sites.connectors.event_loop import wait_for
-from sites.connectors.ssh import SshShell
-from sites.connectors.ssh_settings import SshSettings, pinned
+from sites.connectors.shell.event_loop import wait_for
+from sites.connectors.shell.ssh import SshShell
+from sites.connectors.shell.ssh_settings import SshSettings, pinned
 from tests.backends.control import cut_ssh_sessions, start_sshd, stop_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sites.connectors.shell import Completed
+    from sites.connectors.shell.base import Completed
     from tests.backends.control import Backends
 
 

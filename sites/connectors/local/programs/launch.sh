@@ -1,4 +1,4 @@
-# Given: slots. Starts local_job.sh in a session of its own, so that it outlives us and every worker; prints its name.
+# Given: slots. Starts local_job.sh (job.sh) in a session of its own, so that it outlives us and every worker; prints its name.
 launch() {
     setsid ./local_job.sh "$slots" < /dev/null >> batch.out 2>&1 &
     pid=$!

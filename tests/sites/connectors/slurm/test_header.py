@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sites.connectors.slurm_header import header
+from sites.connectors.slurm.header import header
 from sites.workload import NativeFlags, Resources, Workload
 
 PLAIN = Workload("ab12cd34", ".isthmus/jobs/ab12cd34", "research/train", ())

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from sites.connectors.base import Unreachable
-from sites.connectors.outcomes import recorded_of, sections
-from sites.connectors.slurm_reports import read_answer, reports, squeue_seconds
+from sites.connectors.folder.outcomes import recorded_of, sections
+from sites.connectors.slurm.reports import read_answer, reports, squeue_seconds
 from sites.workload import ContainerReport, JobRef, Phase, Report
 
 KEY = "ab12cd34"

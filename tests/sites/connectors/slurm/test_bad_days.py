@@ -9,12 +9,14 @@ import pytest
 from sites.connectors import open_connector
 from sites.connectors.base import ABSENT, InDoubt, Rejected, Unreachable
 from sites.connectors.config import BadConfig
-from sites.connectors.shell import Completed, LocalShell
+from sites.connectors.shell.local import LocalShell
 from sites.workload import Phase
 from tests.sites.stand_in import NO_ACCOUNTING, SBATCH, StandIn, ref_of, stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sites.connectors.shell.base import Completed
 
 AWAY = "echo 'sbatch: error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
 

@@ -8,8 +8,8 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sites.connectors.attempt_folder import MOST_AT_ONCE, safe_folder
 from sites.connectors.base import Rejected
+from sites.connectors.folder.protocol import MOST_AT_ONCE, safe_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

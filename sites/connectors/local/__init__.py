@@ -1,0 +1,3 @@
+"""This host, without a scheduler."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Slurm, by its own commands."""
+
+from __future__ import annotations
