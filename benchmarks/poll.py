@@ -176,7 +176,7 @@ def _site_alone(site: Site) -> float:
     from django.utils import timezone
 
     from jobs import polling
-    from sites.connecting import connector_for
+    from sites.connections import connector_for
     from sites.workload import JobRef
 
     rows = polling.watched(site, now=timezone.now())

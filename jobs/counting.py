@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from django.db import connection
 
-from jobs import quotas
 from jobs.models import Job
 from jobs.states import State
+from sites import limits
 from sites.models import Allocation
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ class Ledger:
             self._changes[allocation_id].figures[name] += sign * number
 
 
-def held_by(job: Job) -> quotas.Figures:
+def held_by(job: Job) -> limits.Figures:
     """What a job holds of its allocation while it is counted."""
-    ask = quotas.ask_of(cpus=job.cpus, memory=job.memory, gpus=job.gpus, gpu_kind=job.gpu_kind, seconds=0)
+    ask = limits.ask_of(cpus=job.cpus, memory=job.memory, gpus=job.gpus, gpu_kind=job.gpu_kind, seconds=0)
     reserved = {"cpu_seconds": job.reserved_cpu_seconds, "gpu_seconds": job.reserved_gpu_seconds}
     return {**ask.figures, **reserved}
 
@@ -118,7 +118,7 @@ def roll_over(allocations: Iterable[Allocation], *, now: datetime) -> list[Alloc
 
     What is spent in it is read from the usage records: a site's clock may be ahead of ours.
     """
-    begins = {each.pk: quotas.period(each, now=now)[0] for each in allocations}
+    begins = {each.pk: limits.period(each, now=now)[0] for each in allocations}
     behind = [each for each in allocations if each.period_began != begins[each.pk]]
     if not behind:
         return []
@@ -151,12 +151,12 @@ def set_figures(allocation: Allocation, figures: Mapping[str, int]) -> None:
     allocation.used_pods = known.get("pods", 0)
     allocation.used_cpus = known.get("cpus", 0)
     allocation.used_memory = known.get("memory", 0)
-    allocation.used_gpus = quotas.gpus_in_use(known)
+    allocation.used_gpus = limits.gpus_in_use(known)
     allocation.reserved_cpu_seconds = known.get("cpu_seconds", 0)
     allocation.reserved_gpu_seconds = known.get("gpu_seconds", 0)
 
 
-def figures(allocation: Allocation) -> quotas.Figures:
+def figures(allocation: Allocation) -> limits.Figures:
     """The row's counters: in use, and of the budget what is reserved."""
     return {
         "pods": allocation.used_pods,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from controlplane.tenants.models import Tenant
-from jobs import judging, options, quotas
+from jobs import judging, options
 from jobs.judging import Wanted
-from jobs.quotas import Waits
 from jobs.states import State
-from sites import manifest
+from sites import limits, manifest
+from sites.limits import Waits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ _HOUR = 3600
 class SiteVerdict:
     """One site. verdict: it would start now, it would be held, or it would be refused; reason and message say why.
 
-    limit: the limit in its way by the name of `jobs.quotas`, with what is used of it, asked and allowed (memory in
+    limit: the limit in its way by the name of `sites.limits`, with what is used of it, asked and allowed (memory in
     bytes, the budget in seconds), None where no limit is. frees_at: when that ends by itself, as far as it is known.
     memory: bytes; time_limit: seconds; cpu_hours, gpu_hours: what would be reserved of the budget.
     """
@@ -83,7 +83,7 @@ def _told(option: Option) -> SiteVerdict:
     waits = option.waits
     slug, name = option.site.slug, option.site.name
     if verdict is None or wanted is None:
-        return SiteVerdict(slug, name, "refused", reason=quotas.NOT_ALLOWED, message=option.refusal)
+        return SiteVerdict(slug, name, "refused", reason=limits.NOT_ALLOWED, message=option.refusal)
     if verdict.never:
         waits = verdict.waits
     short = verdict.short

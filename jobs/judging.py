@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import connection
 
-from jobs import quotas
-from jobs.quotas import NOT_ALLOWED, QUOTA_EXCEEDED, TENANT_DISABLED, Ask, Short, Waits
-from sites import manifest
-from sites.flavors import filled_in
+from sites import limits, manifest
+from sites.limits import NOT_ALLOWED, QUOTA_EXCEEDED, TENANT_DISABLED, Ask, Short, Waits
 from sites.models import Allocation, Flavor
+from sites.policy import filled_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -118,21 +117,21 @@ class Situation:
     allocation: Allocation | None
     now: datetime
     partitions: Collection[Partition] = ()
-    used: quotas.Figures = field(default_factory=dict)
-    allowed: quotas.Figures = field(default_factory=dict)
+    used: limits.Figures = field(default_factory=dict)
+    allowed: limits.Figures = field(default_factory=dict)
     _running: dict[str, tuple[int, datetime | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.allocation is not None:
-            self.used = quotas.use(self.allocation, now=self.now)
-            self.allowed = quotas.limits(self.allocation)
+            self.used = limits.used(self.allocation, now=self.now)
+            self.allowed = limits.allowed(self.allocation)
 
     @property
     def closed(self) -> Waits | None:
         """Why nothing at all starts."""
         if not self.tenant.enabled:
             return Waits(TENANT_DISABLED, f"{self.tenant.name} is disabled; ask your federation operator.")
-        return quotas.closed(self.allocation, tenant=self.tenant.name, site=self.site.name, now=self.now)
+        return limits.closed(self.allocation, tenant=self.tenant.name, site=self.site.name, now=self.now)
 
     @property
     def terms(self) -> dict[str, Any]:
@@ -159,25 +158,25 @@ class Situation:
         found = Verdict(ask, time_limit, partition)
         if stranger := self._not_allowed(wanted, allocation):
             return replace(found, waits=Waits(NOT_ALLOWED, stranger), never=True)
-        if short := quotas.never_fits(self.allowed, ask):
-            told = quotas.sentence(short, tenant=self.tenant.name, site=self.site.name)
+        if short := limits.never_fits(self.allowed, ask):
+            told = limits.sentence(short, tenant=self.tenant.name, site=self.site.name)
             return replace(found, waits=Waits(QUOTA_EXCEEDED, told), short=short, never=True)
         if closed := self.closed:
             return replace(found, waits=closed)
-        if short := quotas.shortfall(self.allowed, self.used, ask):
+        if short := limits.shortfall(self.allowed, self.used, ask):
             waits = self._until_it_frees(short, allocation)
             return replace(found, waits=waits, short=short, goes_first=self._needs_no_budget(ask, allocation))
         return found
 
     def grant(self, ask: Ask) -> None:
-        self.used = quotas.plus(self.used, ask)
+        self.used = limits.plus(self.used, ask)
 
     def _default_time_limit(self, allocation: Allocation, partition: str) -> int:
         """No more than the partition gives: the scheduler would let a job with more wait for ever."""
         named = set(filter(None, partition.split(",")))
-        limits = [each.time_limit for each in self.partitions if (each.name in named if named else each.default)]
-        longest = max((limit for limit in limits if limit is not None), default=None)
-        if longest is None or None in limits:
+        known = [each.time_limit for each in self.partitions if (each.name in named if named else each.default)]
+        longest = max((limit for limit in known if limit is not None), default=None)
+        if longest is None or None in known:
             return allocation.default_time_limit
         return min(allocation.default_time_limit, longest)
 
@@ -194,14 +193,14 @@ class Situation:
 
     def _until_it_frees(self, short: Short, allocation: Allocation) -> Waits:
         running, first_end = self._first_end(short, allocation)
-        frees = quotas.frees(short, allocation, running=running, first_end=first_end, now=self.now)
-        told = quotas.sentence(short, tenant=self.tenant.name, site=self.site.name, frees=frees)
-        renews = quotas.period(allocation, now=self.now)[1] if short.limit in quotas.BUDGET else None
+        frees = limits.frees(short, allocation, running=running, first_end=first_end, now=self.now)
+        told = limits.sentence(short, tenant=self.tenant.name, site=self.site.name, frees=frees)
+        renews = limits.period(allocation, now=self.now)[1] if short.limit in limits.BUDGET else None
         return Waits(QUOTA_EXCEEDED, told, renews or first_end)
 
     def _first_end(self, short: Short, allocation: Allocation) -> tuple[int, datetime | None]:
         """How many jobs run that hold something of this limit, and when the first reaches its time limit."""
-        if short.limit in quotas.BUDGET:
+        if short.limit in limits.BUDGET:
             return 0, None
         if short.limit not in self._running:
             name, _, kind = short.limit.partition(" ")
@@ -212,10 +211,10 @@ class Situation:
 
     def _needs_no_budget(self, ask: Ask, allocation: Allocation) -> bool:
         """Whether it fits once all that runs has ended: a spent budget does not come back with that."""
-        used = quotas.use(allocation, now=self.now)
+        used = limits.used(allocation, now=self.now)
         reserved = {"cpu_seconds": allocation.reserved_cpu_seconds, "gpu_seconds": allocation.reserved_gpu_seconds}
         spent = {name: used[name] - reserved[name] for name in reserved}
-        return quotas.shortfall(self.allowed, spent, ask) is None
+        return limits.shortfall(self.allowed, spent, ask) is None
 
 
 def situation(tenant: Tenant, site: Site, *, now: datetime) -> Situation:
@@ -235,6 +234,6 @@ def look_again(waits: Waits, *, waited: timedelta, now: datetime) -> datetime:
 
 
 def _ask(wanted: Wanted, seconds: int) -> Ask:
-    return quotas.ask_of(
+    return limits.ask_of(
         cpus=wanted.cpus, memory=wanted.memory, gpus=wanted.gpus, gpu_kind=wanted.gpu_kind, seconds=seconds
     )

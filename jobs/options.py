@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from controlplane.errors import Refused
 from jobs.judging import Situation, Wanted, settled
 from jobs.placement import DRAINING, SILENT, draining
-from jobs.quotas import Waits
 from sites import health
+from sites.limits import Waits
 from sites.models import Allocation
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from controlplane.secrets import Unsealable
 from jobs import payload
 from jobs.models import Job
 from sites import manifest
-from sites.flavors import filled_in
 from sites.models import Allocation, Flavor
+from sites.policy import filled_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,9 @@ from django.db import transaction
 from django.db.models import Count, Sum
 
 from controlplane.audit import trail
-from jobs import counting, quotas
+from jobs import counting
 from jobs.models import Job
+from sites import limits
 from sites.models import Allocation
 
 if TYPE_CHECKING:
@@ -71,19 +72,19 @@ def _reconcile(allocation: Allocation, *, repair: bool, now: datetime) -> list[D
     return drift
 
 
-def in_use(allocation_id: int) -> quotas.Figures:
+def in_use(allocation_id: int) -> limits.Figures:
     """What the allocation's counted jobs hold of it, from their rows."""
     counted = Job.objects.filter(allocation_id=allocation_id, is_counted=True).order_by()
     sums = (Count("pk"), Sum("cpus"), Sum("memory"), Sum("gpus"), Sum("reserved_cpu_seconds"))
-    found: quotas.Figures = {}
+    found: limits.Figures = {}
     for kind, *row in counted.values_list("gpu_kind").annotate(*sums, Sum("reserved_gpu_seconds")):
         pods, cpus, memory, gpus, cpu_seconds, gpu_seconds = (int(number) for number in row)
-        ask = quotas.Ask(pods, cpus, memory, {kind: gpus} if gpus else {}, cpu_seconds, gpu_seconds)
-        found = quotas.plus(found, ask)
+        ask = limits.Ask(pods, cpus, memory, {kind: gpus} if gpus else {}, cpu_seconds, gpu_seconds)
+        found = limits.plus(found, ask)
     return found
 
 
-def _compare(allocation: Allocation, held: quotas.Figures, spent: tuple[int, int]) -> Iterator[Drift]:
+def _compare(allocation: Allocation, held: limits.Figures, spent: tuple[int, int]) -> Iterator[Drift]:
     row = counting.figures(allocation)
     pairs = {name: (row.get(name, 0), held.get(name, 0)) for name in {**row, **held}}
     names = {"cpu_seconds": "CPU seconds reserved", "gpu_seconds": "GPU seconds reserved"}

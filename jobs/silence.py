@@ -18,7 +18,7 @@ from jobs.models import Job
 from jobs.placement import SILENT
 from jobs.states import State
 from sites import health
-from sites.connecting import connector_for
+from sites.connections import connector_for
 from sites.connectors.base import Connector, Rejected, Unreachable
 
 if TYPE_CHECKING:

@@ -15,11 +15,12 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from controlplane.tenants.models import Tenant
-from jobs import counting, lifecycle, quotas
+from jobs import counting, lifecycle
 from jobs.judging import Situation, Wanted, look_again
 from jobs.lifecycle import Move
-from jobs.quotas import QUOTA_EXCEEDED, Waits
 from jobs.states import State
+from sites import limits
+from sites.limits import QUOTA_EXCEEDED, Waits
 from sites.models import Allocation
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _waiting(job: Candidate, waits: Waits, *, now: datetime) -> Move:
 
 
 def _behind(first: Candidate, situation: Situation) -> Waits:
-    since = quotas.moment(first.created_at)
+    since = limits.moment(first.created_at)
     return Waits(
         QUOTA_EXCEEDED,
         f"A pod of {situation.tenant.name} that has waited for {situation.site.name} since {since} goes first.",

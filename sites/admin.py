@@ -14,7 +14,7 @@ from django.db import transaction
 from controlplane.audit import trail
 from controlplane.auth.admin_base import RecordedAdmin
 from controlplane.errors import Conflict, Invalid
-from sites import allocations, connecting
+from sites import allocations, connections
 from sites import terms as wording
 from sites.connectors import open_connector
 from sites.connectors.config import BadConfig
@@ -43,7 +43,7 @@ class SiteForm(forms.ModelForm):
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if self.errors:
             return cleaned
-        secret = cleaned["secret"] or (connecting.credential(self.instance) if self.instance.pk else "")
+        secret = cleaned["secret"] or (connections.credential(self.instance) if self.instance.pk else "")
         try:
             open_connector(cleaned["kind"], cleaned["config"], secret).close()
         except BadConfig as error:
@@ -80,7 +80,7 @@ class SiteAdmin(RecordedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Site, form: forms.ModelForm, change: bool) -> None:  # noqa: FBT001  (Django's signature)
         if secret := form.cleaned_data["secret"]:
-            connecting.seal_credential(obj, secret)
+            connections.seal_credential(obj, secret)
         super().save_model(request, obj, form, change)
         if secret:
             trail.record("site.secret", "site", obj.pk, site=obj.slug)

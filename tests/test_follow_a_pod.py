@@ -11,7 +11,7 @@ from django.utils import timezone
 from jobs import polling, tasks
 from jobs.interlink import reader
 from jobs.models import Job, UsageRecord
-from sites import connecting
+from sites import connections
 from sites.connectors.memory.site import forget_memory_sites, memory_site
 from sites.models import Site
 from tests.factories import make_node, make_pod, make_request, make_site
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def vega() -> Iterator[Site]:
     """A supercomputer in memory."""
     yield make_site(slug="vega", name="Vega", config={"name": "vega"})
-    connecting.close_all()
+    connections.close_all()
     forget_memory_sites()
     polling.forget_recorded()
     reader.reader.cache_clear()  # the connections of /status, or the test database could not be dropped

@@ -15,7 +15,7 @@ from django.utils import timezone
 from controlplane.auth import token_format
 from controlplane.auth.tokens import issue
 from controlplane.tenants.models import ApiToken, Person, Tenant, VirtualNode
-from sites import connecting
+from sites import connections
 from sites.models import Allocation, Route, Site
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def slurm_site(chosen: SlurmSite) -> Site:
     if chosen.slurm_conf:
         config["env"] = {"SLURM_CONF": chosen.slurm_conf}
     site = _site("slurm", f"Slurm at {chosen.host}", Site.Kind.SLURM, config, interval=5)
-    connecting.seal_credential(site, chosen.key)
+    connections.seal_credential(site, chosen.key)
     site.save(update_fields=["credential", "changed_at"])
     return site
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rest_framework import serializers
 
-from jobs import quotas
+from sites import limits
 from sites.models import Allocation
 
 if TYPE_CHECKING:
@@ -108,9 +108,9 @@ class AllocationOut(serializers.Serializer[Any]):
 
 def shown(allocation: Any, *, now: datetime) -> dict[str, Any]:
     """An allocation with its site, and its tenant's `tenant_slug` and `tenant_name`, as AllocationOut has it."""
-    allowed, used = quotas.limits(allocation), quotas.use(allocation, now=now)
-    begins, ends = quotas.period(allocation, now=now)
-    closed = quotas.closed(
+    allowed, used = limits.allowed(allocation), limits.used(allocation, now=now)
+    begins, ends = limits.period(allocation, now=now)
+    closed = limits.closed(
         allocation, tenant=allocation.tenant_name or "The tenant", site=allocation.site.name, now=now
     )
     left = {name: max(0, number - used.get(name, 0)) for name, number in allowed.items()}

@@ -16,7 +16,7 @@ from controlplane.errors import NotFound, Unavailable
 from controlplane.tenants.scope import seeing
 from jobs.models import ArchivedLog
 from jobs.states import State
-from sites.connecting import connector_for
+from sites.connections import connector_for
 from sites.connectors.base import LogRequest, Unreachable
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ A pod that was sent without a cluster becomes such a body first: `documents` and
 
 from __future__ import annotations
 
-from sites.manifest.bundle import create_body
-from sites.manifest.completing import completed
+from sites.manifest.bundle import completed, create_body
 from sites.manifest.demand import Demand, demand
 from sites.manifest.documents import read_json, read_yaml
 from sites.manifest.pod import PodRequest, parse

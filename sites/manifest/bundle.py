@@ -1,15 +1,16 @@
 """A pod with the ConfigMaps and Secrets that it needs, sent without any cluster -> the body of a /create. Pure.
 
-What a cluster and a kubelet do before a pod is sent is done here: it gets its identity (`completing.py`), variables get
+What a cluster and a kubelet do before a pod is sent is done here: it gets its identity, variables get
 their values (`references.py`), projected volumes their files (`projected.py`).
 """
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from controlplane.errors import BadRequest, Refused
-from sites.manifest.completing import completed
 from sites.manifest.projected import projected_maps
 from sites.manifest.references import resolve
 from sites.manifest.shape import mapping, mappings, text
@@ -22,6 +23,32 @@ if TYPE_CHECKING:
 
 _LISTS = {"List", "PodList", "ConfigMapList", "SecretList"}
 _CONTAINERS = ("initContainers", "containers")
+#: As Kubernetes ends generated names: no vowels, so that no words come about.
+_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+_LONGEST = 253 - 5
+
+
+def completed(body: Mapping[str, object], *, namespace: str) -> dict[str, object]:
+    """A /create body of {"pod", "configmaps", "secrets"} as people write it; `namespace` where the pod names none.
+
+    BadRequest where it is no pod at all. What is there already stays as it is.
+    """
+    if not isinstance(body, dict) or not isinstance(body.get("pod"), dict):
+        raise BadRequest('The body must be an object with the pod under "pod".')
+    pod = body["pod"]
+    if pod.get("kind") not in {None, "", "Pod"}:
+        raise BadRequest('The manifest must be of kind "Pod"; other kinds are for a cluster to turn into pods.')
+    metadata = dict(mapping(pod.get("metadata"), "pod.metadata"))
+    metadata["uid"] = metadata.get("uid") or str(uuid4())
+    metadata["namespace"] = metadata.get("namespace") or namespace
+    if not metadata.get("name") and (prefix := text(metadata.get("generateName"), "pod.metadata.generateName")):
+        metadata["name"] = prefix[:_LONGEST] + "".join(secrets.choice(_LETTERS) for _ in range(5))
+    return {
+        "pod": {**pod, "metadata": metadata},
+        "configmaps": body.get("configmaps"),
+        "secrets": body.get("secrets"),
+        "projectedvolumesmaps": body.get("projectedvolumesmaps"),
+    }
 
 
 def create_body(documents: Sequence[object], *, namespace: str) -> dict[str, Any]:

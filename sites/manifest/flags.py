@@ -1,6 +1,7 @@
-"""The annotation slurm-job.vk.io/flags: the few sbatch options that a pod may carry, read without sbatch.
+"""The annotations of interLink that a pod may carry: a flavor's name and a few sbatch options, read without sbatch.
 
-Values end up in `#SBATCH` lines, so each is held to a strict pattern; every other option is refused by name.
+The options' values end up in `#SBATCH` lines, so each is held to a strict pattern. Every other option, and every other
+annotation that parts of interLink act upon, is refused by name rather than ignored.
 """
 
 from __future__ import annotations
@@ -10,12 +11,20 @@ import shlex
 from typing import TYPE_CHECKING, NoReturn
 
 from controlplane.errors import Refused
+from sites.manifest.shape import text
 from sites.workload import NativeFlags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 ANNOTATION = "slurm-job.vk.io/flags"
+#: The name of a bundle that the site's operator has described (sites.models.Flavor).
+FLAVOR = "slurm-job.vk.io/flavor"
+NAME = re.compile(r"[\w-]{1,63}", re.ASCII)
+
+# pre-exec, mpi-flags, image-root, singularity-*, enroot-*: each is shell, options or paths for the site.
+# wstunnel and mesh: commands that open a tunnel into the site's network.
+REFUSED_PREFIXES = ("slurm-job.vk.io/", "interlink.eu/wstunnel", "interlink.eu/mesh")
 
 SHORT = {"t": "time", "p": "partition", "N": "nodes", "n": "ntasks", "c": "cpus-per-task", "J": "job-name"}
 NUMBER = re.compile(r"[1-9]\d{0,5}", re.ASCII)
@@ -28,6 +37,23 @@ TIME = re.compile(
     r"(?:(?P<days>\d{1,4})-(?P<h>\d{1,3})(?::(?P<m>\d{1,4}))?(?::(?P<s>\d{1,4}))?|(?P<plain>[\d:]{1,14}))"
 )
 KIBI = {"K": 1, "M": 2, "": 2, "G": 3, "T": 4}
+
+
+def native_flags(annotations: Mapping[str, object]) -> NativeFlags:
+    """The flags a pod carries. Refused names an annotation that would change how the pod runs; empty ones do not."""
+    for name, value in annotations.items():
+        written = text(value, f"The annotation {name}").strip()
+        if written and name not in {ANNOTATION, FLAVOR} and name.startswith(REFUSED_PREFIXES):
+            raise Refused(f"The annotation {name} is not allowed at this site; remove it from the pod.")
+    return parse_flags(text(annotations.get(ANNOTATION), f"The annotation {ANNOTATION}"))
+
+
+def flavor(annotations: Mapping[str, object]) -> str:
+    """The name of the flavor that a pod asks for, empty for none. Whether there is one, its site says."""
+    name = text(annotations.get(FLAVOR), f"The annotation {FLAVOR}").strip()
+    if name and not NAME.fullmatch(name):
+        raise Refused(f"The annotation {FLAVOR} must be the name of a flavor: letters, digits, dashes, underscores.")
+    return name
 
 
 def parse_flags(annotation: str) -> NativeFlags:

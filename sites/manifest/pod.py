@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from controlplane.errors import BadRequest, Refused
-from sites.manifest.annotations import flavor, native_flags
 from sites.manifest.containers import parse_container
+from sites.manifest.flags import flavor, native_flags
 from sites.manifest.resources import pod_resources
 from sites.manifest.shape import dns_label, dns_subdomain, mapping, mappings, text, whole_number
 from sites.manifest.volumes import Sources, parse_volumes

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from math import ceil
 from typing import TYPE_CHECKING
 
-from controlplane.errors import Refused
-from sites.manifest.quantities import parse_quantity
+from controlplane.errors import BadRequest, Refused
 from sites.manifest.shape import mapping
 from sites.workload import Resources
 
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 GPUS = frozenset({"nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe"})
 IGNORED = frozenset({"ephemeral-storage"})
 LARGEST = 2**62
+
+# Digits and exponent are bounded so that no quantity can cost memory or time.
+QUANTITY = re.compile(r"\+?(\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?\d{1,2}))?", re.A)
+
+MULTIPLES = {
+    "n": Fraction(1, 10**9),
+    "u": Fraction(1, 10**6),
+    "m": Fraction(1, 10**3),
+    "k": Fraction(10**3),
+    **{letter: Fraction(1000**power) for power, letter in enumerate("MGTPE", start=2)},
+    **{f"{letter}i": Fraction(1024**power) for power, letter in enumerate("KMGTPE", start=1)},
+}
 
 
 def pod_resources(
@@ -70,3 +82,15 @@ def _refuse_unknown(wanted: Amounts) -> None:
     makers = sorted(name for name in GPUS if wanted.get(name))
     if len(makers) > 1:
         raise Refused(f"The pod asks for GPUs of several makers ({', '.join(makers)}), which no node has; keep one.")
+
+
+def parse_quantity(value: object, place: str) -> Fraction:
+    """An exact number, never negative. BadRequest names the place where it is no quantity."""
+    written = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    match = QUANTITY.fullmatch(written) if isinstance(written, str) else None
+    if match is None:
+        raise BadRequest(f"{place} is not a quantity such as 500m, 2 or 1.5Gi.")
+    number, suffix, exponent = match.groups()
+    scale = Fraction(10) ** int(exponent) if exponent else MULTIPLES.get(suffix or "", Fraction(1))
+    # Fraction reads "1.5" and ".5", but not "1.".
+    return Fraction(number.removesuffix(".")) * scale

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils import timezone
 
 from jobs.states import State
-from sites.connecting import connector_for
+from sites.connections import connector_for
 from sites.connectors.memory.site import memory_site
 from sites.models import Site
 from sites.workload import Container, Workload

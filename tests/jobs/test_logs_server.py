@@ -23,7 +23,7 @@ from django.utils import timezone
 from controlplane.ops.serve import granian_command
 from jobs.models import ArchivedLog, Job
 from jobs.states import State
-from sites.connecting import connector_for
+from sites.connections import connector_for
 from sites.models import Site
 from sites.workload import Container, JobRef, Workload
 from tests.backends.control import find_backends

@@ -13,7 +13,7 @@ from jobs.claiming import claim
 from jobs.models import AbandonedAttempt, Job
 from jobs.packing import pack
 from jobs.states import State
-from sites.connecting import connector_for
+from sites.connections import connector_for
 from tests.factories import make_job
 from tests.jobs.clock import probe_now, recover_now, submit_now
 

@@ -23,7 +23,7 @@ from django.utils import timezone
 from jobs import due, nudge, tasks
 from jobs.models import Heartbeat, Job
 from jobs.states import State
-from sites import connecting
+from sites import connections
 from sites.models import Site
 from tests.factories import make_job, make_node, make_site
 
@@ -145,7 +145,7 @@ def _behind(port: int) -> Site:
         "connect_timeout": 60,
     }
     site = make_site(kind=Site.Kind.SLURM, config={"ssh": ssh, "runtime": {"kind": "host"}})
-    connecting.seal_credential(site, key.export_private_key().decode())
+    connections.seal_credential(site, key.export_private_key().decode())
     site.save()
     return site
 

@@ -14,12 +14,12 @@ import django
 
 def main() -> None:
     django.setup()
-    from sites import connecting
+    from sites import connections
     from tests.factories import make_node, make_site
 
     given = json.load(sys.stdin)
     site = make_site(kind=given["kind"], config=given["config"], poll_interval=given["poll_interval"])
-    connecting.seal_credential(site, given["secret"])
+    connections.seal_credential(site, given["secret"])
     site.save()
     node, token = make_node(site=site)
     json.dump({"slug": node.slug, "token": token}, sys.stdout)

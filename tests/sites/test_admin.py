@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from controlplane.audit.models import Event
-from sites import connecting
+from sites import connections
 from sites.models import Allocation, Site
 from tests.factories import make_allocation, make_site, make_tenant
 
@@ -27,7 +27,7 @@ def fields(**changed: Any) -> dict[str, Any]:
 def test_a_site_is_added_with_its_secret_sealed(operator: Client) -> None:
     operator.post("/admin/hpc_sites/site/add/", fields(secret="a private key\n"))
     site = Site.objects.get(slug="here")
-    assert connecting.credential(site) == "a private key\n"
+    assert connections.credential(site) == "a private key\n"
     assert b"private" not in bytes(site.credential or b"")
 
 
@@ -43,7 +43,7 @@ def test_a_secret_is_kept_when_the_field_is_left_empty_and_never_shown(operator:
     change = f"/admin/hpc_sites/site/{site.pk}/change/"
     operator.post(change, fields(name="Still here"))
     site.refresh_from_db()
-    assert (site.name, connecting.credential(site)) == ("Still here", "a private key")
+    assert (site.name, connections.credential(site)) == ("Still here", "a private key")
     assert "a private key" not in operator.get(change).content.decode()
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from sites import capacity, connecting, health
+from sites import capacity, connections, health
 from sites.connectors.base import Unreachable
 from sites.models import Partition, Site
 from sites.workload import PartitionReport
@@ -70,22 +70,22 @@ def test_waits_double_up_to_the_longest_and_are_spread(failures: int, most: floa
 
 def test_a_connector_is_kept_until_its_site_changes() -> None:
     site = make_site(config={"name": "one"})
-    first = connecting.connector_for(site)
-    assert connecting.connector_for(Site.objects.get(pk=site.pk)) is first
+    first = connections.connector_for(site)
+    assert connections.connector_for(Site.objects.get(pk=site.pk)) is first
     site.config = {"name": "two"}
     site.save()
-    assert connecting.connector_for(site) is not first
-    connecting.close_all()
+    assert connections.connector_for(site) is not first
+    connections.close_all()
 
 
 def test_a_credential_opens_in_its_own_row_alone() -> None:
     site, other = make_site(), make_site()
-    connecting.seal_credential(site, "a private key")
-    assert connecting.credential(site) == "a private key"
+    connections.seal_credential(site, "a private key")
+    assert connections.credential(site) == "a private key"
     assert b"private" not in bytes(site.credential or b"")
     other.credential = site.credential
     with pytest.raises(Unreachable, match="must set it again"):
-        connecting.credential(other)
+        connections.credential(other)
 
 
 def test_partitions_are_what_the_site_named_last() -> None:

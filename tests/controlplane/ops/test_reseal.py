@@ -12,7 +12,7 @@ from controlplane import secrets
 from controlplane.audit.models import Event
 from jobs import payload
 from jobs.models import Job
-from sites import connecting
+from sites import connections
 from tests.factories import make_job, make_request, make_site
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def test_everything_opens_with_the_new_key_alone(settings: Any) -> None:
     _ring(settings, "old")
     request, site = make_request(), make_site()
     job = make_job(request=request, site=site)
-    connecting.seal_credential(site, "a private key")
+    connections.seal_credential(site, "a private key")
     site.save()
     _ring(settings, "new", "old")
     before = set(Event.objects.values_list("pk", flat=True))
@@ -42,7 +42,7 @@ def test_everything_opens_with_the_new_key_alone(settings: Any) -> None:
     _ring(settings, "new")
     assert payload.read_request(Job.objects.get(pk=job.pk))["pod"] == request["pod"]
     site.refresh_from_db()
-    assert connecting.credential(site) == "a private key"
+    assert connections.credential(site) == "a private key"
 
 
 def test_a_second_run_changes_nothing(settings: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs import polling
-from sites import connecting
+from sites import connections
 from sites.connectors.memory.site import forget_memory_sites
 from tests.jobs.api.federation import Federation, make_federation
 
@@ -20,6 +20,6 @@ if TYPE_CHECKING:
 @pytest.fixture
 def federation(api: Api) -> Iterator[Federation]:
     yield make_federation(api)
-    connecting.close_all()
+    connections.close_all()
     forget_memory_sites()
     polling.forget_recorded()

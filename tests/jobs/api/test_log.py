@@ -17,7 +17,7 @@ from jobs.logs.following import seats
 from jobs.models import Job
 from jobs.states import State
 from sites import manifest
-from sites.connecting import connector_for
+from sites.connections import connector_for
 from sites.connectors.memory.site import memory_site
 from tests.factories import make_job, make_node, make_pod, make_request
 

@@ -12,7 +12,7 @@ from controlplane.audit import trail
 from controlplane.secrets import Unsealable
 from jobs import payload
 from jobs.models import Job
-from sites import connecting
+from sites import connections
 from sites.models import Site
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Command(BaseCommand):
         lost: list[str] = []
         for name, rows, reseal, column in (
             ("requests", Job.objects.filter(request__isnull=False), payload.reseal, "request"),
-            ("credentials", Site.objects.filter(credential__isnull=False), connecting.reseal, "credential"),
+            ("credentials", Site.objects.filter(credential__isnull=False), connections.reseal, "credential"),
         ):
             done[name] = _all(name, rows, reseal, column, lost)
         self.stdout.write(", ".join(f"{number} {name}" for name, number in done.items()) + " were sealed anew.")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from controlplane.errors import Refused
-from sites.flavors import filled_in
 from sites.manifest import Demand, demand, parse
 from sites.models import Flavor
+from sites.policy import filled_in
 from tests.sites.bodies import body
 
 GIB = 2**30

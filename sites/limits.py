@@ -89,7 +89,7 @@ def ask_of(*, cpus: int, memory: int, gpus: int, gpu_kind: str, seconds: int) ->
     )
 
 
-def limits(allocation: Allocation) -> Figures:
+def allowed(allocation: Allocation) -> Figures:
     """What it allows, its budget in seconds of one period."""
     found: dict[str, int | None] = {name: getattr(allocation, name) for name in ("pods", "cpus", "memory")}
     found |= {f"gpus {kind}".rstrip(): number for kind, number in allocation.gpus.items()}
@@ -98,7 +98,7 @@ def limits(allocation: Allocation) -> Figures:
     return {name: number for name, number in found.items() if number is not None}
 
 
-def use(allocation: Allocation, *, now: datetime) -> Figures:
+def used(allocation: Allocation, *, now: datetime) -> Figures:
     """What is in use of it, and of this period's budget what is spent or reserved."""
     is_current = allocation.period_began is None or allocation.period_began == period(allocation, now=now)[0]
     spent_cpu = allocation.spent_cpu_seconds if is_current else 0

@@ -9,7 +9,7 @@ import pytest
 
 from controlplane.errors import BadRequest
 from sites.manifest import parse
-from sites.manifest.quantities import parse_quantity
+from sites.manifest.resources import parse_quantity
 from sites.workload import Resources
 from tests.sites.bodies import body, container
 

@@ -1,6 +1,6 @@
-"""What four typical pods look like once staged, in full, for a reader: tests/sites/golden/*.txt.
+"""What four typical pods look like once staged, in full, for a reader: tests/sites/script/golden/*.txt.
 
-`REGENERATE_GOLDEN=1 pytest tests/sites/test_script_golden.py` writes them anew; read the difference.
+`REGENERATE_GOLDEN=1 pytest tests/sites/script/test_golden.py` writes them anew; read the difference.
 """
 
 from __future__ import annotations

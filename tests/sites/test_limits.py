@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import quotas
-from jobs.quotas import Ask
+from sites import limits
+from sites.limits import Ask
 from sites.models import Allocation
 
 NOW = datetime(2026, 11, 25, 12, 30, tzinfo=UTC)
@@ -31,26 +31,26 @@ def allocation(**fields: Any) -> Allocation:
     ],
 )
 def test_periods_are_those_of_the_calendar_in_utc(period: str, now: datetime, begin: str, end: str) -> None:
-    found = quotas.period(allocation(period=period), now=now)
+    found = limits.period(allocation(period=period), now=now)
     assert found == tuple(datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (begin, end))
 
 
 def test_a_budget_for_the_whole_validity_never_renews() -> None:
     began, until = datetime(2026, 3, 5, tzinfo=UTC), datetime(2027, 3, 5, tzinfo=UTC)
-    assert quotas.period(allocation(period="whole", valid_from=began, valid_until=until), now=NOW) == (began, until)
+    assert limits.period(allocation(period="whole", valid_from=began, valid_until=until), now=NOW) == (began, until)
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)), st.sampled_from(["month", "quarter", "year"]))  # noqa: DTZ001
 def test_every_moment_lies_in_its_period(moment: datetime, period: str) -> None:
     now = moment.replace(tzinfo=UTC)
-    begin, end = quotas.period(allocation(period=period), now=now)
+    begin, end = limits.period(allocation(period=period), now=now)
     assert end is not None
     assert begin <= now < end
-    assert quotas.period(allocation(period=period), now=end)[0] == end
+    assert limits.period(allocation(period=period), now=end)[0] == end
 
 
 @pytest.mark.parametrize(
-    ("limits", "ask", "limit"),
+    ("terms", "ask", "limit"),
     [
         ({"pods": 0}, Ask(), "pods"),
         ({"cpus": 7}, Ask(cpus=8), "cpus"),
@@ -63,14 +63,14 @@ def test_every_moment_lies_in_its_period(moment: datetime, period: str) -> None:
         ({"gpu_hours": 0}, Ask(gpu_seconds=1), "gpu_seconds"),
     ],
 )
-def test_each_limit_is_a_limit(limits: dict[str, Any], ask: Ask, limit: str) -> None:
-    short = quotas.never_fits(quotas.limits(allocation(**limits)), ask)
+def test_each_limit_is_a_limit(terms: dict[str, Any], ask: Ask, limit: str) -> None:
+    short = limits.never_fits(limits.allowed(allocation(**terms)), ask)
     assert short is not None
     assert short.limit == limit
 
 
 @pytest.mark.parametrize(
-    ("limits", "ask"),
+    ("terms", "ask"),
     [
         ({}, Ask(cpus=10**6, memory=2**60, gpus={"a100": 10**6}, cpu_seconds=2**50)),
         ({"gpus": {"a100": 0}}, Ask(gpus={"v100": 4})),
@@ -80,32 +80,32 @@ def test_each_limit_is_a_limit(limits: dict[str, Any], ask: Ask, limit: str) -> 
         ({"cpu_hours": 1}, Ask(cpu_seconds=3600)),
     ],
 )
-def test_what_is_not_limited_or_just_fits_is_let_through(limits: dict[str, Any], ask: Ask) -> None:
-    assert quotas.never_fits(quotas.limits(allocation(**limits)), ask) is None
+def test_what_is_not_limited_or_just_fits_is_let_through(terms: dict[str, Any], ask: Ask) -> None:
+    assert limits.never_fits(limits.allowed(allocation(**terms)), ask) is None
 
 
 def test_a_lowered_limit_stands_in_the_way_only_of_those_who_ask_for_it() -> None:
-    allowed = quotas.limits(allocation(gpus={"": 1}))
+    allowed = limits.allowed(allocation(gpus={"": 1}))
     used = {"gpus": 5}
-    assert quotas.shortfall(allowed, used, Ask()) is None
-    assert quotas.shortfall(allowed, used, Ask(gpus={"": 1})) is not None
+    assert limits.shortfall(allowed, used, Ask()) is None
+    assert limits.shortfall(allowed, used, Ask(gpus={"": 1})) is not None
 
 
 def test_gpus_of_no_named_kind_are_no_way_past_the_limits_of_kinds() -> None:
-    allowed = quotas.limits(allocation(gpus={"a100": 2, "v100": 1}))
+    allowed = limits.allowed(allocation(gpus={"a100": 2, "v100": 1}))
     used = {"gpus": 7, "gpus a100": 1, "gpus h100": 5}  # and one that may be of any kind
     for ask in (Ask(gpus={"": 2}), Ask(gpus={"v100": 1, "": 1})):
-        short = quotas.shortfall(allowed, used, ask)
+        short = limits.shortfall(allowed, used, ask)
         assert short is not None
         assert (short.limit, short.used, short.asked, short.allowed) == ("gpus", 2, 2, 3)
     for ask in (Ask(gpus={"": 1}), Ask(gpus={"a100": 1}), Ask(gpus={"h100": 9}), Ask()):
-        assert quotas.shortfall(allowed, used, ask) is None
+        assert limits.shortfall(allowed, used, ask) is None
 
 
 def test_the_budget_of_a_period_that_is_over_is_all_there_again() -> None:
     spent = allocation(spent_cpu_seconds=50, reserved_cpu_seconds=7, period_began=datetime(2026, 10, 1, tzinfo=UTC))
-    assert quotas.use(spent, now=NOW)["cpu_seconds"] == 7
-    assert quotas.use(spent, now=datetime(2026, 10, 9, tzinfo=UTC))["cpu_seconds"] == 57
+    assert limits.used(spent, now=NOW)["cpu_seconds"] == 7
+    assert limits.used(spent, now=datetime(2026, 10, 9, tzinfo=UTC))["cpu_seconds"] == 57
 
 
 @pytest.mark.parametrize(
@@ -117,24 +117,24 @@ def test_the_budget_of_a_period_that_is_over_is_all_there_again() -> None:
     ],
 )
 def test_a_closed_allocation_says_why(fields: dict[str, Any], reason: str, words: str) -> None:
-    waits = quotas.closed(allocation(**fields), tenant="Alpha", site="Vega", now=NOW)
+    waits = limits.closed(allocation(**fields), tenant="Alpha", site="Vega", now=NOW)
     assert waits is not None
     assert waits.reason == reason
     assert words in waits.message
 
 
 def test_without_an_allocation_there_is_a_way_to_get_one() -> None:
-    waits = quotas.closed(None, tenant="Alpha", site="Vega", now=NOW)
+    waits = limits.closed(None, tenant="Alpha", site="Vega", now=NOW)
     assert waits is not None
     assert (waits.reason, "can ask for one" in waits.message) == ("NoAllocation", True)
 
 
 def test_a_sentence_names_limit_use_ask_and_when_it_frees() -> None:
     limited = allocation(pods=12)
-    short = quotas.shortfall(quotas.limits(limited), {"pods": 12}, Ask())
+    short = limits.shortfall(limits.allowed(limited), {"pods": 12}, Ask())
     assert short is not None
-    frees = quotas.frees(short, limited, running=12, first_end=NOW + timedelta(hours=2), now=NOW)
-    assert quotas.sentence(short, tenant="Alpha", site="Vega", frees=frees) == (
+    frees = limits.frees(short, limited, running=12, first_end=NOW + timedelta(hours=2), now=NOW)
+    assert limits.sentence(short, tenant="Alpha", site="Vega", frees=frees) == (
         "Alpha uses 12 of 12 pods at Vega, and the pod asks for 1. "
         "The first of the 12 running pods ends at 2026-11-25 14:30 UTC at the latest."
     )
@@ -142,9 +142,9 @@ def test_a_sentence_names_limit_use_ask_and_when_it_frees() -> None:
 
 def test_a_budget_says_when_it_renews() -> None:
     limited = allocation(cpu_hours=10, period="month")
-    short = quotas.shortfall(quotas.limits(limited), {"cpu_seconds": 9 * 3600}, Ask(cpu_seconds=5400))
+    short = limits.shortfall(limits.allowed(limited), {"cpu_seconds": 9 * 3600}, Ask(cpu_seconds=5400))
     assert short is not None
-    frees = quotas.frees(short, limited, running=0, first_end=None, now=NOW)
-    told = quotas.sentence(short, tenant="Alpha", site="Vega", frees=frees)
+    frees = limits.frees(short, limited, running=0, first_end=None, now=NOW)
+    told = limits.sentence(short, tenant="Alpha", site="Vega", frees=frees)
     assert told.startswith("Alpha has spent or reserved 9 of 10 CPU-hours at Vega, and the pod asks for 1.5")
     assert "The budget renews on 2026-12-01" in told

@@ -14,7 +14,7 @@ from sites.manifest.containers import expand
 from sites.workload import File, Mount, Resources
 from tests.sites.bodies import UID, body, container
 
-TRAFFIC = Path(__file__).parents[1] / "data" / "kubelet-traffic.jsonl"
+TRAFFIC = Path(__file__).parents[2] / "data" / "kubelet-traffic.jsonl"
 
 
 def recorded(name: str) -> PodRequest:

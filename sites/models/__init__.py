@@ -1,0 +1,10 @@
+"""Which sites exist, what they offer, who may use how much of them, and which virtual node sends where."""
+
+from __future__ import annotations
+
+from sites.models.allocation import Allocation, Allocations
+from sites.models.flavor import Flavor
+from sites.models.route import Route
+from sites.models.site import Partition, Site, Sites
+
+__all__ = ["Allocation", "Allocations", "Flavor", "Partition", "Route", "Site", "Sites"]
