@@ -116,7 +116,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "controlplane.answers.exception_handler",
     "UNAUTHENTICATED_USER": None,
-    "DEFAULT_SCHEMA_CLASS": "jobs.api.schema.ApiSchema",
+    "DEFAULT_SCHEMA_CLASS": "controlplane.api.schema.ApiSchema",
 }
 
 # --- who may call

@@ -14,7 +14,7 @@ urlpatterns = [
     path("readyz", probes.readyz),
     path("metrics", metrics.metrics),
     path("", include("jobs.interlink.urls")),
-    path("api/v1/", include("jobs.api.urls")),
+    path("api/v1/", include("controlplane.api_urls")),
     path("oauth2/token", endpoint.token),
     path("", include("controlplane.auth.login.urls")),
     path("admin/", admin.site.urls),

@@ -8,11 +8,27 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from controlplane.api.models import KeptAnswer
 from controlplane.reach import Reached
 from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 from jobs.states import ALIVE, AT_SITE, ENDS, State
 from sites.models import Allocation, Site
 from sites.workload import JobRef
+
+# KeptAnswer is here so that Django finds it: its table came with this app.
+__all__ = [
+    "AbandonedAttempt",
+    "ArchivedLog",
+    "Heartbeat",
+    "Job",
+    "Jobs",
+    "KeptAnswer",
+    "Tombstone",
+    "Transition",
+    "Usage",
+    "UsageRecord",
+    "new_key",
+]
 
 _STATES = [state.value for state in State]
 _ENDS = sorted(ENDS)
@@ -330,19 +346,3 @@ class Heartbeat(models.Model):
     @classmethod
     def beat(cls, name: str) -> None:
         cls.objects.update_or_create(name=name, defaults={"at": timezone.now()})
-
-
-class KeptAnswer(models.Model):
-    """What was answered to a request of the API with an Idempotency-Key, for KEEP_ANSWERS.
-
-    name: SHA-256 over caller, method, address and key; request: over the body. answer: sealed, since it may hold a
-    token that is shown once; committed by the transaction that does the work.
-    """
-
-    name = models.BinaryField(max_length=32, unique=True)
-    request = models.BinaryField(max_length=32)
-    answer = models.BinaryField(null=True)
-    created_at = models.DateTimeField(default=timezone.now, db_index=True)
-
-    def __str__(self) -> str:
-        return bytes(self.name).hex()

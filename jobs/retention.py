@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.contrib.sessions.models import Session
 
+from controlplane.api.models import KeptAnswer
 from controlplane.tenants.models import ApiToken
 from jobs import logs
-from jobs.models import ArchivedLog, Job, KeptAnswer, Tombstone, UsageRecord
+from jobs.models import ArchivedLog, Job, Tombstone, UsageRecord
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from django.urls import path
 from rest_framework.response import Response
 
+from controlplane.api.views import ApiView
 from controlplane.auth.callers import PersonCaller
 from controlplane.auth.roles import Action
 from controlplane.urls import urlpatterns as real
-from jobs.api.base import ApiView
 
 if TYPE_CHECKING:
     from rest_framework.request import Request

@@ -11,10 +11,10 @@ from django.db import transaction
 from django.urls import get_resolver
 from django.urls.resolvers import URLPattern, URLResolver
 
+from controlplane import api_urls
+from controlplane.api.views import ApiView, Unknown
 from controlplane.auth import roles
 from controlplane.auth.roles import RULES, Action, Role
-from jobs.api import urls
-from jobs.api.base import ApiView, Unknown
 from tests.federation import new_token, token_of
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def walk(patterns: list[Any], before: str = "") -> Iterator[tuple[str, type[ApiV
 
 #: Holes of addresses that are filled with something of a tenant's.
 TENANTS_OWN = ("<slug:tenant>", "<slug:node>", "<slug:site>", "<int:allocation>", "<int:number>", "<slug:key>")
-VIEWS = dict(walk(urls.urlpatterns))
+VIEWS = dict(walk(api_urls.urlpatterns))
 METHODS = ("get", "post", "put", "patch", "delete")
 ALL = sorted(f"{method.upper()} {path}" for path, view in VIEWS.items() for method in METHODS if hasattr(view, method))
 
@@ -310,4 +310,4 @@ def test_a_method_without_an_action_is_closed_to_everybody(
 
 def test_the_walk_sees_what_is_served() -> None:
     served = [each for each in get_resolver().url_patterns if str(each.pattern) == "api/v1/"]
-    assert [each.urlconf_name for each in served if isinstance(each, URLResolver)] == [urls]
+    assert [each.urlconf_name for each in served if isinstance(each, URLResolver)] == [api_urls]

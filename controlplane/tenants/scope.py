@@ -23,6 +23,10 @@ _SET = (
     "SELECT set_config('isthmus.tenants', $1, true), set_config('isthmus.sites', $2, true),"
     " set_config('isthmus.person', $3, true)"
 )
+# The sites' ids are looked up on the way. Policies compare ids: a join by slug would be taken once a row.
+_SET_BY_SLUGS = _SET.replace(
+    "$2", "(SELECT coalesce(array_agg(id), '{}')::text FROM hpc_sites_site WHERE slug = ANY($2::text[]))"
+)
 _GET = (
     "SELECT coalesce(current_setting('isthmus.tenants', true), ''),"
     " coalesce(current_setting('isthmus.sites', true), ''), coalesce(current_setting('isthmus.person', true), '')"
@@ -30,29 +34,30 @@ _GET = (
 
 
 @contextmanager
-def seeing(*, tenants: Collection[int] = (), sites: Collection[int] = (), person: int | None = None) -> Iterator[None]:
-    """A transaction that sees the rows of these tenants, of these sites, and the person's own."""
-    with _scope(_array(tenants), _array(sites), "" if person is None else str(person)):
+def seeing(
+    *, tenants: Collection[int] = (), site_slugs: Collection[str] = (), person: int | None = None
+) -> Iterator[None]:
+    """A transaction that sees the rows of these tenants (ids), of these sites, and the person's own."""
+    with _scope("{" + ",".join(map(str, tenants)) + "}", "" if person is None else str(person), site_slugs):
         yield
 
 
 @contextmanager
 def seeing_everything() -> Iterator[None]:
     """A transaction that sees all rows: for finding out who calls, for the federation's roles, and for the service."""
-    with _scope(EVERYTHING, "", ""):
+    with _scope(EVERYTHING, ""):
         yield
 
 
 @contextmanager
-def _scope(tenants: str, sites: str, person: str) -> Iterator[None]:
+def _scope(tenants: str, person: str, site_slugs: Collection[str] = ()) -> Iterator[None]:
     with transaction.atomic():
         nested = len(connection.savepoint_ids) > 0
         outer = database.first(_GET, []) if nested else None
-        database.execute(_SET, [tenants, sites, person])
+        if site_slugs:
+            database.execute(_SET_BY_SLUGS, [tenants, sorted(site_slugs), person])
+        else:
+            database.execute(_SET, [tenants, "{}", person])
         yield
         if outer is not None and not connection.needs_rollback:  # a rollback brings the outer ones back by itself
             database.execute(_SET, outer)
-
-
-def _array(ids: Collection[int]) -> str:
-    return "{" + ",".join(str(int(each)) for each in ids) + "}"

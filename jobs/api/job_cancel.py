@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from django.utils import timezone
 from rest_framework.response import Response
 
+from controlplane.api.schema import operation
+from controlplane.api.views import ApiView
 from controlplane.auth.roles import Action, Role
 from controlplane.errors import Conflict, Forbidden
 from jobs import wishes
 from jobs.api import job_detail, job_list
-from jobs.api.base import ApiView
 from jobs.api.job_detail import JobDetailOut
-from jobs.api.schema import operation
 from jobs.models import Job
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from django.db.models import OuterRef, Q, Subquery
 from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 
+from controlplane.api.bodies import asked
+from controlplane.api.pages import PageQuery, page
 from controlplane.auth.callers import PersonCaller
 from controlplane.tenants.models import Tenant
-from jobs.api import changes
-from jobs.api.bodies import asked
-from jobs.api.pages import PageQuery, page
+from jobs.api import change_feed
 from jobs.models import Job
 from jobs.states import State
 
@@ -124,7 +124,7 @@ def answer(request: Request, reach: Reach, caller: PersonCaller | ServiceCaller)
     query = asked(request, JobQuery)
     rows = for_list(_matching(Job.objects.within(reach), query, caller))
     if "changed_since" in query:
-        return changes.page(request, rows, query, shown)
+        return change_feed.page(request, rows, query, shown)
     return page(request, rows, query, shown)
 
 

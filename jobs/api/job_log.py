@@ -10,15 +10,15 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse
 from rest_framework import serializers
 
+from controlplane.answers import FirstOrAsked, PlainText
+from controlplane.api.bodies import Input, asked
+from controlplane.api.schema import operation
+from controlplane.api.views import ApiView, rows_within
 from controlplane.auth.authentication import again
 from controlplane.auth.roles import Action
 from controlplane.errors import Invalid
 from jobs import logs
-from jobs.api.base import ApiView, rows_within
-from jobs.api.bodies import Input, asked
-from jobs.api.formats import FirstOrAsked, PlainText
 from jobs.api.job_detail import unknown
-from jobs.api.schema import operation
 from jobs.models import Job
 
 if TYPE_CHECKING:

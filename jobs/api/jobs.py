@@ -8,18 +8,18 @@ from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample
 from rest_framework.response import Response
 
+from controlplane.api.bodies import asked
+from controlplane.api.idempotency import idempotent
+from controlplane.api.pages import pages_of
+from controlplane.api.schema import operation
+from controlplane.api.views import ApiView
 from controlplane.auth.roles import Action
 from jobs import admission
 from jobs.api import job_detail, job_list
-from jobs.api.base import ApiView
-from jobs.api.bodies import asked
-from jobs.api.idempotency import idempotent
 from jobs.api.job_detail import JobDetailOut
 from jobs.api.job_list import JobOut, JobQuery
-from jobs.api.manifests import PARSERS
-from jobs.api.pages import pages_of
-from jobs.api.schema import operation
-from jobs.api.submitting import EXAMPLES, MANIFEST, SubmitQuery, body_of, tenant_of
+from jobs.api.job_submit import EXAMPLES, MANIFEST, SubmitQuery, body_of, tenant_of
+from jobs.api.manifest_parsers import PARSERS
 
 if TYPE_CHECKING:
     from rest_framework.request import Request

@@ -10,12 +10,12 @@ from rest_framework import serializers
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
+from controlplane.answers import Csv, FirstOrAsked
+from controlplane.api.bodies import Input, asked
+from controlplane.api.schema import operation
+from controlplane.api.views import ApiView
 from controlplane.auth.roles import Action
 from jobs import usage
-from jobs.api.base import ApiView
-from jobs.api.bodies import Input, asked
-from jobs.api.formats import Csv, FirstOrAsked
-from jobs.api.schema import operation
 from jobs.models import UsageRecord
 from jobs.usage import GroupBy
 

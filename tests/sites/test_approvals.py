@@ -134,7 +134,7 @@ def test_a_site_operator_decides_for_a_tenant_whose_rows_it_does_not_see(
 ) -> None:
     request = ask(tenant, site)
     make_node(tenant=tenant, routed=False)
-    with as_role(database_urls["web"]), seeing(sites=[site.pk]):
+    with as_role(database_urls["web"]), seeing(site_slugs=[site.slug]):
         assert not VirtualNode.objects.exists()
         approvals.decide(request, person=None, grant=True)
     assert Allocation.objects.get().tenant == tenant

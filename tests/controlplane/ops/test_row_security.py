@@ -132,7 +132,7 @@ def test_a_scope_shows_its_tenant_and_nothing_of_another(
 def test_a_site_shows_what_runs_there_whosever_it_is(
     ours: Community, theirs: Community, database_urls: dict[str, str]
 ) -> None:
-    with role("web", database_urls), seeing(sites=[theirs.site.pk]):
+    with role("web", database_urls), seeing(site_slugs=[theirs.site.slug]):
         assert [job.pk for job in Job.objects.all()] == [theirs.job.pk]
         assert [line.job_id for line in Transition.objects.all()] == [theirs.job.pk]
         assert [each.tenant_id for each in Allocation.objects.all()] == [theirs.tenant.pk]

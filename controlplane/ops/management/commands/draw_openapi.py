@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from jobs.api import description
+from controlplane.api import openapi
 
 
 class Command(BaseCommand):
@@ -15,5 +15,5 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         page = settings.BASE_DIR / "docs" / "openapi.json"
-        page.write_text(description.document(), encoding="utf-8")
+        page.write_text(openapi.document(), encoding="utf-8")
         self.stdout.write(f"{page.relative_to(settings.BASE_DIR)} is drawn.")

@@ -1,0 +1,153 @@
+"""/tenants/<tenant>/members: who is in a tenant, by whose word, and until when."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample, extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from controlplane.api.bodies import Input, asked, given
+from controlplane.api.idempotency import idempotent
+from controlplane.api.pages import PageQuery, page, pages_of
+from controlplane.api.schema import operation
+from controlplane.api.views import ApiView
+from controlplane.auth import memberships
+from controlplane.auth.oidc import issuers, people
+from controlplane.auth.roles import Action
+from controlplane.errors import Invalid, NotFound
+from controlplane.tenants.models import Membership, Origin, Person, RoleGrant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+
+
+class PersonOut(serializers.ModelSerializer[Person]):
+    name = serializers.CharField(source="get_full_name", read_only=True)
+
+    class Meta:
+        model = Person
+        fields = read_only_fields = ["id", "name", "issuer", "subject", "is_active"]
+
+
+class HeldOut(serializers.Serializer[Any]):
+    """What memberships and roles have in common."""
+
+    id = serializers.IntegerField()
+    person = PersonOut()
+    origin = serializers.ChoiceField(Origin.choices)
+    rule = serializers.CharField(help_text="of a claimed one: the rule of the issuer that gave it")
+    created_at = serializers.DateTimeField()
+    seen_at = serializers.DateTimeField(help_text="of a claimed one: the last login that showed it")
+    lapses_at = serializers.SerializerMethodField(help_text="when a claimed one ends unless a login shows it again")
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_lapses_at(self, held: Membership | RoleGrant) -> datetime | None:
+        if held.origin == Origin.MANUAL:
+            return None
+        return held.seen_at + timedelta(seconds=settings.MEMBERSHIP_LAPSE)
+
+
+class MemberOut(HeldOut):
+    role = serializers.ChoiceField(Membership.Role.choices)
+
+
+class PersonIn(Input):
+    """Someone, by their number here or by their home identity."""
+
+    person = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False, help_text="their number here")
+    issuer = serializers.CharField(max_length=200, required=False, help_text="of their home identity, as /me shows it")
+    subject = serializers.CharField(max_length=255, required=False, help_text="their name there")
+
+
+class MemberIn(PersonIn):
+    role = serializers.ChoiceField(Membership.Role.choices, default=Membership.Role.MEMBER)
+
+
+class MemberQuery(PageQuery):
+    origin = serializers.ChoiceField(Origin.choices, required=False)
+    role = serializers.ChoiceField(Membership.Role.choices, required=False)
+    lapsed = serializers.BooleanField(default=False, help_text="those instead that no login has shown for too long")
+
+
+_EXAMPLE = OpenApiExample(
+    "a manager",
+    {"issuer": "https://aai.egi.eu/auth/realms/egi", "subject": "0123abcd@egi.eu", "role": "manager"},
+    request_only=True,
+)
+
+
+class Members(ApiView):
+    actions = {"GET": Action.MEMBERS_READ, "POST": Action.MEMBERS_CHANGE}
+
+    @operation("listMembers", "List who is in a tenant", query=MemberQuery, answers=pages_of(MemberOut))
+    def get(self, request: Request, tenant: str) -> Response:
+        """One item for each role of a person, and for each origin of it."""
+        query = asked(request, MemberQuery)
+        held = Membership.objects.filter(tenant=self.tenant(tenant)).select_related("person")
+        now = timezone.now()
+        rows = Membership.objects.lapsed(now=now) if query["lapsed"] else Membership.objects.in_force(now=now)
+        chosen = {name: query[name] for name in ("origin", "role") if name in query}
+        return page(request, held.filter(pk__in=rows.values("pk"), **chosen), query, _shown)
+
+    @operation(
+        "addMember", "Add someone to a tenant by hand", takes=MemberIn, answers={201: MemberOut}, examples=[_EXAMPLE]
+    )
+    @idempotent
+    def post(self, request: Request, tenant: str) -> Response:
+        """Adding what is there already changes nothing. Manual memberships stay until somebody removes them."""
+        row = self.tenant(tenant)
+        values = given(request, MemberIn)
+        # Whose number it is would tell a manager the names of people of other tenants.
+        known = None if self.reach.everything else Person.objects.filter(memberships__tenant=row)
+        held = memberships.give_membership(person_of(values, known), row, Membership.Role(values["role"]))
+        return Response(_shown(held), status=201)
+
+
+class OneMember(ApiView):
+    actions = {"DELETE": Action.MEMBERS_CHANGE}
+
+    @operation("removeMember", "Take a manual membership", answers={204: None}, errors=[400])
+    def delete(self, request: Request, tenant: str, membership: int) -> Response:
+        """It stops new submissions; what runs may finish. Claimed ones are ended at the person's organisation."""
+        held = Membership.objects.filter(tenant=self.tenant(tenant), pk=membership).first()
+        if held is None:
+            raise NotFound(f"The tenant {tenant} has no membership {membership}.")
+        memberships.take(held)
+        return Response(status=204)
+
+
+def person_of(values: Mapping[str, Any], known: QuerySet[Person] | None = None) -> Person:
+    """The person whom a PersonIn names; by number only among `known`. Raises Invalid where nobody can be meant."""
+    if "person" in values:
+        among = Person.objects.all() if known is None else known
+        found = among.filter(pk=values["person"]).first()
+        if found is None:
+            raise Invalid({"person": "There is no such person here: say issuer and subject."})
+        return found
+    if not values.get("issuer") or not values.get("subject"):
+        raise Invalid({"subject": "Say who: issuer and subject, or person."})
+    found = Person.objects.filter(issuer=values["issuer"], subject=values["subject"]).first()
+    return found or _invited(values["issuer"], values["subject"])
+
+
+def _invited(name: str, subject: str) -> Person:
+    """Someone who will log in later, with an issuer that is known here."""
+    issuer = issuers.by_issuer(name)
+    if issuer is None:
+        raise Invalid({"issuer": "People of this issuer cannot log in here."})
+    if not subject.isprintable():
+        raise Invalid({"subject": "There is something in it that cannot be printed."})
+    return people.arrive(issuer, subject, {})
+
+
+def _shown(held: Membership) -> dict[str, Any]:
+    return dict(MemberOut(held).data)

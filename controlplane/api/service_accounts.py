@@ -1,0 +1,96 @@
+"""/tenants/<tenant>/service-accounts: programs that call for a tenant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drf_spectacular.utils import OpenApiExample
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from controlplane.api.bodies import Input, asked, given
+from controlplane.api.idempotency import idempotent
+from controlplane.api.pages import PageQuery, page, pages_of
+from controlplane.api.schema import operation
+from controlplane.api.views import ApiView
+from controlplane.auth.roles import Action
+from controlplane.errors import NotFound
+from controlplane.tenants import administration
+from controlplane.tenants.models import Membership, ServiceAccount
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+
+class ServiceAccountOut(serializers.ModelSerializer[ServiceAccount]):
+    class Meta:
+        model = ServiceAccount
+        fields = read_only_fields = ["slug", "name", "role", "enabled", "created_at"]
+
+
+class ServiceAccountIn(Input):
+    slug = serializers.SlugField(max_length=63)
+    name = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    role = serializers.ChoiceField(Membership.Role.choices, default=Membership.Role.MEMBER)
+
+
+class ServiceAccountChange(Input):
+    name = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    role = serializers.ChoiceField(Membership.Role.choices, required=False)
+    enabled = serializers.BooleanField(required=False, help_text="off: its tokens are refused")
+
+
+_EXAMPLE = OpenApiExample("a service account", {"slug": "pipeline", "name": "Nightly pipeline"}, request_only=True)
+
+
+class ServiceView(ApiView):
+    def service(self, tenant: str, slug: str) -> ServiceAccount:
+        """The service account of this address. NotFound where there is none within reach."""
+        found = ServiceAccount.objects.filter(tenant=self.tenant(tenant), slug=slug).first()
+        if found is None:
+            raise NotFound(f"The tenant {tenant} has no service account {slug}.")
+        return found
+
+
+class ServiceAccounts(ServiceView):
+    actions = {"GET": Action.SERVICES_READ, "POST": Action.SERVICES_CHANGE}
+
+    @operation(
+        "listServiceAccounts", "List a tenant's service accounts", query=PageQuery, answers=pages_of(ServiceAccountOut)
+    )
+    def get(self, request: Request, tenant: str) -> Response:
+        rows = ServiceAccount.objects.filter(tenant=self.tenant(tenant))
+        return page(request, rows, asked(request, PageQuery), _shown)
+
+    @operation(
+        "createServiceAccount",
+        "Create a service account",
+        takes=ServiceAccountIn,
+        answers={201: ServiceAccountOut},
+        errors=[409],
+        examples=[_EXAMPLE],
+    )
+    @idempotent
+    def post(self, request: Request, tenant: str) -> Response:
+        row = administration.create_service(self.tenant(tenant), **given(request, ServiceAccountIn))
+        return Response(_shown(row), status=201)
+
+
+class OneServiceAccount(ServiceView):
+    actions = {"GET": Action.SERVICES_READ, "PATCH": Action.SERVICES_CHANGE}
+
+    @operation("getServiceAccount", "See a service account", answers=ServiceAccountOut)
+    def get(self, request: Request, tenant: str, account: str) -> Response:
+        return Response(_shown(self.service(tenant, account)))
+
+    @operation(
+        "changeServiceAccount", "Change a service account", takes=ServiceAccountChange, answers=ServiceAccountOut
+    )
+    def patch(self, request: Request, tenant: str, account: str) -> Response:
+        row = self.service(tenant, account)
+        values = given(request, ServiceAccountChange)
+        return Response(_shown(administration.change("service", row, values, tenant_id=row.tenant_id)))
+
+
+def _shown(service: ServiceAccount) -> dict[str, Any]:
+    return dict(ServiceAccountOut(service).data)

@@ -1,0 +1,209 @@
+"""Tokens of ours: one's own personal ones, and those of service accounts. Each is shown once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from drf_spectacular.utils import OpenApiExample
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from controlplane.api.bodies import Input, asked, given
+from controlplane.api.idempotency import idempotent
+from controlplane.api.pages import PageQuery, page, pages_of
+from controlplane.api.schema import operation
+from controlplane.api.service_accounts import ServiceView
+from controlplane.api.views import ApiView
+from controlplane.auth.callers import PersonCaller
+from controlplane.auth.roles import Action, Scope
+from controlplane.auth.tokens import delegation, issue
+from controlplane.errors import Forbidden, Invalid, NotFound
+from controlplane.tenants.models import ApiToken, Person, Tenant
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+
+_LONGEST_DAYS = 3650
+
+
+class TokenOut(serializers.ModelSerializer[ApiToken]):
+    tenant = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True, allow_null=True)
+
+    class Meta:
+        model = ApiToken
+        fields = read_only_fields = [
+            "id", "kind", "hint", "label", "scopes", "tenant", "created_at", "expires_at", "revoked_at", "last_used_at",
+        ]  # fmt: skip
+
+
+class NewTokenOut(TokenOut):
+    token = serializers.CharField(read_only=True, help_text="shown this once")
+
+    class Meta(TokenOut.Meta):
+        fields = read_only_fields = [*TokenOut.Meta.fields, "token"]
+
+
+class TokenIn(Input):
+    label = serializers.CharField(  # type: ignore[assignment]  # DRF's fields have a label of their own
+        max_length=100, required=False, allow_blank=True, default=""
+    )
+    days = serializers.IntegerField(
+        min_value=1, max_value=_LONGEST_DAYS, default=90, help_text="how long it lives; at most what the service allows"
+    )
+
+
+class ServiceTokenIn(TokenIn):
+    scopes = serializers.ListField(child=serializers.ChoiceField([scope.value for scope in Scope]), allow_empty=False)
+
+
+class PersonalTokenIn(ServiceTokenIn):
+    tenant = serializers.SlugField(
+        max_length=63, required=False, allow_null=True, help_text="confine it to one of your tenants"
+    )
+
+
+_EXAMPLE = OpenApiExample("to read and submit", {"label": "laptop", "scopes": ["read", "submit"], "days": 30})
+
+
+class TokenView(ApiView):
+    """What all owners of tokens share. A subclass says whose tokens these are."""
+
+    actions = {"GET": Action.TOKENS_OWN, "POST": Action.TOKENS_OWN, "DELETE": Action.TOKENS_OWN}
+    #: for the description: operation ids and summaries
+    words: ClassVar[dict[str, str]] = {"Of": "Personal", "of": "your personal"}
+
+    def rows(self, **address: str) -> QuerySet[ApiToken]:
+        """The owner's tokens, but for those of the token endpoint, of which there are hundreds a day."""
+        mine, confined = ApiToken.objects.filter(person_id=self.person().person_id), delegation.confined_to(self.caller)
+        return mine if confined is None else mine.filter(tenant=confined)
+
+    def row(self, token: int, **address: str) -> ApiToken:
+        """NotFound where the owner has no such token."""
+        found = self.rows(**address).filter(pk=token).select_related("tenant").first()
+        if found is None:
+            raise NotFound(f"There is no token {token} here.")
+        return found
+
+    def person(self) -> PersonCaller:
+        """The person who calls. Forbidden for programs, which have no personal tokens."""
+        if not isinstance(self.caller, PersonCaller):
+            raise Forbidden("Only people have personal tokens: a service account's are under its tenant.")
+        return self.caller
+
+
+class OfService(ServiceView, TokenView):
+    actions = {"GET": Action.SERVICES_READ, "POST": Action.SERVICES_CHANGE, "DELETE": Action.SERVICES_CHANGE}
+    words = {"Of": "ServiceAccount", "of": "a service account's"}
+
+    def rows(self, **address: str) -> QuerySet[ApiToken]:
+        return ApiToken.objects.filter(service=self.service(address["tenant"], address["account"]))
+
+
+class ListOf(TokenView):
+    @operation("list{Of}Tokens", "List {of} tokens", query=PageQuery, answers=pages_of(TokenOut))
+    def get(self, request: Request, **address: str) -> Response:
+        """Those that have ended are among them."""
+        return page(request, self.rows(**address).select_related("tenant"), asked(request, PageQuery), _shown)
+
+
+class OneOf(TokenView):
+    @operation("get{Of}Token", "See one of {of} tokens", answers=TokenOut)
+    def get(self, request: Request, token: int, **address: str) -> Response:
+        return Response(_shown(self.row(token, **address)))
+
+    @operation("revoke{Of}Token", "Revoke one of {of} tokens", answers={204: None})
+    def delete(self, request: Request, token: int, **address: str) -> Response:
+        """It stops working within seconds. Revoking it twice is no error."""
+        issue.revoke(self.row(token, **address))
+        return Response(status=204)
+
+
+class RotateOneOf(TokenView):
+    @operation("rotate{Of}Token", "Replace one of {of} tokens", answers={201: NewTokenOut}, errors=[400])
+    @idempotent
+    def post(self, request: Request, token: int, **address: str) -> Response:
+        """A new token like it; the old one goes on for ten minutes, in which its users change over."""
+        row = self.row(token, **address)
+        delegation.check(self.caller, scopes=row.scopes, tenant_id=row.tenant_id)
+        return issued(*issue.rotate(row))
+
+
+class PersonalTokens(ListOf):
+    @operation(
+        "createPersonalToken",
+        "Make a personal token",
+        takes=PersonalTokenIn,
+        answers={201: NewTokenOut},
+        examples=[_EXAMPLE],
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """It allows what its scopes say and you may do at that moment, whichever is less. It is shown this once.
+        Made with a personal token, it ends no later than that."""
+        caller = self.person()
+        person = Person.objects.get(pk=caller.person_id)
+        values = given(request, PersonalTokenIn)
+        tenant = self._own_tenant(values.pop("tenant", None))
+        delegation.check(caller, scopes=values["scopes"], tenant_id=tenant.pk if tenant else None)
+        values = with_lifetime(values)
+        values["lifetime"] = delegation.at_most(values["lifetime"], caller)
+        return issued(*issue.mint_personal(person, tenant=tenant, **values))
+
+    def _own_tenant(self, slug: str | None) -> Tenant | None:
+        if slug is None:
+            return None
+        mine = [each.tenant_id for each in self.caller.rights.held if each.tenant_id is not None]
+        tenant = Tenant.objects.filter(pk__in=mine, slug=slug).first()
+        if tenant is None:
+            raise Invalid({"tenant": f"You are not in a tenant {slug}."})
+        return tenant
+
+
+class ServiceTokens(OfService, ListOf):
+    @operation(
+        "createServiceAccountToken",
+        "Make a token for a service account",
+        takes=ServiceTokenIn,
+        answers={201: NewTokenOut},
+        examples=[_EXAMPLE],
+    )
+    @idempotent
+    def post(self, request: Request, tenant: str, account: str) -> Response:
+        service = self.service(tenant, account)
+        values = given(request, ServiceTokenIn)
+        delegation.check(self.caller, scopes=values["scopes"], tenant_id=service.tenant_id)
+        return issued(*issue.mint_service(service, **with_lifetime(values)))
+
+
+class PersonalToken(OneOf):
+    """One of the caller's own."""
+
+
+class ServiceToken(OfService, OneOf):
+    """One of a service account's."""
+
+
+class RotatePersonalToken(RotateOneOf):
+    """One of the caller's own."""
+
+
+class RotateServiceToken(OfService, RotateOneOf):
+    """One of a service account's."""
+
+
+def with_lifetime(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with `lifetime` in place of `days`."""
+    lifetime = timedelta(days=values.pop("days"))
+    return {**values, "lifetime": lifetime}
+
+
+def _shown(token: ApiToken) -> dict[str, Any]:
+    return dict(TokenOut(token).data)
+
+
+def issued(row: ApiToken, text: str) -> Response:
+    response = Response({**_shown(row), "token": text}, status=201)
+    response["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,72 @@
+"""/claims/try: which memberships and roles some claims would give, and by which rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drf_spectacular.utils import OpenApiExample
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from controlplane.api.bodies import Input, given
+from controlplane.api.schema import operation
+from controlplane.api.views import ApiView
+from controlplane.auth.oidc import issuers
+from controlplane.auth.oidc.claim_rules import try_claims
+from controlplane.auth.roles import Action
+from controlplane.errors import Invalid
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+
+class ClaimsIn(Input):
+    issuer = serializers.CharField(max_length=100, help_text="the issuer's alias in the file of issuers")
+    claims = serializers.DictField(help_text="as a token, userinfo or introspection has them")
+
+
+class GivenOut(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(["membership", "role"])
+    role = serializers.CharField(source="give")
+    tenant = serializers.CharField(help_text="the slug, of a membership")
+    site = serializers.CharField(help_text="the slug, of a site operator")
+    rule = serializers.CharField()
+    value = serializers.CharField(help_text="the claim's value that the rule matched")
+    may_create = serializers.CharField(help_text="the name of the tenant that a login would create; else empty")
+
+
+class IgnoredOut(serializers.Serializer[Any]):
+    claim = serializers.CharField()
+    value = serializers.CharField()
+    reason = serializers.CharField()
+
+
+class TriedOut(serializers.Serializer[Any]):
+    given = GivenOut(many=True)
+    ignored = IgnoredOut(many=True)
+    decided = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="the rules on which a login takes what is not given",
+    )
+
+
+_EXAMPLE = OpenApiExample(
+    "a member",
+    {"issuer": "egi", "claims": {"entitlements": ["urn:mace:egi.eu:group:vo.example.eu:role=member#aai.egi.eu"]}},
+    request_only=True,
+)
+
+
+class TryClaims(ApiView):
+    actions = {"POST": Action.CLAIMS_TRY}
+
+    @operation("tryClaims", "See what claims would give", takes=ClaimsIn, answers=TriedOut, examples=[_EXAMPLE])
+    def post(self, request: Request) -> Response:
+        """Changes nothing."""
+        values = given(request, ClaimsIn)
+        issuer = issuers.by_alias(values["issuer"])
+        if issuer is None:
+            raise Invalid({"issuer": "There is no issuer of this alias."})
+        verdict = try_claims(issuer, values["claims"])
+        told = {"given": verdict.given, "ignored": verdict.ignored, "decided": sorted(verdict.decided)}
+        return Response(TriedOut(told).data)

@@ -1,0 +1,167 @@
+"""What every view of the API has: a caller, leave for the action, and a transaction that sees only its reach."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.db import transaction
+from django.http import Http404
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.views import APIView
+
+from controlplane.api import rate_limit
+from controlplane.api.bodies import JsonBody
+from controlplane.audit import actors, trail
+from controlplane.audit.models import Event
+from controlplane.auth.authentication import BearerAuthentication, SessionAuthentication
+from controlplane.auth.callers import NodeCaller, PersonCaller, ServiceCaller
+from controlplane.errors import Forbidden, NotFound
+from controlplane.tenants.models import Tenant
+from controlplane.tenants.scope import seeing, seeing_everything
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from django.db.models import QuerySet
+    from django.http import HttpResponseBase
+    from rest_framework.authentication import BaseAuthentication
+    from rest_framework.parsers import BaseParser
+    from rest_framework.request import Request
+    from rest_framework.response import Response
+
+    from controlplane.api.rate_limit import Limit
+    from controlplane.auth.roles import Action
+    from controlplane.reach import Reach
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Negotiation(DefaultContentNegotiation):
+    """DRF's, but a `?format=` that names no format is a 406, as with Accept, and not an address that is not there."""
+
+    def filter_renderers(self, renderers: Any, format: str) -> Any:  # noqa: A002  (DRF's signature)
+        try:
+            return super().filter_renderers(renderers, format)
+        except Http404:
+            raise NotAcceptable from None
+
+
+class ApiView(APIView):
+    """`actions` names the action of each method that there is; a method without one is refused to everybody.
+
+    A handler runs in one transaction, which is committed when it returns and rolled back when it raises. `self.caller`
+    is who calls, `self.reach` what the action may touch. A streamed answer must look things up in transactions of its
+    own (`rows_within`), since it is sent when this one is over.
+    """
+
+    authentication_classes: Sequence[type[BaseAuthentication]] = [BearerAuthentication, SessionAuthentication]
+    content_negotiation_class: type[BaseContentNegotiation] = Negotiation
+    http_method_names = ["get", "post", "put", "patch", "delete", "head"]
+    parser_classes: Sequence[type[BaseParser]] = [JsonBody]
+    renderer_classes: Sequence[type[BaseRenderer]] = [JSONRenderer]
+    actions: ClassVar[Mapping[str, Action]] = {}
+    caller: PersonCaller | ServiceCaller
+    reach: Reach
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        self._is_open = False
+        self._limit: Limit | None = None
+        with ExitStack() as self._transaction:
+            response = super().dispatch(request, *args, **kwargs)
+        if response.status_code == Forbidden.status and request.method not in _SAFE:
+            self._record_refusal(request)
+        return response
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if isinstance(self.caller, NodeCaller):
+            raise Forbidden("A virtual node's token opens the interLink wire only; call this with one of your own.")
+        self.check_leave(request)
+
+    def perform_authentication(self, request: Request) -> None:
+        """Who calls, for the trail as well; and whether they have called too often."""
+        super().perform_authentication(request)
+        caller: Any = request.user
+        if caller is None:
+            return
+        self.caller = caller
+        actors.bind(caller.actor)
+        self._limit = rate_limit.count(caller.actor)
+        self._limit.check()
+
+    def check_leave(self, request: Request) -> None:
+        """Whether the caller may do this at all; from here on only rows within the action's reach are there."""
+        action = self.actions.get(self._method(request))
+        if action is None:
+            raise Forbidden("Nobody may do this: it is not said who.")
+        self.see(self.caller.rights.reach(action))
+
+    def see(self, reach: Reach) -> None:
+        """Open the transaction that the handler runs in."""
+        self.reach = reach
+        self._transaction.enter_context(rows_within(reach, self.caller))
+        self._is_open = True
+
+    def close_rows(self) -> None:
+        """End the transaction before a long answer: from here on no rows are there, and no connection is held."""
+        self._transaction.close()
+        self._is_open = False
+
+    def tenants(self) -> QuerySet[Tenant]:
+        """The tenants within reach: for a site, those with an allocation there."""
+        if self.reach.everything:
+            return Tenant.objects.all()
+        own = Tenant.objects.filter(pk__in=self.reach.tenants)
+        if not self.reach.sites:
+            return own
+        return (own | Tenant.objects.filter(allocations__site__slug__in=self.reach.sites)).distinct()
+
+    def tenant(self, slug: str) -> Tenant:
+        """The tenant of this address. NotFound where it is none within reach."""
+        found = self.tenants().filter(slug=slug).first()
+        if found is None:
+            raise NotFound(f"There is no tenant {slug} here.")
+        return found
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if self._is_open:
+            transaction.set_rollback(True)
+        return super().handle_exception(exc)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        final = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in (self._limit.headers(final.status_code) if self._limit else {}).items():
+            final[name] = value
+        return final
+
+    def _method(self, request: Request) -> str:
+        """The method, as `actions` names it. MethodNotAllowed where there is no handler for it."""
+        method = "GET" if request.method == "HEAD" else request.method or ""
+        if method.lower() not in self.http_method_names or not hasattr(self, method.lower()):
+            self.http_method_not_allowed(request)
+        return method
+
+    def _record_refusal(self, request: Any) -> None:
+        route = request.resolver_match.route if request.resolver_match else ""
+        with seeing():
+            trail.record("api.refused", "route", f"{request.method} {route}", outcome=Event.Outcome.REFUSED)
+
+
+def rows_within(reach: Reach, caller: PersonCaller | ServiceCaller) -> AbstractContextManager[None]:
+    """A transaction that sees what lies within `reach`, and the person's own memberships and tokens."""
+    if reach.everything:
+        return seeing_everything()
+    person = caller.person_id if isinstance(caller, PersonCaller) else None
+    return seeing(tenants=reach.tenants, site_slugs=reach.sites, person=person)
+
+
+class Unknown(ApiView):
+    """Every address under /api/v1/ that is none."""
+
+    schema = None  # not part of the description
+
+    def check_leave(self, request: Request) -> None:
+        raise NotFound("There is nothing at this address: /api/v1/docs lists what there is.")

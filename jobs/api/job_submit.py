@@ -1,0 +1,84 @@
+"""What is submitted without any cluster: whose it is, and which pod. And /jobs/explain, which submits nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample
+from rest_framework import serializers
+
+from controlplane.api.bodies import Input
+from controlplane.errors import BadRequest, Invalid
+from sites import manifest
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+    from controlplane.api.views import ApiView
+    from controlplane.tenants.models import Tenant
+
+_JSON = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "train-42"},
+    "spec": {
+        "activeDeadlineSeconds": 7200,
+        "containers": [
+            {
+                "name": "main",
+                "image": "ghcr.io/example/train:2",
+                "command": ["python", "train.py"],
+                "resources": {"limits": {"cpu": "32", "memory": "128Gi", "nvidia.com/gpu": "1"}},
+            }
+        ],
+    },
+}
+_YAML = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {LEVEL: "7"}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: train-42}
+spec:
+  containers:
+  - name: main
+    image: ghcr.io/example/train:2
+    command: [python, train.py]
+    envFrom:
+    - configMapRef: {name: settings}
+"""
+MANIFEST = {"application/json": OpenApiTypes.OBJECT, "application/yaml": OpenApiTypes.STR}
+EXAMPLES = [
+    OpenApiExample("a pod", _JSON, request_only=True, media_type="application/json"),
+    OpenApiExample("a pod with a ConfigMap", _YAML, request_only=True, media_type="application/yaml"),
+]
+
+
+class SubmitQuery(Input):
+    """Whose job it is, and where it shall run."""
+
+    tenant = serializers.SlugField(required=False, help_text="not needed where you may submit in one tenant only")
+    site = serializers.SlugField(required=False, help_text="without it, the first site at which the pod may start")
+
+
+def body_of(request: Request, tenant: Tenant) -> dict[str, Any]:
+    """The body of a /create, as a kubelet would send the pod. Raises BadRequest, Refused."""
+    data: Any = request.data
+    if "documents" not in data:  # DRF's own answer for no body at all
+        raise BadRequest("The body must be a manifest with `apiVersion: v1` and `kind: Pod`.")
+    return manifest.create_body(data["documents"], namespace=tenant.slug)
+
+
+def tenant_of(view: ApiView, query: dict[str, Any]) -> Tenant:
+    """Whose job it is to be: NotFound outside of reach, Invalid where it must be said."""
+    if "tenant" in query:
+        return view.tenant(query["tenant"])
+    theirs = list(view.tenants().order_by("slug")[:20])
+    if len(theirs) != 1:
+        names = ", ".join(tenant.slug for tenant in theirs)
+        raise Invalid({"tenant": f"Say for which tenant, since you may submit in several: {names}."})
+    return theirs[0]

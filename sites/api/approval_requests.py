@@ -1,0 +1,244 @@
+"""/requests: what tenants ask for, and what operators decide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import OuterRef, Q, Subquery
+from drf_spectacular.utils import OpenApiExample
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from controlplane.api.bodies import Input, asked, given
+from controlplane.api.idempotency import idempotent
+from controlplane.api.pages import PageQuery, page, pages_of
+from controlplane.api.schema import operation
+from controlplane.api.views import ApiView
+from controlplane.auth.callers import PersonCaller
+from controlplane.auth.roles import Action
+from controlplane.errors import Invalid, NotFound
+from controlplane.tenants.models import ApprovalRequest, Person, Tenant
+from sites import approvals
+from sites.api.allocation_terms import TermsIn, as_json
+from sites.models import Site
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+
+_LONGEST = 4000
+_LARGEST = 2**63 - 1
+_EXAMPLE = {
+    "id": 7,
+    "tenant": "climate",
+    "site": "vega",
+    "kind": "extension",
+    "subject": 12,
+    "payload": {"gpu_hours": 1000},
+    "justification": "The second half of the reanalysis.",
+    "asked_by": "Alice Example",
+    "asked_at": "2026-11-20T10:00:00Z",
+    "state": "changed",
+    "decision": {"gpu_hours": 800},
+    "reason": "As much as is left of this year.",
+    "decided_by": "Vera Example",
+    "decided_at": "2026-11-21T08:00:00Z",
+}
+
+
+class RequestOut(serializers.Serializer[Any]):
+    """Something that a tenant asks for, and the decision."""
+
+    id = serializers.IntegerField()
+    tenant = serializers.CharField(allow_null=True)
+    site = serializers.CharField()
+    kind = serializers.ChoiceField(choices=list(approvals.KINDS))
+    subject = serializers.IntegerField(allow_null=True, help_text="the allocation that it is about or that came of it")
+    payload = serializers.DictField(help_text="the terms that are asked for")
+    justification = serializers.CharField()
+    asked_by = serializers.CharField(allow_null=True)
+    asked_at = serializers.DateTimeField()
+    state = serializers.ChoiceField(choices=ApprovalRequest.State.values)
+    decision = serializers.DictField(allow_null=True, help_text="the terms that were granted")
+    reason = serializers.CharField()
+    decided_by = serializers.CharField(allow_null=True)
+    decided_at = serializers.DateTimeField(allow_null=True)
+
+
+class RequestIn(Input):
+    """What is asked for."""
+
+    kind = serializers.ChoiceField(
+        choices=list(approvals.KINDS), help_text="allocation: a first one at the site; extension: other terms of one"
+    )
+    tenant = serializers.SlugField(max_length=63)
+    site = serializers.SlugField(max_length=63)
+    subject = serializers.IntegerField(
+        min_value=1, max_value=_LARGEST, required=False, allow_null=True, help_text="of an extension: the allocation"
+    )
+    payload = TermsIn(help_text="the terms")
+    justification = serializers.CharField(max_length=_LONGEST, required=False, allow_blank=True, default="")
+
+
+class DecisionIn(Input):
+    """A decision."""
+
+    grant = serializers.BooleanField(help_text="false: it is declined, with a reason")
+    reason = serializers.CharField(max_length=_LONGEST, required=False, allow_blank=True, default="")
+    payload = TermsIn(required=False, help_text="the terms that are granted instead of those that were asked for")
+
+
+class RequestQuery(PageQuery):
+    """Filters."""
+
+    state = serializers.ListField(
+        child=serializers.ChoiceField(choices=ApprovalRequest.State.values), required=False, help_text="any of these"
+    )
+    kind = serializers.ChoiceField(choices=list(approvals.KINDS), required=False)
+    tenant = serializers.SlugField(max_length=63, required=False)
+    site = serializers.SlugField(max_length=63, required=False)
+
+
+class RequestView(ApiView):
+    """What is within reach."""
+
+    def requests(self) -> QuerySet[Any]:
+        """With all that an answer needs, in one statement."""
+        rows = ApprovalRequest.objects.all()
+        if not self.reach.everything:
+            rows = rows.filter(Q(tenant__in=self.reach.tenants) | Q(site__in=self.reach.sites))
+        slug = Tenant.objects.filter(pk=OuterRef("tenant_id")).values("slug")[:1]
+        return rows.select_related("asked_by", "decided_by").annotate(tenant_slug=Subquery(slug))
+
+    def one(self, pk: int) -> Any:
+        """NotFound where there is none of this id within reach."""
+        found = self.requests().filter(pk=pk).first()
+        if found is None:
+            raise NotFound(f"There is no request {pk} here.")
+        return found
+
+    def told(self, pk: int, *, status: int = 200) -> Response:
+        return Response(_shown(self.one(pk)), status=status)
+
+    def person(self) -> Person | None:
+        """Who calls, if it is a person."""
+        return Person.objects.get(pk=self.caller.person_id) if isinstance(self.caller, PersonCaller) else None
+
+
+class Requests(RequestView):
+    """All of them, and new ones."""
+
+    actions = {"GET": Action.REQUESTS_READ, "POST": Action.REQUESTS_ASK}
+
+    @operation(
+        "listRequests",
+        "List the requests",
+        answers=pages_of(RequestOut),
+        query=RequestQuery,
+        examples=[OpenApiExample("requests", {"items": [_EXAMPLE], "next": None}, response_only=True)],
+    )
+    def get(self, request: Request) -> Response:
+        query = asked(request, RequestQuery)
+        rows = self.requests()
+        for name, column in (("state", "state__in"), ("kind", "kind"), ("tenant", "tenant__slug"), ("site", "site")):
+            if name in query:
+                rows = rows.filter(**{column: query[name]})
+        return page(request, rows, query, _shown)
+
+    @operation(
+        "ask",
+        "Ask for an allocation or an extension",
+        takes=RequestIn,
+        answers={201: RequestOut},
+        errors=[409],
+        examples=[
+            OpenApiExample(
+                "a first allocation",
+                {
+                    "kind": "allocation",
+                    "tenant": "climate",
+                    "site": "vega",
+                    "payload": {"cpus": 256, "cpu_hours": 9000},
+                },
+                request_only=True,
+            )
+        ],
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """A site operator or a federation operator decides."""
+        values = given(request, RequestIn)
+        site = Site.objects.filter(slug=values["site"]).first()
+        if site is None:
+            raise Invalid({"site": f"There is no site {values['site']}."})
+        row = approvals.ask(
+            values["kind"],
+            tenant=self._tenant(values["tenant"]),
+            person=self.person(),
+            site=site,
+            payload=as_json(values["payload"]),
+            subject=values.get("subject"),
+            justification=values["justification"],
+        )
+        return self.told(row.pk, status=201)
+
+    def _tenant(self, slug: str) -> Tenant:
+        found = self.tenants().filter(slug=slug).first()
+        if found is None:
+            raise Invalid({"tenant": f"There is no tenant {slug} here."})
+        return found
+
+
+class OneRequest(RequestView):
+    """One of them."""
+
+    actions = {"GET": Action.REQUESTS_READ}
+
+    @operation(
+        "getRequest",
+        "See a request",
+        answers=RequestOut,
+        examples=[OpenApiExample("a decided request", _EXAMPLE, response_only=True)],
+    )
+    def get(self, request: Request, number: int) -> Response:
+        return self.told(number)
+
+
+class DecideRequest(RequestView):
+    """The decision."""
+
+    actions = {"POST": Action.REQUESTS_DECIDE}
+
+    @operation("decideRequest", "Grant or decline a request", takes=DecisionIn, answers=RequestOut, errors=[409])
+    def post(self, request: Request, number: int) -> Response:
+        """As it was asked, or on the terms in `payload` instead. What is granted holds at once."""
+        row, values = self.one(number), given(request, DecisionIn)
+        payload = as_json(values["payload"]) if "payload" in values else None
+        approvals.decide(row, person=self.person(), grant=values["grant"], reason=values["reason"], payload=payload)
+        return self.told(number)
+
+
+class WithdrawRequest(RequestView):
+    """Those who asked take it back."""
+
+    actions = {"POST": Action.REQUESTS_ASK}
+
+    @operation("withdrawRequest", "Take a request back", answers=RequestOut, errors=[409])
+    def post(self, request: Request, number: int) -> Response:
+        approvals.withdraw(self.one(number), person=self.person())
+        return self.told(number)
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.pk,
+        "tenant": row.tenant_slug,
+        **{name: getattr(row, name) for name in _PLAIN},
+        "asked_by": row.asked_by.name if row.asked_by else None,
+        "decided_by": row.decided_by.name if row.decided_by else None,
+    }
+
+
+_PLAIN = (
+    "site", "kind", "subject", "payload", "justification", "asked_at", "state", "decision", "reason", "decided_at",
+)  # fmt: skip

@@ -1,0 +1,171 @@
+"""/sites: where there is something to use, and how it is there now. Never how it is reached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drf_spectacular.utils import OpenApiExample
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from controlplane.api.bodies import asked
+from controlplane.api.pages import PageQuery, page, pages_of
+from controlplane.api.schema import operation
+from controlplane.api.views import ApiView
+from controlplane.auth.roles import Action
+from controlplane.errors import NotFound
+from sites.models import Site
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+
+    from controlplane.reach import Reach
+
+_EXAMPLE = {
+    "slug": "vega",
+    "name": "Vega",
+    "kind": "slurm",
+    "enabled": True,
+    "answering": False,
+    "silent_since": "2026-11-25T09:14:00Z",
+    "silence": "Vega has not answered since 2026-11-25 09:14 UTC; what waits for it starts when it does.",
+    "answered_at": "2026-11-25T09:13:55Z",
+    "polled_at": "2026-11-25T09:13:55Z",
+    "partitions": [
+        {
+            "name": "gpu",
+            "nodes": 60,
+            "cpus": 7680,
+            "memory": 32985348833280,
+            "gpus": {"a100": 240},
+            "time_limit": 172800,
+            "default": False,
+            "up": True,
+            "seen_at": "2026-11-25T09:13:55Z",
+        }
+    ],
+    "flavors": [
+        {
+            "name": "one-gpu",
+            "description": "One A100 with its share of a node",
+            "partition": "gpu",
+            "cpus": 32,
+            "memory": 128849018880,
+            "gpus": 1,
+            "time_limit": 86400,
+            "largest_cpus": 64,
+            "largest_memory": None,
+            "largest_time_limit": 172800,
+        }
+    ],
+}
+
+
+class PartitionOut(serializers.Serializer[Any]):
+    """A queue of a site, as the site last described it."""
+
+    name = serializers.CharField()
+    nodes = serializers.IntegerField()
+    cpus = serializers.IntegerField(help_text="over all nodes")
+    memory = serializers.IntegerField(help_text="bytes, over all nodes")
+    gpus = serializers.DictField(child=serializers.IntegerField(), help_text="kind -> number")
+    time_limit = serializers.IntegerField(allow_null=True, help_text="seconds; null is none")
+    default = serializers.BooleanField()
+    up = serializers.BooleanField()
+    seen_at = serializers.DateTimeField(help_text="when the site said so")
+
+
+class FlavorOut(serializers.Serializer[Any]):
+    """A named bundle that a pod may ask for; what is null the pod says, or has no limit."""
+
+    name = serializers.CharField()
+    description = serializers.CharField()
+    partition = serializers.CharField()
+    cpus = serializers.IntegerField(allow_null=True)
+    memory = serializers.IntegerField(allow_null=True, help_text="bytes")
+    gpus = serializers.IntegerField(allow_null=True)
+    time_limit = serializers.IntegerField(allow_null=True, help_text="seconds")
+    largest_cpus = serializers.IntegerField(allow_null=True)
+    largest_memory = serializers.IntegerField(allow_null=True, help_text="bytes")
+    largest_time_limit = serializers.IntegerField(allow_null=True, help_text="seconds")
+
+
+class SiteOut(serializers.Serializer[Any]):
+    """A site, and how it is now."""
+
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    kind = serializers.CharField()
+    enabled = serializers.BooleanField(help_text="false: it is draining, and takes no new work")
+    answering = serializers.BooleanField()
+    silent_since = serializers.DateTimeField(allow_null=True)
+    silence = serializers.CharField(help_text="a sentence on its silence, empty while it answers")
+    answered_at = serializers.DateTimeField(allow_null=True)
+    polled_at = serializers.DateTimeField(allow_null=True, help_text="when it last told of its jobs")
+    partitions = PartitionOut(many=True)
+    flavors = FlavorOut(many=True)
+
+
+class Sites(ApiView):
+    """All that are within reach."""
+
+    actions = {"GET": Action.SITES_READ}
+
+    @operation(
+        "listSites",
+        "The sites that you may see",
+        answers=pages_of(SiteOut),
+        query=PageQuery,
+        examples=[OpenApiExample("sites", {"items": [_EXAMPLE], "next": None}, response_only=True)],
+    )
+    def get(self, request: Request) -> Response:
+        """Federation roles see all sites, a site's operators theirs, and members of a tenant those where it has an
+        allocation. Partitions and flavors come along."""
+        return page(request, _sites(self.reach), asked(request, PageQuery), lambda site: shown(site, self.reach))
+
+
+class SiteDetail(ApiView):
+    """One of them."""
+
+    actions = {"GET": Action.SITES_READ}
+
+    @operation(
+        "getSite",
+        "One site",
+        answers=SiteOut,
+        examples=[OpenApiExample("a silent site", _EXAMPLE, response_only=True)],
+    )
+    def get(self, request: Request, site: str) -> Response:
+        found = _sites(self.reach).filter(slug=site).first()
+        if found is None:
+            raise NotFound(f"There is no site {site} here.")
+        return Response(shown(found, self.reach))
+
+
+def _sites(reach: Reach) -> QuerySet[Site]:
+    """Without what only connectors need: it holds addresses and a sealed credential."""
+    return Site.objects.within(reach).defer("config", "credential").prefetch_related("partitions", "flavors")
+
+
+def shown(site: Site, reach: Reach) -> dict[str, Any]:
+    """A site as `reach` may see it: what a call of ours said when it failed names hosts, and is its operators' only."""
+    told = {field: getattr(site, field) for field in _PLAIN}
+    return {
+        **told,
+        "answering": site.silent_since is None,
+        "silence": _silence(site, full=reach.everything or site.slug in reach.sites),
+        "partitions": [PartitionOut(each).data for each in sorted(site.partitions.all(), key=lambda row: row.name)],
+        "flavors": [FlavorOut(each).data for each in sorted(site.flavors.all(), key=lambda row: row.name)],
+    }
+
+
+_PLAIN = ("slug", "name", "kind", "enabled", "silent_since", "answered_at", "polled_at")
+
+
+def _silence(site: Site, *, full: bool) -> str:
+    if site.silent_since is None:
+        return ""
+    why = f" ({site.silence.rstrip('.')})" if full and site.silence else ""
+    since = f"{site.silent_since:%Y-%m-%d %H:%M} UTC"
+    return f"{site.name} has not answered since {since}{why}; what waits for it starts when it does."

@@ -1,0 +1,58 @@
+"""Tokens and client secrets of virtual nodes. Each is shown once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rest_framework import serializers
+
+from controlplane.api.bodies import given
+from controlplane.api.idempotency import idempotent
+from controlplane.api.schema import operation
+from controlplane.api.tokens import ListOf, NewTokenOut, OneOf, RotateOneOf, TokenIn, TokenView, issued, with_lifetime
+from controlplane.auth.roles import Action
+from controlplane.auth.tokens import delegation, issue
+from controlplane.tenants.models import ApiToken
+from sites.api.virtual_nodes import NodeView
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+    from rest_framework.response import Response
+
+
+class NodeTokenIn(TokenIn):
+    kind = serializers.ChoiceField(
+        [ApiToken.Kind.NODE, ApiToken.Kind.CLIENT],
+        default=ApiToken.Kind.NODE,
+        help_text="client: a secret for /oauth2/token, which gives short-lived tokens for it",
+    )
+
+
+class OfNode(NodeView, TokenView):
+    actions = {"GET": Action.NODES_READ, "POST": Action.NODES_CHANGE, "DELETE": Action.NODES_CHANGE}
+    words = {"Of": "VirtualNode", "of": "a virtual node's"}
+
+    def rows(self, **address: str) -> QuerySet[ApiToken]:
+        return ApiToken.objects.filter(node=self.node(address["node"]), automatic=False)
+
+
+class NodeTokens(OfNode, ListOf):
+    @operation(
+        "createVirtualNodeToken", "Make a token for a virtual node", takes=NodeTokenIn, answers={201: NewTokenOut}
+    )
+    @idempotent
+    def post(self, request: Request, node: str) -> Response:
+        """Write it into the kubelet's token file without a newline at the end: Go refuses the header otherwise."""
+        row = self.node(node)
+        values = given(request, NodeTokenIn)
+        delegation.check(self.caller, scopes=(), tenant_id=row.tenant_id)
+        return issued(*issue.mint(row, **with_lifetime(values)))
+
+
+class NodeToken(OfNode, OneOf):
+    """One of a virtual node's."""
+
+
+class RotateNodeToken(OfNode, RotateOneOf):
+    """One of a virtual node's."""

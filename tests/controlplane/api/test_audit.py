@@ -1,0 +1,120 @@
+"""The audit trail by the API: who reads what of it, by which filters, and as JSON lines."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+
+from controlplane.api import audit as view
+from controlplane.audit import trail
+from controlplane.audit.models import Event
+from tests.api import PROBLEM
+from tests.federation import token_of
+
+if TYPE_CHECKING:
+    from tests.api import Api
+    from tests.federation import Federation
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def auditor(federation: Federation) -> str:
+    """An auditor's token, and the trail of three acts beside what making the federation has left."""
+    x, y = federation.chemistry.tenant, federation.biology.tenant
+    trail.record("job.cancel", "job", "k1", tenant_id=x.pk, site="vega")
+    trail.record("job.cancel", "job", "k2", tenant_id=y.pk, site="leonardo")
+    trail.record("site.drain", "site", "vega", site="vega", outcome=Event.Outcome.REFUSED)
+    return token_of(federation.auditor)
+
+
+def objects(api: Api, query: str, token: str) -> list[str]:
+    answer = api.get(f"audit?{query}", token=token)
+    assert answer.status == 200, answer.text
+    return [f"{item['object_kind']}:{item['object_id']}" for item in answer.json["items"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("verb=job.cancel", ["job:k2", "job:k1"]),
+        ("verb=job", ["job:k2", "job:k1"]),
+        ("verb=jo", []),
+        ("object=job:k1", ["job:k1"]),
+        ("object=site", ["site:vega"]),
+        ("object=job&tenant=chemistry", ["job:k1"]),
+        ("object=job&tenant=nowhere", []),
+        ("site=vega", ["site:vega", "job:k1"]),
+        ("outcome=refused", ["site:vega"]),
+        ("actor=nobody", []),
+        ("verb=job&from=2000-01-01T00:00:00Z", ["job:k2", "job:k1"]),
+        ("verb=job&until=2000-01-01T00:00:00Z", []),
+    ],
+)
+def test_filters_choose(api: Api, auditor: str, query: str, found: list[str]) -> None:
+    chosen = objects(api, query, auditor)
+    assert [each for each in chosen if not each.startswith("role:")] == found
+
+
+def test_an_actor_is_found_by_name_and_by_number(api: Api, auditor: str, federation: Federation) -> None:
+    api.post("tenants", {"slug": "physics", "name": "Physics"}, token=token_of(federation.operator))
+    by_number = api.get(f"audit?actor=person:{federation.operator.pk}", token=auditor).json["items"]
+    by_name = api.get(f"audit?actor={quote('Olga Operator')}", token=auditor).json["items"]
+    assert [item["verb"] for item in by_number] == ["tenant.create"]
+    assert by_name == by_number
+    assert by_number[0].items() >= {"tenant": "physics", "outcome": "done", "site": ""}.items()
+
+
+def test_each_reads_what_concerns_them(api: Api, auditor: str, federation: Federation) -> None:
+    assert objects(api, "verb=job", token_of(federation.chemistry.manager)) == ["job:k1"]
+    assert objects(api, "verb=job", token_of(federation.site_operator)) == ["job:k1"]
+    assert objects(api, "object=site", token_of(federation.site_operator)) == ["site:vega"]
+    assert objects(api, "object=site", token_of(federation.chemistry.manager)) == []
+    assert api.get("audit", token=token_of(federation.chemistry.member)).status == 403
+
+
+@pytest.mark.parametrize("way", ["format=jsonl", "accept"])
+def test_json_lines_are_all_there_is_in_batches(
+    api: Api, auditor: str, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(view, "_BATCH", 2)
+    headers = {"Accept": "application/jsonl"} if way == "accept" else None
+    answer = api.get("audit" if way == "accept" else f"audit?{way}", token=auditor, headers=headers)
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/jsonl")
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert [line["id"] for line in lines] == list(Event.objects.order_by("-id").values_list("id", flat=True))
+    assert lines == api.get("audit?limit=500", token=auditor).json["items"]
+
+
+def test_json_lines_of_a_manager_are_those_of_the_tenant(api: Api, auditor: str, federation: Federation) -> None:
+    answer = api.get("audit?format=jsonl", token=token_of(federation.chemistry.manager))
+    tenants = {json.loads(line)["tenant"] for line in answer.text.splitlines()}
+    assert tenants == {"chemistry"}
+
+
+def test_json_lines_stop_at_a_limit(api: Api, auditor: str) -> None:
+    assert len(api.get("audit?format=jsonl&limit=2", token=auditor).text.splitlines()) == 2
+
+
+def test_errors_are_problems_where_lines_were_asked_for(api: Api, auditor: str) -> None:
+    for name in ("limit", "cursor"):
+        answer = api.get(f"audit?format=jsonl&{name}=0", token=auditor)
+        assert (answer.status, answer.headers["content-type"]) == (400, PROBLEM)
+        assert answer.json["errors"][0]["field"] == name
+
+
+@pytest.mark.parametrize("query", ["actor=person:99999999999999999999", "object=job:%00", "from=yesterday", "actor=:"])
+def test_odd_filters_do_no_harm(api: Api, auditor: str, query: str) -> None:
+    assert api.get(f"audit?{query}", token=auditor).status in {200, 400}
+
+
+def test_pages_of_the_trail_follow_each_other(api: Api, auditor: str) -> None:
+    path, seen = "audit?limit=2", []
+    while path:
+        answer: dict[str, Any] = api.get(path, token=auditor).json
+        seen += [item["id"] for item in answer["items"]]
+        path = answer["next"]
+    assert seen == list(Event.objects.order_by("-id").values_list("id", flat=True))

@@ -1,0 +1,140 @@
+"""Whatever is sent to the API, by whomever: no fault of ours, and nothing answered that the description does not tell.
+
+Requests are made from the OpenAPI description, half of them against it, half of them about things that are there.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+import schemathesis
+from django.db import transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from controlplane.api import openapi
+from controlplane.wsgi import application
+from tests.api import role_of
+from tests.database_roles import database_role
+from tests.federation import new_token, token_of
+from tests.wire import connection_left_open
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from schemathesis import APIOperation, Case
+
+    from tests.federation import Federation
+
+CHECKS: list[Any] = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+def served(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """The whole application with the web service's database role; whatever a request does is undone after it."""
+    role = role_of(os.environ["DATABASE_WEB_URL"])
+    with database_role(role), connection_left_open(), transaction.atomic():
+        pieces: Any = application(environ, start_response)
+        try:
+            body = b"".join(pieces)
+        finally:
+            if hasattr(pieces, "close"):
+                pieces.close()
+        transaction.set_rollback(True)
+    return [body]
+
+
+DOCUMENT = orjson.loads(openapi.document())
+DESCRIBED = schemathesis.openapi.from_dict(DOCUMENT)
+DESCRIBED.app = served
+OPERATIONS = [found.ok() for found in DESCRIBED.get_all_operations() if isinstance(found, Ok)]
+
+
+@pytest.fixture
+def tokens(federation: Federation) -> list[str]:
+    """Of those who may do most, so that their requests get furthest, and of one who may do little."""
+    chemistry = federation.chemistry
+    return [token_of(who) for who in (federation.operator, chemistry.manager, chemistry.managing_service)] + [
+        token_of(federation.site_operator)
+    ]
+
+
+@pytest.fixture
+def there(federation: Federation) -> dict[str, Any]:
+    """What the holes of addresses can be filled with, so that there is something."""
+    chemistry = federation.chemistry
+    return {
+        "tenant": "chemistry",
+        "account": "pipeline",
+        "node": "chemistry-1",
+        "membership": chemistry.membership.pk,
+        "role": federation.auditor.role_grants.get().pk,
+        "site": "vega",
+        "allocation": chemistry.allocation.pk,
+        "number": chemistry.request.pk,
+        "key": chemistry.job.key,
+    }
+
+
+def test_every_operation_is_asked() -> None:
+    assert len(OPERATIONS) == sum(len(methods) for methods in DOCUMENT["paths"].values())
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: str(operation.label))
+def test_nothing_breaks_and_nothing_surprises(
+    operation: APIOperation[Any, Any, Any, Any],
+    federation: Federation,
+    tokens: list[str],
+    there: dict[str, Any],
+    settings: Any,
+) -> None:
+    settings.API_RATE = 0
+    ways = [operation.as_strategy(generation_mode=mode) for mode in GenerationMode]
+    names = {**there, "token": _token(operation.path, federation)}
+
+    @given(case=st.one_of(ways), token=st.sampled_from(tokens), is_there=st.booleans())
+    @_BOUNDED
+    def ask(case: Case[Any], token: str, is_there: bool) -> None:  # noqa: FBT001  (drawn)
+        if is_there and case.path_parameters:
+            case.path_parameters.update({name: names[name] for name in case.path_parameters if name in names})
+        case.call_and_validate(headers={"Authorization": f"Bearer {token}"}, checks=CHECKS)
+
+    ask()
+
+
+#: The same requests in each run, so that a red test is about the change at hand.
+_BOUNDED = settings(
+    max_examples=int(os.environ.get("API_EXAMPLES", "15")),
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)
+
+
+def _token(path: str, federation: Federation) -> int:
+    """The number of a token that is under this path."""
+    if "service-accounts" in path:
+        return new_token(federation.chemistry.service)[0].pk
+    if "virtual-nodes" in path:
+        return federation.chemistry.node.tokens.get().pk
+    return new_token(federation.operator)[0].pk

@@ -1,0 +1,83 @@
+"""The OpenAPI description: committed, complete, and readable without any other host."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from django.conf import settings
+from drf_spectacular.drainage import GENERATOR_STATS
+
+from controlplane.api import idempotency, openapi, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.test import Client
+
+DOCUMENT: dict[str, Any] = orjson.loads(openapi.document())
+
+
+def operations() -> Iterator[Any]:
+    for path, methods in DOCUMENT["paths"].items():
+        for method, told in methods.items():
+            yield pytest.param(path, method, told, id=f"{method.upper()} {path}")
+
+
+def test_the_committed_description_is_the_one_that_the_views_give() -> None:
+    page = settings.BASE_DIR / "docs" / "openapi.json"
+    assert page.read_text(encoding="utf-8") == openapi.document(), "Run `manage.py draw_openapi`."
+
+
+def test_what_is_served_is_what_is_committed(client: Client) -> None:
+    answer = client.get("/api/v1/openapi.json")
+    assert answer["Content-Type"] == "application/json"
+    assert answer.json() == DOCUMENT
+    assert DOCUMENT["openapi"].startswith("3.1")
+
+
+def test_the_description_is_drawn_without_a_warning() -> None:
+    assert not GENERATOR_STATS
+
+
+def test_no_two_operations_have_the_same_name() -> None:
+    names = [told["operationId"] for methods in DOCUMENT["paths"].values() for told in methods.values()]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(("path", "method", "told"), list(operations()))
+def test_an_operation_tells_all_that_it_answers(path: str, method: str, told: dict[str, Any]) -> None:
+    assert re.fullmatch(r"[a-z][A-Za-z]+", told["operationId"])
+    assert told["summary"]
+    assert told["security"] == [{"bearer": []}]
+    expected = (
+        {"401", "403", "429", "503"}
+        | ({"404"} if "{" in path else set())
+        | ({"400", "413", "415"} if "requestBody" in told else set())
+    )
+    assert expected <= set(told["responses"])
+    for status in set(told["responses"]) - {"200", "201", "202", "204"}:
+        assert told["responses"][status] == {"$ref": f"#/components/responses/{schema.ERRORS[int(status)][0]}"}
+
+
+@pytest.mark.parametrize(("path", "method", "told"), list(operations()))
+def test_whatever_creates_something_may_be_sent_twice(path: str, method: str, told: dict[str, Any]) -> None:
+    headers = {each["name"] for each in told.get("parameters", []) if each["in"] == "header"}
+    assert (idempotency.HEADER in headers) is ("201" in told["responses"])
+
+
+@pytest.mark.django_db  # the client closes connections after each answer
+def test_the_pages_come_from_this_host_alone(client: Client) -> None:
+    page = client.get("/api/v1/docs")
+    policy = page["Content-Security-Policy"]
+    assert "script-src 'self';" in policy
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page.content.decode())
+    assert len(sources) >= 4
+    assert all(source.startswith("/") for source in sources)
+    assert not re.search(r"<script>|<script [^>]*>[^<]", page.content.decode())
+    for source in sources:
+        with closing(client.get(source.replace("&amp;", "&"))) as found:
+            assert found.status_code == 200, source
