@@ -15,8 +15,8 @@ django.setup()
 
 import orjson  # noqa: E402
 
-from jobs.interlink.reader import Asked, reader  # noqa: E402  (Django first, which knows the database's address)
 from jobs.interlink.status import STATEMENTS  # noqa: E402
+from jobs.interlink.status_reader import Asked, reader  # noqa: E402  (Django first, which knows the database's address)
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

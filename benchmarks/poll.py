@@ -175,11 +175,11 @@ def _site_alone(site: Site) -> float:
     """CPU seconds of the imagined site's own part in a poll."""
     from django.utils import timezone
 
-    from jobs import polling
+    from jobs.worker import poll
     from sites.connections import connector_for
     from sites.workload import JobRef
 
-    rows = polling.watched(site, now=timezone.now())
+    rows = poll.watched(site, now=timezone.now())
     refs = [JobRef(row.attempt_key, row.native_id, row.folder) for row in rows]
     return _timed(lambda: connector_for(site).poll(refs))[1]
 

@@ -1,8 +1,8 @@
 """The forms that answers have: errors as problem documents, plain text, and tables for spreadsheets.
 
 The one place that turns errors into answers, for every view of DRF's. Such an answer is an RFC 9457 problem document;
-`code` is for programs, `detail` the sentence for people. On the interLink wire that sentence alone is written, since its
-clients show the body to the pod's owner.
+`code` is for programs, `detail` the sentence for people. On the interLink wire that sentence alone is written, since
+its clients show the body to the pod's owner.
 """
 
 from __future__ import annotations

@@ -15,10 +15,11 @@ from controlplane.audit import trail
 from controlplane.auth.callers import PersonCaller, ServiceCaller
 from controlplane.errors import Forbidden, Refused
 from controlplane.tenants.models import Tenant
-from jobs import deletion, judging, lifecycle, nudge, options, payload, routing
-from jobs.judging import Situation, Wanted
+from jobs import deletion, lifecycle, nudge, payload
 from jobs.models import Job, new_key
-from jobs.placement import Choice, Placed, choose
+from jobs.placement import candidates, eligibility, routes
+from jobs.placement.eligibility import Situation, Wanted
+from jobs.placement.ranking import Choice, Placed, choose
 from jobs.states import State
 from sites import manifest
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from controlplane.auth.callers import NodeCaller
-    from jobs.options import Option
-    from jobs.routing import Way
+    from jobs.placement.candidates import Option
+    from jobs.placement.routes import Way
     from sites.manifest import PodRequest
 
 # All that a create has to know, at once: the pod's job if it has one, whether it was deleted before it came, the node's
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 _LOOK = f"""
     SELECT (SELECT id FROM jobs_job WHERE node_id = $1 AND pod_uid = $2),
            EXISTS (SELECT FROM jobs_tombstone WHERE node_id = $1 AND pod_uid = $2),
-           node.heard_minutes, {routing.COLUMNS}
-    FROM {routing.SOURCES} WHERE node.id = $1
+           node.heard_minutes, {routes.COLUMNS}
+    FROM {routes.SOURCES} WHERE node.id = $1
 """  # noqa: S608  (names from our own modules)
 
 
@@ -55,7 +56,7 @@ def admit(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: 
         known, is_deleted, heard_minutes, *way = row
         if known is not None:
             return Job.objects.only("key").get(pk=known)
-        job = _new_job(caller, pod, body, routing.read_way(way), now=now)
+        job = _new_job(caller, pod, body, routes.read_way(way), now=now)
         # Its age as an orphan begins now, on the node's own clock.
         job.polled_minute = heard_minutes
         store(job, verb="job.create")
@@ -80,7 +81,7 @@ def submit(
     tenant = Tenant.objects.get(pk=tenant_id)
     full = manifest.completed(body, namespace=tenant.slug)
     pod = manifest.parse(full)
-    option = _best(options.options(tenant, pod, site=site_slug, now=now), tenant, site_slug)
+    option = _best(candidates.options(tenant, pod, site=site_slug, now=now), tenant, site_slug)
     waits = option.waits
     job = Job(
         **columns(pod, full, tenant_id=tenant.pk),
@@ -158,10 +159,10 @@ def columns(pod: PodRequest, body: Mapping[str, Any], *, tenant_id: int) -> dict
 
 def _new_job(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], way: Way | None, *, now: datetime) -> Job:
     """Held: at the site that its node sends to, or without one and with the reason why."""
-    answer = routing.decide(way)
+    answer = routes.decide(way)
     where: dict[str, Any] = {"reason": answer.reason, "message": answer.message}
     if isinstance(answer, Placed) and way is not None:
-        wanted = Wanted.of(judging.settled(pod, way.site))
+        wanted = Wanted.of(eligibility.settled(pod, way.site))
         require_possible(wanted, Situation(way.tenant, way.site, way.allocation, now))
         where |= {"site": way.site, "next_start_at": now}
     else:

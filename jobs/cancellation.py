@@ -1,50 +1,53 @@
-"""Carrying wishes to cancel to the site, again and again until a poll says that the job has ended."""
+"""The wish to cancel: durable, whatever the site does. What no site has yet is cancelled at once."""
 
 from __future__ import annotations
 
-import logging
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.conf import settings
-from django.db.models import Q
-from django.utils import timezone
+from django.db import transaction
 
-from jobs import lifecycle
+from controlplane.audit import trail
+from jobs import lifecycle, nudge
 from jobs.models import Job
-from jobs.reports import LOST
-from jobs.silence import speaking_to
-from jobs.states import State
+from jobs.states import AT_SITE, ENDS, State
+from sites.models import Site
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
-    from sites.models import Site
 
-logger = logging.getLogger(__name__)
+def cancel(
+    job_ids: Iterable[int], *, reason: str, message: str = "", now: datetime, verb: str = "job.cancel"
+) -> list[Job]:
+    """Cancel these jobs, or note the wish; those that it changed. Ended and already unwanted ones are left alone.
 
-
-def cancel_due(site: Site) -> bool:
-    """Cancel one batch of unwanted jobs at the site. False when none was due; `Unreachable` leaves them due.
-
-    An attempt still in doubt is not for the site to cancel: recovery settles it first, and the wish is due at once.
+    reason: one CamelCase word; message: a sentence for the pod's owner. verb: how the audit trail tells it; empty where
+    the trail has it already, or nobody asked.
     """
-    theirs = Q(state__in=[State.PENDING, State.RUNNING]) | Q(reason=LOST)
-    due = Job.objects.filter(theirs, site=site, next_cancel_at__lte=timezone.now())
-    jobs = list(due.defer("request").order_by("next_cancel_at")[: settings.BATCH_JOBS])
-    if not jobs:
-        return False
-    with speaking_to(site) as connector:
-        connector.cancel([job.ref for job in jobs])
-    now = timezone.now()
-    lifecycle.move([_again(job, site, now=now) for job in jobs], now=now)
-    logger.info("cancelled", extra={"jobs": len(jobs)})
-    return True
+    with transaction.atomic():
+        # Locked before the decision: a job being claimed this moment must get the wish, not the end.
+        locked = Job.objects.select_for_update().filter(pk__in=job_ids, cancel_requested_at__isnull=True)
+        jobs = locked.exclude(state__in=ENDS).only("pk", "state", "attempt").order_by("pk")
+        moved = lifecycle.move([_move(job, reason, message, now=now) for job in jobs], now=now)
+        if verb:
+            _record(verb, moved, reason)
+        for site_id in {job.site_id for job in moved if job.state in AT_SITE and job.site_id}:
+            nudge.nudge("cancel", site_id)
+    return moved
 
 
-def _again(job: Job, site: Site, *, now: datetime) -> lifecycle.Move:
-    """Ask again after twice the time that the wish has waited: the poll needs a moment to tell that it was granted."""
-    waited = now - (job.cancel_requested_at or now)
-    wait = max(waited, timedelta(seconds=3 * site.poll_interval))
-    longest = timedelta(seconds=settings.RETRY_LONGEST)
-    return lifecycle.Move(job.pk, job.attempt, changes={"next_cancel_at": now + min(wait, longest)})
+def _move(job: Job, reason: str, message: str, *, now: datetime) -> lifecycle.Move:
+    wish = {"cancel_requested_at": now, "cancel_reason": reason}
+    if job.state in AT_SITE:
+        return lifecycle.Move(job.pk, job.attempt, changes={**wish, "next_cancel_at": now})
+    said = {"reason": reason, "message": message}
+    return lifecycle.Move(job.pk, job.attempt, State.CANCELLED, {**wish, **said})
+
+
+def _record(verb: str, jobs: Iterable[Job], reason: str) -> None:
+    slugs = dict(Site.objects.filter(pk__in={job.site_id for job in jobs}).values_list("pk", "slug"))
+    for job in jobs:
+        site = slugs.get(job.site_id, "") if job.site_id else ""
+        changes = {"pod": str(job), "uid": str(job.pod_uid), "reason": reason}
+        trail.record(verb, "job", job.key, tenant_id=job.tenant_id, site=site, changes=changes)

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from controlplane import database
 from controlplane.audit import trail
-from jobs import wishes
+from jobs import cancellation
 from jobs.models import Job, Tombstone
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def delete(caller: NodeCaller, pod_uid: UUID, *, now: datetime) -> None:
         if theirs.filter(deleted_at__isnull=True).update(deleted_at=now):
             trail.record("job.delete", "job", key, tenant_id=caller.tenant_id, changes={"uid": str(pod_uid)})
         said = "The pod was deleted from its cluster."
-        wishes.cancel([job_id], reason="Deleted", message=said, now=now, verb="")
+        cancellation.cancel([job_id], reason="Deleted", message=said, now=now, verb="")
 
 
 def _bury(caller: NodeCaller, pod_uid: UUID, *, now: datetime) -> None:

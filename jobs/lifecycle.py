@@ -16,8 +16,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from controlplane import database
-from jobs import accounting, nudge, rendering
-from jobs.counting import Ledger
+from jobs import nudge, rendering
+from jobs.accounting import records
+from jobs.accounting.counters import Ledger
 from jobs.models import Job, Transition, UsageRecord
 from jobs.states import ENDS, State, may_move
 
@@ -99,7 +100,7 @@ def move(moves: Iterable[Move], *, now: datetime) -> list[Job]:
             moved.append(job)
             if wish.to is not None:
                 history.append(_line(job, old, now=now))
-            if wish.to in ENDS and (record := accounting.usage(job, wish.report, now=now)):
+            if wish.to in ENDS and (record := records.usage(job, wish.report, now=now)):
                 usage.append(record)
                 ledger.spend(record)
             _count(job, old, wish, ledger)

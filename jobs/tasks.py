@@ -17,16 +17,18 @@ from django.conf import settings
 from django.utils import timezone
 
 from controlplane.auth import memberships
-from jobs import due, holding, nudge, orphans, retention
-from jobs.cancellation import cancel_due
-from jobs.cleaning import archive_due, clean_abandoned, clean_due
-from jobs.lanes import lane
+from jobs import nudge
 from jobs.models import Heartbeat
-from jobs.polling import poll_due
-from jobs.probing import probe_due
-from jobs.recovery import recover_due
-from jobs.starting import start_due
-from jobs.submission import submit_due
+from jobs.sweeps import held, orphans, retention
+from jobs.worker import due
+from jobs.worker.cancel import cancel_due
+from jobs.worker.clean import archive_due, clean_abandoned, clean_due
+from jobs.worker.poll import poll_due
+from jobs.worker.probe import probe_due
+from jobs.worker.recover import recover_due
+from jobs.worker.site_lock import lane
+from jobs.worker.start import start_due
+from jobs.worker.submit import submit_due
 from sites import health
 from sites.connectors.base import Unreachable
 from sites.models import Site
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from jobs.lanes import Lane
+    from jobs.worker.site_lock import Lane
 
 logger = logging.getLogger(__name__)
 
@@ -87,8 +89,8 @@ def probe(site_id: int) -> None:
 def place_held() -> None:
     """Keep what waits where it belongs, and its owners informed."""
     now = timezone.now()
-    holding.hold_drained(now=now)
-    holding.place_held(now=now)
+    held.hold_drained(now=now)
+    held.place_held(now=now)
     Heartbeat.beat("place_held")
 
 

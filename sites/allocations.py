@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from controlplane.tenants.models import Tenant
 
-#: A new one of these is another period of the budget: what was spent in it is counted anew (jobs/counting.py).
+#: A new one of these is another period of the budget: what was spent in it is counted anew
+#: (jobs/accounting/counters.py).
 _OF_PERIOD = frozenset({"period", "valid_from"})
 
 

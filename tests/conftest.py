@@ -18,7 +18,7 @@ from controlplane.auth.tokens.last_use import last_use
 from controlplane.environment import ROLES
 from controlplane.ops.database_roles import with_database
 from controlplane.tenants.models import Person
-from jobs.interlink.heard import heard
+from jobs.interlink.last_heard import heard
 from jobs.interlink.status import close_connections
 from tests.api import Api, role_of
 from tests.federation import Federation, make_federation

@@ -13,7 +13,7 @@ from django.utils import timezone
 from controlplane.auth.tokens import issue
 from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 from jobs import lifecycle, payload
-from jobs.counting import Ledger
+from jobs.accounting.counters import Ledger
 from jobs.models import Job, new_key
 from jobs.states import AT_SITE, ENDS, State
 from sites.models import Allocation, Route, Site

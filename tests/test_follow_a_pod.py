@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.utils import timezone
 
-from jobs import polling, tasks
-from jobs.interlink import reader
+from jobs import tasks
+from jobs.interlink import status_reader
 from jobs.models import Job, UsageRecord
+from jobs.worker.poll import forget_recorded
 from sites import connections
 from sites.connectors.memory.site import forget_memory_sites, memory_site
 from sites.models import Site
@@ -31,8 +32,8 @@ def vega() -> Iterator[Site]:
     yield make_site(slug="vega", name="Vega", config={"name": "vega"})
     connections.close_all()
     forget_memory_sites()
-    polling.forget_recorded()
-    reader.reader.cache_clear()  # the connections of /status, or the test database could not be dropped
+    forget_recorded()
+    status_reader.reader.cache_clear()  # the connections of /status, or the test database could not be dropped
 
 
 @pytest.fixture

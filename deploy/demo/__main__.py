@@ -184,7 +184,7 @@ def _cancel_local_jobs() -> None:
     from django.db import OperationalError, connection
     from django.utils import timezone
 
-    from jobs import wishes
+    from jobs import cancellation
     from jobs.models import Job
     from jobs.states import ALIVE
     from sites.models import Site
@@ -193,7 +193,7 @@ def _cancel_local_jobs() -> None:
     local = Job.objects.filter(site__kind=Site.Kind.LOCAL, state__in=ALIVE)
     try:
         chosen = list(local.values_list("pk", flat=True))
-        wishes.cancel(chosen, reason="DemoStopped", message="The demo was stopped.", now=timezone.now())
+        cancellation.cancel(chosen, reason="DemoStopped", message="The demo was stopped.", now=timezone.now())
         for _ in _seconds(CANCEL_WITHIN):
             if not local.exists():
                 return

@@ -11,7 +11,7 @@ from controlplane.api.schema import operation
 from controlplane.api.views import ApiView
 from controlplane.auth.roles import Action, Role
 from controlplane.errors import Conflict, Forbidden
-from jobs import wishes
+from jobs import cancellation
 from jobs.api import job_detail, job_list
 from jobs.api.job_detail import JobDetailOut
 from jobs.models import Job
@@ -34,7 +34,7 @@ class JobCancel(ApiView):
         if job.ended_at is not None:
             raise Conflict(f"The job has ended already: it has {job.state}.")
         by = self.caller.actor.name
-        wishes.cancel([job.pk], reason="Cancelled", message=f"Cancelled by {by}.", now=timezone.now())
+        cancellation.cancel([job.pk], reason="Cancelled", message=f"Cancelled by {by}.", now=timezone.now())
         return Response(job_detail.told(key, self.reach), status=202)
 
     def _require_right(self, job: Job) -> None:

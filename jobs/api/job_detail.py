@@ -9,10 +9,10 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from controlplane.errors import NotFound
-from jobs import explaining
 from jobs.api import job_list
 from jobs.api.job_list import JobOut
 from jobs.models import Job
+from jobs.placement import explain
 from jobs.states import MEANING, WAITING, State
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _waits(job: Any) -> str:
     if state not in _WAITING:
         return ""
     # Judged anew where the tenant can be seen, without which there is nothing to judge by.
-    live = explaining.why_waits(job, now=timezone.now()) if job.tenant_slug else None
+    live = explain.why_waits(job, now=timezone.now()) if job.tenant_slug else None
     return (live.message if live else job.message) or f"{MEANING[state].capitalize()}."
 
 

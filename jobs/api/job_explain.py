@@ -14,9 +14,9 @@ from controlplane.api.bodies import asked
 from controlplane.api.schema import operation
 from controlplane.api.views import ApiView
 from controlplane.auth.roles import Action
-from jobs import explaining
 from jobs.api.job_submit import EXAMPLES, MANIFEST, SubmitQuery, body_of, tenant_of
 from jobs.api.manifest_parsers import PARSERS
+from jobs.placement import explain
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -101,5 +101,5 @@ class ExplainJob(ApiView):
         query = asked(request, SubmitQuery)
         tenant = tenant_of(self, query)
         body = body_of(request, tenant)
-        found = explaining.explain(body, tenant_id=tenant.pk, site_slug=query.get("site"), now=timezone.now())
+        found = explain.explain(body, tenant_id=tenant.pk, site_slug=query.get("site"), now=timezone.now())
         return Response({"tenant": tenant.slug, "sites": [asdict(verdict) for verdict in found]})

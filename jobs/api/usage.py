@@ -15,9 +15,9 @@ from controlplane.api.bodies import Input, asked
 from controlplane.api.schema import operation
 from controlplane.api.views import ApiView
 from controlplane.auth.roles import Action
-from jobs import usage
+from jobs.accounting import totals
+from jobs.accounting.totals import GroupBy
 from jobs.models import UsageRecord
-from jobs.usage import GroupBy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from rest_framework.request import Request
 
-    from jobs.usage import Group
+    from jobs.accounting.totals import Group
 
 _FIGURES = ("jobs", "cpu_hours", "gpu_hours", "wall_hours", "estimated_share")
 _EXAMPLE = {
@@ -131,12 +131,12 @@ class Usage(ApiView):
         for name in ("tenant", "site"):
             if name in query:
                 records = records.filter(**{f"{name}__slug": query[name]})
-        records = usage.between(records, begin=query.get("from"), end=query.get("until"))
-        groups = usage.grouped(records, query["group_by"])
+        records = totals.between(records, begin=query.get("from"), end=query.get("until"))
+        groups = totals.grouped(records, query["group_by"])
         if isinstance(request.accepted_renderer, Csv):
             return Response(_table(groups, query["group_by"]), headers=_DOWNLOAD)
         told = {"group_by": query["group_by"], "groups": [_told(group) for group in groups]}
-        return Response({**told, "total": _told(usage.total(groups))})
+        return Response({**told, "total": _told(totals.total(groups))})
 
 
 _DOWNLOAD = {"Content-Disposition": 'attachment; filename="usage.csv"'}

@@ -21,8 +21,8 @@ from controlplane.auth.callers import BY_DIGEST, FoundToken
 from controlplane.errors import BadRequest, IsthmusError, NotAllowed, Unauthenticated
 from controlplane.requests import request_done
 from jobs.interlink.bodies import read_body
-from jobs.interlink.heard import heard
-from jobs.interlink.reader import Asked, Statements, reader
+from jobs.interlink.last_heard import heard
+from jobs.interlink.status_reader import Asked, Statements, reader
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

@@ -24,8 +24,8 @@ from controlplane.tenants.scope import seeing
 from jobs import admission, deletion
 from jobs.interlink import ping
 from jobs.interlink.bodies import read_json
-from jobs.interlink.heard import heard
-from jobs.interlink.outage import outage
+from jobs.interlink.database_outage import outage
+from jobs.interlink.last_heard import heard
 from sites import manifest
 
 if TYPE_CHECKING:

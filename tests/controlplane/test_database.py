@@ -9,7 +9,7 @@ from django.forms.models import model_to_dict
 
 from controlplane import database
 from controlplane.tenants.models import Tenant
-from jobs.interlink.reader import conninfo
+from jobs.interlink.status_reader import conninfo
 from jobs.models import Job
 from tests.factories import make_job
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from jobs import starting, tasks
+from jobs import tasks
 from jobs.models import Job
+from jobs.worker import start
 from sites.models import Site
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def start_now(site: Site) -> None:
     """Look at all that is held there, and submit nothing."""
     Job.objects.filter(site=site, next_start_at__isnull=False).update(next_start_at=timezone.now())
-    while starting.start_due(site):
+    while start.start_due(site):
         pass
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs import polling
+from jobs.worker import poll
 from sites import connections
 from sites.connectors.memory.site import forget_memory_sites, memory_site
 from tests.factories import make_node, make_site
@@ -25,7 +25,7 @@ def vega(db: None) -> Iterator[Site]:
     yield make_site(slug="vega", name="Vega", config={"name": "vega"})
     connections.close_all()
     forget_memory_sites()
-    polling.forget_recorded()
+    poll.forget_recorded()
 
 
 @pytest.fixture

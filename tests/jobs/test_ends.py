@@ -9,11 +9,12 @@ import pytest
 from django.utils import timezone
 
 from controlplane.tenants.models import VirtualNode
-from jobs import holding, orphans, wishes
-from jobs.claiming import claim
+from jobs import cancellation
+from jobs.accounting.recount import reconcile
 from jobs.models import Job
-from jobs.reconciling import reconcile
 from jobs.states import State
+from jobs.sweeps import held, orphans
+from jobs.worker.claim import claim
 from sites.connectors.base import Rejected
 from sites.models import Site
 from sites.workload import Phase
@@ -61,25 +62,25 @@ def run_out_of_time(site: Site, job: Job, memory: MemorySite) -> None:
 
 def cancel_while_it_runs(site: Site, job: Job, memory: MemorySite) -> None:
     begin(site, job, memory)
-    wishes.cancel([job.pk], reason="Deleted", now=timezone.now())
+    cancellation.cancel([job.pk], reason="Deleted", now=timezone.now())
     cancel_now(site)
     poll_now(site)
 
 
 def cancel_before_its_site_knows(site: Site, job: Job, memory: MemorySite) -> None:
-    wishes.cancel([job.pk], reason="Deleted", now=timezone.now())
+    cancellation.cancel([job.pk], reason="Deleted", now=timezone.now())
 
 
 def cancel_before_it_starts(site: Site, job: Job, memory: MemorySite) -> None:
     submit_now(site)
-    wishes.cancel([job.pk], reason="Deleted", now=timezone.now())
+    cancellation.cancel([job.pk], reason="Deleted", now=timezone.now())
     cancel_now(site)
     poll_now(site)
 
 
 def cancel_in_doubt(site: Site, job: Job, memory: MemorySite) -> None:
     claim(site, now=timezone.now())
-    wishes.cancel([job.pk], reason="Deleted", now=timezone.now())
+    cancellation.cancel([job.pk], reason="Deleted", now=timezone.now())
     recover_now(site)
 
 
@@ -121,7 +122,7 @@ def orphan(site: Site, job: Job, memory: MemorySite) -> None:
 
 def drain(site: Site, job: Job, memory: MemorySite) -> None:
     Site.objects.filter(pk=site.pk).update(enabled=False)
-    holding.hold_drained(now=timezone.now())
+    held.hold_drained(now=timezone.now())
 
 
 def of_two_cores() -> dict[str, Any]:

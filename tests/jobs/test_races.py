@@ -11,10 +11,11 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection, connections, transaction
 from django.utils import timezone
 
-from jobs import lanes, tasks, wishes
-from jobs.claiming import claim
+from jobs import cancellation, tasks
 from jobs.models import Job
 from jobs.states import State
+from jobs.worker import site_lock
+from jobs.worker.claim import claim
 from tests.factories import make_job
 from tests.jobs.clock import poll_now, recover_now, submit_now
 
@@ -74,7 +75,7 @@ def test_a_delete_that_waits_for_a_claim_becomes_a_wish(vega: Site, memory: Memo
 
     def delete() -> None:
         try:
-            outcome.append(wishes.cancel([job.pk], reason="Deleted", now=timezone.now()))
+            outcome.append(cancellation.cancel([job.pk], reason="Deleted", now=timezone.now()))
         finally:
             connections.close_all()
 
@@ -93,7 +94,7 @@ def test_a_delete_that_waits_for_a_claim_becomes_a_wish(vega: Site, memory: Memo
 def test_a_claim_that_meets_a_delete_passes_the_pod_over(vega: Site, node: VirtualNode) -> None:
     job = make_job(node=node)
     with transaction.atomic():
-        wishes.cancel([job.pk], reason="Deleted", now=timezone.now())
+        cancellation.cancel([job.pk], reason="Deleted", now=timezone.now())
         assert elsewhere(lambda: claim(vega, now=timezone.now())) == []
     job.refresh_from_db()
     assert job.state == State.CANCELLED
@@ -110,11 +111,11 @@ def test_two_workers_that_poll_at_once_write_one_end(vega: Site, memory: MemoryS
 
 
 def test_a_lane_is_held_by_one_thread_at_a_time(vega: Site) -> None:
-    def try_lane(name: lanes.Lane) -> bool:
-        with lanes.lane(name, vega.pk) as mine:
+    def try_lane(name: site_lock.Lane) -> bool:
+        with site_lock.lane(name, vega.pk) as mine:
             return mine
 
-    with lanes.lane("in", vega.pk) as mine:
+    with site_lock.lane("in", vega.pk) as mine:
         assert mine
         assert not elsewhere(lambda: try_lane("in"))
         assert elsewhere(lambda: try_lane("watch"))
@@ -122,36 +123,36 @@ def test_a_lane_is_held_by_one_thread_at_a_time(vega: Site) -> None:
 
 
 def test_a_lane_is_given_back_when_its_work_fails(vega: Site) -> None:
-    with pytest.raises(RuntimeError), lanes.lane("in", vega.pk):
+    with pytest.raises(RuntimeError), site_lock.lane("in", vega.pk):
         raise RuntimeError
-    with lanes.lane("in", vega.pk) as mine:
+    with site_lock.lane("in", vega.pk) as mine:
         assert mine
 
 
 def test_another_process_cannot_enter_a_lane(vega: Site) -> None:
-    other = lanes.Session()
-    with lanes.lane("in", vega.pk):
+    other = site_lock.Session()
+    with site_lock.lane("in", vega.pk):
         assert not other.take("in", vega.pk)
     assert other.take("in", vega.pk)
     other.give_back("in", vega.pk)
 
 
 def test_a_lane_whose_session_died_is_left_in_peace_and_entered_again(vega: Site) -> None:
-    with lanes.lane("in", vega.pk) as mine:
+    with site_lock.lane("in", vega.pk) as mine:
         assert mine
         with connections["default"].cursor() as cursor:
             cursor.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s", [vega.pk]
             )
-        with lanes.lane("watch", vega.pk) as also:
+        with site_lock.lane("watch", vega.pk) as also:
             assert also
-    with lanes.lane("in", vega.pk) as mine:
+    with site_lock.lane("in", vega.pk) as mine:
         assert mine
 
 
 def test_a_worker_whose_lane_is_taken_does_nothing(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     make_job(node=node)
-    with lanes.lane("in", vega.pk):
+    with site_lock.lane("in", vega.pk):
         elsewhere(lambda: tasks.submit(vega.pk))
     assert list(memory.calls) == []
 

@@ -20,9 +20,10 @@ from django.db import InterfaceError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from jobs import due, nudge, tasks
+from jobs import nudge, tasks
 from jobs.models import Heartbeat, Job
 from jobs.states import State
+from jobs.worker import due
 from sites import connections
 from sites.models import Site
 from tests.factories import make_job, make_node, make_site

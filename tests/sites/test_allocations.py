@@ -14,7 +14,7 @@ from controlplane.errors import Conflict, Invalid
 from sites import allocations
 from sites.models import Allocation, Flavor
 from tests.factories import make_allocation, make_site, make_tenant
-from tests.jobs.test_counting import together
+from tests.jobs.accounting.test_counters import together
 
 pytestmark = pytest.mark.django_db
 

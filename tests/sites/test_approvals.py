@@ -15,7 +15,7 @@ from sites import approvals
 from sites.models import Allocation, Site
 from tests.database_roles import as_role
 from tests.factories import make_allocation, make_node, make_site, make_tenant
-from tests.jobs.test_counting import together
+from tests.jobs.accounting.test_counters import together
 
 pytestmark = pytest.mark.django_db
 

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from sites import capacity, connections, health
+from jobs.worker.probe import record_partitions
+from sites import connections, health
 from sites.connectors.base import Unreachable
 from sites.models import Partition, Site
 from sites.workload import PartitionReport
@@ -90,8 +91,8 @@ def test_a_credential_opens_in_its_own_row_alone() -> None:
 
 def test_partitions_are_what_the_site_named_last() -> None:
     site = make_site()
-    capacity.record(site, [_partition("cpu", 10), _partition("gpu", 2)], now=NOW)
-    capacity.record(site, [_partition("cpu", 12)], now=NOW)
+    record_partitions(site, [_partition("cpu", 10), _partition("gpu", 2)], now=NOW)
+    record_partitions(site, [_partition("cpu", 12)], now=NOW)
     assert list(Partition.objects.values_list("name", "nodes")) == [("cpu", 12)]
 
 

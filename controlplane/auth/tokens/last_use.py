@@ -1,4 +1,4 @@
-"""When a person's or a program's token was last used, to the minute. jobs/interlink/heard.py notes virtual nodes'."""
+"""When a person's or a program's token was last used, to the minute. For nodes: jobs/interlink/last_heard.py."""
 
 from __future__ import annotations
 

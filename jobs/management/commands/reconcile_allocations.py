@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from jobs.reconciling import reconcile
+from jobs.accounting.recount import reconcile
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

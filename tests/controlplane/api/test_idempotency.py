@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from controlplane.api.models import KeptAnswer
 from controlplane.tenants.models import ApiToken, Tenant
-from jobs import retention
+from jobs.sweeps import retention
 from tests.federation import token_of
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs import polling
+from jobs.worker import poll
 from sites import connections
 from sites.connectors.memory.site import forget_memory_sites
 from tests.jobs.api.federation import Federation, make_federation
@@ -22,4 +22,4 @@ def federation(api: Api) -> Iterator[Federation]:
     yield make_federation(api)
     connections.close_all()
     forget_memory_sites()
-    polling.forget_recorded()
+    poll.forget_recorded()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobs import usage
+from jobs.accounting import totals
 from jobs.models import UsageRecord, new_key
 
 if TYPE_CHECKING:
@@ -115,6 +115,6 @@ def test_it_is_one_statement_however_much_there_is(recorded: Federation) -> None
 
 
 def test_more_groups_than_anybody_reads_are_refused(recorded: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage, "MOST_GROUPS", 1)
+    monkeypatch.setattr(totals, "MOST_GROUPS", 1)
     answer = recorded.alice.get("usage")
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, "group_by")

@@ -15,7 +15,7 @@ from controlplane.auth import callers, token_format
 from controlplane.auth.tokens import issue
 from controlplane.auth.tokens.authenticate import find
 from controlplane.tenants.models import ApiToken
-from jobs import retention
+from jobs.sweeps import retention
 from tests.database_roles import as_web_role, database_away
 from tests.factories import make_node
 from tests.wire import call

@@ -1,0 +1,3 @@
+"""What is in use of each allocation, and what was used."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Where a pod can go, and why it waits. Reads and answers; writes nothing."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Periodic work over all rows."""
+
+from __future__ import annotations

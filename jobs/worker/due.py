@@ -1,0 +1,53 @@
+"""Which sites have work that is due, of which kind: one statement over partial indexes, however many jobs there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Exists, OuterRef, Q
+
+from jobs.models import AbandonedAttempt, Job
+from jobs.states import State
+from jobs.worker.poll_outcomes import LOST
+from sites.models import Allocation, Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+
+def work(*, now: datetime) -> Iterator[tuple[str, int]]:
+    """(kind of work, site id) of all that is due. A silent site has nothing to do but its probe."""
+    watched = Q(state__in=[State.PENDING, State.RUNNING])
+    sites = Site.objects.values("pk", "enabled", "silent_since", "next_probe_at", "next_capacity_at", "next_poll_at")
+    for site in sites.annotate(
+        held=_jobs(Q(state=State.HELD, next_start_at__lte=now)),
+        freed=Exists(Allocation.objects.filter(site=OuterRef("pk"), next_start_at__lte=now)),
+        queued=_jobs(Q(state=State.QUEUED, next_submit_at__lte=now)),
+        in_doubt=_jobs(Q(state=State.SUBMITTING, next_find_at__lte=now)),
+        watched=_jobs(watched) | _jobs(Q(reason=LOST)),
+        unwanted=_jobs(watched & Q(next_cancel_at__lte=now)) | _jobs(Q(reason=LOST, next_cancel_at__lte=now)),
+        ended=_jobs(Q(next_archive_at__lte=now)) | _jobs(Q(next_clean_at__lte=now)),
+        abandoned=Exists(AbandonedAttempt.objects.filter(site=OuterRef("pk"), clean_at__lte=now)),
+    ):
+        yield from ((kind, site["pk"]) for kind in _kinds(site, now=now))
+
+
+def _kinds(site: Mapping[str, Any], *, now: datetime) -> Iterator[str]:
+    if (site["next_probe_at"] or site["next_capacity_at"]) <= now:
+        yield "probe"
+    if site["silent_since"] is not None:
+        return
+    new = site["queued"] or site["held"] or site["freed"]
+    if (new and site["enabled"]) or site["in_doubt"]:
+        yield "submit"
+    if site["watched"] and site["next_poll_at"] <= now:
+        yield "poll"
+    if site["unwanted"]:
+        yield "cancel"
+    if site["ended"] or site["abandoned"]:
+        yield "clean"
+
+
+def _jobs(wanted: Q) -> Exists:
+    return Exists(Job.objects.filter(wanted, site=OuterRef("pk")))

@@ -1,0 +1,124 @@
+"""Questions of many threads go together: each gets its own answers, nobody waits behind more than one lot."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from queue import Empty
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobs.interlink.coalesce import Together
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+class Doubling:
+    """Answers each number with its double, a lot at a time, once it may."""
+
+    def __init__(self) -> None:
+        self.lots: list[list[int]] = []
+        self.may_answer = threading.Event()
+        self.fails = False
+        self._busy = threading.Lock()
+
+    def __call__(self, questions: Sequence[int]) -> list[int]:
+        assert self._busy.acquire(blocking=False), "asked twice at once"
+        try:
+            self.lots.append(list(questions))
+            assert self.may_answer.wait(30)
+            if self.fails:
+                raise RuntimeError("no")
+            return [2 * question for question in questions]
+        finally:
+            self._busy.release()
+
+
+class Askers:
+    """Threads that ask; until answers may come, `ask` comes back once the questions are under way or wait."""
+
+    def __init__(self, together: Together[int, int], pool: ThreadPoolExecutor, doubling: Doubling) -> None:
+        self._together, self._pool, self._doubling = together, pool, doubling
+
+    def ask(self, *questions: int, timeout: float = 30) -> Future[Sequence[int] | None]:
+        lots, waiting = len(self._doubling.lots), self._together.waiting
+        answers = self._pool.submit(self._together.answers, questions, timeout=timeout)
+        while not (self._doubling.may_answer.is_set() or answers.done()):
+            if len(self._doubling.lots) > lots or self._together.waiting > waiting:
+                break
+            time.sleep(0.001)
+        return answers
+
+
+@contextmanager
+def asking(*, most: int = 10) -> Iterator[tuple[Doubling, Askers]]:
+    doubling = Doubling()
+    with ThreadPoolExecutor(20) as pool:
+        try:
+            yield doubling, Askers(Together(doubling, most=most), pool, doubling)
+        finally:
+            doubling.may_answer.set()
+
+
+def test_one_that_asks_alone_goes_alone_and_at_once() -> None:
+    with asking() as (doubling, askers):
+        doubling.may_answer.set()
+        assert askers.ask(1, 2).result(30) == [2, 4]
+        assert doubling.lots == [[1, 2]]
+
+
+def test_those_that_come_meanwhile_go_together_in_their_order_and_get_their_own() -> None:
+    with asking() as (doubling, askers):
+        futures = [askers.ask(1), askers.ask(2, 3), askers.ask(), askers.ask(4)]
+        doubling.may_answer.set()
+        assert [future.result(30) for future in futures] == [[2], [4, 6], [], [8]]
+        assert doubling.lots == [[1], [2, 3, 4]]
+
+
+def test_no_more_go_together_than_may_but_who_asks_much_goes_alone() -> None:
+    with asking(most=3) as (doubling, askers):
+        futures = [askers.ask(0), askers.ask(1, 2), askers.ask(3), askers.ask(4, 5, 6, 7), askers.ask(8)]
+        doubling.may_answer.set()
+        assert [future.result(30) for future in futures] == [[0], [2, 4], [6], [8, 10, 12, 14], [16]]
+        assert doubling.lots == [[0], [1, 2, 3], [4, 5, 6, 7], [8]]
+
+
+def test_a_failure_is_its_askers_error_and_the_others_nothing_and_the_next_are_served() -> None:
+    with asking() as (doubling, askers):
+        first, leader, other = askers.ask(1), askers.ask(2), askers.ask(3)
+        doubling.fails = True
+        doubling.may_answer.set()
+        for future in (first, leader):
+            with pytest.raises(RuntimeError):
+                future.result(30)
+        assert other.result(30) is None
+        doubling.fails = False
+        assert askers.ask(4).result(30) == [8]
+
+
+def test_a_wait_in_vain_ends_and_is_left_out_of_the_next_lot() -> None:
+    with asking() as (doubling, askers):
+        first = askers.ask(1)
+        with pytest.raises(Empty):
+            askers.ask(2, timeout=0.01).result(30)
+        doubling.may_answer.set()
+        assert first.result(30) == [2]
+        assert askers.ask(3).result(30) == [6]
+        assert doubling.lots == [[1], [3]]
+
+
+@settings(max_examples=20)
+@given(st.lists(st.lists(st.integers(), max_size=4), min_size=1, max_size=60))
+def test_under_any_load_everybody_gets_the_answers_to_what_they_asked(asked: list[list[int]]) -> None:
+    doubling = Doubling()
+    doubling.may_answer.set()
+    together = Together(doubling, most=5)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda questions: together.answers(questions, timeout=30), asked))
+    assert answers == [[2 * question for question in questions] for questions in asked]
