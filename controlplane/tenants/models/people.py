@@ -1,0 +1,37 @@
+"""People who log in."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models import Q
+
+
+class Person(AbstractUser):
+    """Someone who logs in, known by (issuer, subject). A break-glass administrator has neither.
+
+    username: for those with an issuer a short hash of both, never shown: an issuer's own names are not unique here.
+    """
+
+    first_name = None  # type: ignore[assignment]  # people have one name, as their issuer gives it
+    last_name = None  # type: ignore[assignment]
+    name = models.CharField(max_length=200, blank=True)
+    issuer = models.CharField(max_length=200, blank=True)
+    subject = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        verbose_name_plural = "people"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["issuer", "subject"], condition=~Q(subject=""), name="person_is_issuer_and_subject"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.get_full_name()
+
+    def get_full_name(self) -> str:
+        return self.name or self.username
+
+    def get_short_name(self) -> str:
+        return self.get_full_name()

@@ -1,0 +1,101 @@
+"""What people hold: memberships of tenants, and roles beyond them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from controlplane.tenants.models.people import Person
+from controlplane.tenants.models.tenants import Tenant
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Origin(models.TextChoices):
+    """Where a membership or a role comes from."""
+
+    CLAIMED = "claimed", "from the issuer's claims, renewed by each login"
+    MANUAL = "manual", "given by hand"
+
+
+class HeldRights(models.QuerySet):  # type: ignore[type-arg]  # of two models
+    """Memberships or role grants."""
+
+    def in_force(self, *, now: datetime) -> HeldRights:
+        """Those that count: manual ones, and claimed ones that a login has shown within MEMBERSHIP_LAPSE."""
+        return self.filter(Q(origin=Origin.MANUAL) | Q(seen_at__gt=self.lapses_before(now=now)))
+
+    def lapsed(self, *, now: datetime) -> HeldRights:
+        return self.filter(origin=Origin.CLAIMED, seen_at__lte=self.lapses_before(now=now))
+
+    @staticmethod
+    def lapses_before(*, now: datetime) -> datetime:
+        return now - timedelta(seconds=settings.MEMBERSHIP_LAPSE)
+
+
+class HeldRight(models.Model):
+    """What a membership and a role have in common.
+
+    rule: for a claimed one, the name of the rule of its issuer that gave it; seen_at: the last login that showed it.
+    """
+
+    origin = models.CharField(max_length=10, choices=Origin.choices)
+    rule = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    objects = HeldRights.as_manager()
+
+    class Meta:
+        abstract = True
+
+
+class Membership(HeldRight):
+    """A person's role in a tenant. A manager need not be a member as well."""
+
+    class Role(models.TextChoices):
+        MEMBER = "member", "submits pods and sees those of the tenant"
+        MANAGER = "manager", "and manages its members, tokens, nodes and requests"
+
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="memberships")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role.choices)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["person", "tenant", "role", "origin"], name="membership_is_held_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person_id} {self.role} of {self.tenant_id}"
+
+
+class RoleGrant(HeldRight):
+    """A person's role beyond tenants. site: the slug of the site for a site operator, empty for the federation's."""
+
+    class Role(models.TextChoices):
+        FEDERATION_OPERATOR = "federation_operator", "Federation operator"
+        FEDERATION_AUDITOR = "federation_auditor", "Federation auditor"
+        SITE_OPERATOR = "site_operator", "Site operator"
+
+    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="role_grants")
+    role = models.CharField(max_length=30, choices=Role.choices)
+    site = models.CharField(max_length=63, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["person", "role", "site", "origin"], name="role_is_granted_once"),
+            models.CheckConstraint(
+                condition=Q(role="site_operator") & ~Q(site="") | ~Q(role="site_operator") & Q(site=""),
+                name="only_a_site_operator_has_a_site",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person_id} {self.role} {self.site}".rstrip()
