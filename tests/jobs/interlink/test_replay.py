@@ -14,7 +14,7 @@ from jobs.states import State
 from tests.factories import make_node
 from tests.wire import call
 
-RECORDED = Path(__file__).parent.parent / "data" / "kubelet-traffic.jsonl"
+RECORDED = Path(__file__).parents[2] / "data" / "kubelet-traffic.jsonl"
 LINES: list[dict[str, Any]] = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
 
 pytestmark = pytest.mark.django_db(transaction=True)
