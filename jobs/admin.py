@@ -10,6 +10,7 @@ from django.utils import timezone
 from controlplane.auth.admin_base import ReadOnly, RecordedAdmin
 from jobs import cancellation
 from jobs.models import Job, Transition, UsageRecord
+from sites.reasons import Reason
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -48,7 +49,7 @@ class JobAdmin(ReadOnly, RecordedAdmin):
     def cancel(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         chosen = list(queryset.values_list("pk", flat=True))
         said = f"Cancelled by {request.user}."
-        wished = cancellation.cancel(chosen, reason="CancelledByOperator", message=said, now=timezone.now())
+        wished = cancellation.cancel(chosen, reason=Reason.CANCELLED_BY_OPERATOR, message=said, now=timezone.now())
         self.message_user(request, f"{len(wished)} jobs are being cancelled.", messages.SUCCESS)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:

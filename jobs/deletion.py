@@ -11,6 +11,7 @@ from controlplane import database
 from controlplane.audit import trail
 from jobs import cancellation
 from jobs.models import Job, Tombstone
+from sites.reasons import Reason
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,7 +34,7 @@ def delete(caller: NodeCaller, pod_uid: UUID, *, now: datetime) -> None:
         if theirs.filter(deleted_at__isnull=True).update(deleted_at=now):
             trail.record("job.delete", "job", key, tenant_id=caller.tenant_id, changes={"uid": str(pod_uid)})
         said = "The pod was deleted from its cluster."
-        cancellation.cancel([job_id], reason="Deleted", message=said, now=now, verb="")
+        cancellation.cancel([job_id], reason=Reason.DELETED, message=said, now=now, verb="")
 
 
 def _bury(caller: NodeCaller, pod_uid: UUID, *, now: datetime) -> None:

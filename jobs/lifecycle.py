@@ -37,7 +37,7 @@ WRITABLE = frozenset(
     {
         "site_id", "reason", "message", "observed", "exit_code", "attempt", "attempt_key", "folder", "account",
         "native_id", "submitted_at", "started_at", "ended_at", "cancel_requested_at", "cancel_reason", "deleted_at",
-        "missing_since", "tries", "next_start_at", "next_submit_at", "next_find_at", "next_cancel_at",
+        "missing_since", "lost_at", "tries", "next_start_at", "next_submit_at", "next_find_at", "next_cancel_at",
         "next_archive_at", "next_clean_at", "allocation_id", "reserved_cpu_seconds", "reserved_gpu_seconds",
         "time_limit", "priority", "cpus", "memory", "gpus", "gpu_kind", "partition",
     }
@@ -127,7 +127,7 @@ def _applies(job: Job, old: State, wish: Move) -> bool:
     if job.attempt != wish.attempt:
         return False
     if wish.to is None:
-        return old not in ENDS or job.reason == "Lost"
+        return old not in ENDS or job.lost_at is not None
     if wish.to == old:
         return False
     if not may_move(old, wish.to):

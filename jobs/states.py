@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from sites import reasons
+
 
 class State(StrEnum):
     """What we have decided about a job. (What a site reports is a `sites.workload.Phase`.)"""
@@ -66,5 +68,8 @@ def document() -> str:
         "# States of a job\n\n"
         "Drawn by `manage.py draw_states` from the table in `jobs/states.py`; a test keeps the two the same.\n\n"
         f"```mermaid\n{diagram()}\n```\n\n| state | meaning |\n|---|---|\n{meanings}\n\n"
-        "The wish to cancel, a site's silence and the reason for waiting are fields of a job, not states.\n"
+        "The wish to cancel, a site's silence and the reason for waiting are fields of a job, not states.\n\n"
+        "## Reasons\n\n"
+        "Why a job waits or how it ended, in words of our own (`sites/reasons.py`). Those of a site stand in the same "
+        f"place.\n\n| reason | meaning |\n|---|---|\n{reasons.table()}\n"
     )

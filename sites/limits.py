@@ -11,21 +11,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sites.models import Allocation
+from sites.reasons import Reason, Waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-QUOTA_EXCEEDED = "QuotaExceeded"
-NO_ALLOCATION = "NoAllocation"
-EXPIRED = "AllocationExpired"
-NOT_YET_VALID = "AllocationNotYetValid"
-REVOKED = "AllocationRevoked"
-TENANT_DISABLED = "TenantDisabled"
-NOT_ALLOWED = "NotAllowed"
-#: What a held job says that its allocation, or the lack of one, keeps.
-REASONS = frozenset(
-    {QUOTA_EXCEEDED, NO_ALLOCATION, EXPIRED, NOT_YET_VALID, REVOKED, TENANT_DISABLED, NOT_ALLOWED}
-)  # fmt: skip
 
 Figures = dict[str, int]
 BUDGET = frozenset({"cpu_seconds", "gpu_seconds"})
@@ -67,15 +56,6 @@ class Short:
     def never(self) -> bool:
         """Whether the ask is over it even with nothing else in use."""
         return self.asked > self.allowed
-
-
-@dataclass(frozen=True)
-class Waits:
-    """Why nothing starts, whatever it asks for: one CamelCase word and a sentence. until: when that ends by itself."""
-
-    reason: str
-    message: str
-    until: datetime | None = None
 
 
 def ask_of(*, cpus: int, memory: int, gpus: int, gpu_kind: str, seconds: int) -> Ask:
@@ -169,15 +149,17 @@ def period(allocation: Allocation, *, now: datetime) -> tuple[datetime, datetime
 def closed(allocation: Allocation | None, *, tenant: str, site: str, now: datetime) -> Waits | None:
     """Why nothing starts under this allocation of a tenant at a site, both by name; None where it is open."""
     if allocation is None:
-        return Waits(NO_ALLOCATION, f"{tenant} has no allocation at {site} yet; a manager of {tenant} can ask for one.")
-    ask = f"a manager of {tenant} can ask for an extension."
+        message = f"{tenant} has no allocation at {site} yet; a manager of {tenant} can ask for one."
+        return Waits(Reason.NO_ALLOCATION, message)
+    about = f"The allocation of {tenant} at {site}"
     if not allocation.enabled:
-        return Waits(REVOKED, f"The allocation of {tenant} at {site} was revoked; ask the operators of {site}.")
+        return Waits(Reason.ALLOCATION_REVOKED, f"{about} was revoked; ask the operators of {site}.")
     if allocation.valid_until is not None and allocation.valid_until <= now:
-        return Waits(EXPIRED, f"The allocation of {tenant} at {site} expired on {day(allocation.valid_until)}; {ask}")
+        message = f"{about} expired on {day(allocation.valid_until)}; a manager of {tenant} can ask for an extension."
+        return Waits(Reason.ALLOCATION_EXPIRED, message)
     if allocation.valid_from > now:
         begins = allocation.valid_from
-        return Waits(NOT_YET_VALID, f"The allocation of {tenant} at {site} begins at {moment(begins)}.", begins)
+        return Waits(Reason.ALLOCATION_NOT_YET_VALID, f"{about} begins at {moment(begins)}.", begins)
     return None
 
 

@@ -188,12 +188,13 @@ def _cancel_local_jobs() -> None:
     from jobs.models import Job
     from jobs.states import ALIVE
     from sites.models import Site
+    from sites.reasons import Reason
 
     connection.close()  # the one from the start may have ended meanwhile
     local = Job.objects.filter(site__kind=Site.Kind.LOCAL, state__in=ALIVE)
     try:
         chosen = list(local.values_list("pk", flat=True))
-        cancellation.cancel(chosen, reason="DemoStopped", message="The demo was stopped.", now=timezone.now())
+        cancellation.cancel(chosen, reason=Reason.DEMO_STOPPED, message="The demo was stopped.", now=timezone.now())
         for _ in _seconds(CANCEL_WITHIN):
             if not local.exists():
                 return

@@ -15,6 +15,7 @@ from jobs import cancellation
 from jobs.api import job_detail, job_list
 from jobs.api.job_detail import JobDetailOut
 from jobs.models import Job
+from sites.reasons import Reason
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -34,7 +35,7 @@ class JobCancel(ApiView):
         if job.ended_at is not None:
             raise Conflict(f"The job has ended already: it has {job.state}.")
         by = self.caller.actor.name
-        cancellation.cancel([job.pk], reason="Cancelled", message=f"Cancelled by {by}.", now=timezone.now())
+        cancellation.cancel([job.pk], reason=Reason.CANCELLED, message=f"Cancelled by {by}.", now=timezone.now())
         return Response(job_detail.told(key, self.reach), status=202)
 
     def _require_right(self, job: Job) -> None:

@@ -94,6 +94,10 @@ class Job(models.Model):
     cancel_reason = models.CharField(max_length=200, blank=True)
     deleted_at = models.DateTimeField(null=True, help_text="when its kubelet deleted the pod")
     missing_since = models.DateTimeField(null=True, help_text="since when an answering site does not know it")
+    lost_at = models.DateTimeField(
+        null=True,
+        help_text="when it was given up as lost; cleared once its site knows it again and it has ended",
+    )
     polled_minute = models.PositiveBigIntegerField(default=0, help_text="on the node's clock of heard minutes")
 
     tries = models.PositiveIntegerField(default=0, help_text="silences in a row, for the back-off")
@@ -127,6 +131,9 @@ class Job(models.Model):
             models.CheckConstraint(
                 condition=Q(state__in=_ENDS, ended_at__isnull=False) | (~Q(state__in=_ENDS) & Q(ended_at__isnull=True)),
                 name="an_end_has_a_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=_ENDS) | Q(lost_at__isnull=True), name="only_an_ended_job_is_lost"
             ),
             models.CheckConstraint(
                 condition=~Q(state__in=_ENDS) | Q(request__isnull=True), name="an_ended_job_keeps_no_secrets"
@@ -168,7 +175,7 @@ class Job(models.Model):
             models.Index(
                 fields=["site", "next_clean_at"], condition=Q(next_clean_at__isnull=False), name="job_due_clean"
             ),
-            models.Index(fields=["site"], condition=Q(reason="Lost"), name="job_lost"),
+            models.Index(fields=["site"], condition=Q(lost_at__isnull=False), name="job_lost"),
             models.Index(fields=["node"], condition=Q(state__in=_ALIVE), name="job_alive_of_node"),
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="job_ended"),
         ]

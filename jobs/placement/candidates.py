@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from controlplane.errors import Refused
 from jobs.placement.eligibility import Situation, Wanted, settled
-from jobs.placement.ranking import DRAINING, SILENT, draining
+from jobs.placement.ranking import draining
 from sites import health
-from sites.limits import Waits
 from sites.models import Allocation
+from sites.reasons import Reason, Waits
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -67,6 +67,6 @@ def _option(situation: Situation, pod: PodRequest) -> Option:
 def site_waits(site: Site) -> Waits | None:
     """Why nothing starts at the site, whoever's it is."""
     if not site.enabled:
-        return Waits(DRAINING, draining(site.name))
+        return Waits(Reason.SITE_DRAINING, draining(site.name))
     silence = health.told(site)
-    return Waits(SILENT, silence) if silence else None
+    return Waits(Reason.SITE_SILENT, silence) if silence else None

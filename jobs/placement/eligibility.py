@@ -12,9 +12,9 @@ from django.conf import settings
 from django.db import connection
 
 from sites import limits, manifest
-from sites.limits import NOT_ALLOWED, QUOTA_EXCEEDED, TENANT_DISABLED, Ask, Short, Waits
 from sites.models import Allocation, Flavor
 from sites.policy import filled_in
+from sites.reasons import Reason, Waits
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from controlplane.tenants.models import Tenant
     from jobs.models import Job
+    from sites.limits import Ask, Short
     from sites.manifest import PodRequest
     from sites.models import Partition, Site
 
@@ -130,7 +131,7 @@ class Situation:
     def closed(self) -> Waits | None:
         """Why nothing at all starts."""
         if not self.tenant.enabled:
-            return Waits(TENANT_DISABLED, f"{self.tenant.name} is disabled; ask your federation operator.")
+            return Waits(Reason.TENANT_DISABLED, f"{self.tenant.name} is disabled; ask your federation operator.")
         return limits.closed(self.allocation, tenant=self.tenant.name, site=self.site.name, now=self.now)
 
     @property
@@ -157,10 +158,10 @@ class Situation:
         ask = _ask(wanted, time_limit)
         found = Verdict(ask, time_limit, partition)
         if stranger := self._not_allowed(wanted, allocation):
-            return replace(found, waits=Waits(NOT_ALLOWED, stranger), never=True)
+            return replace(found, waits=Waits(Reason.NOT_ALLOWED, stranger), never=True)
         if short := limits.never_fits(self.allowed, ask):
             told = limits.sentence(short, tenant=self.tenant.name, site=self.site.name)
-            return replace(found, waits=Waits(QUOTA_EXCEEDED, told), short=short, never=True)
+            return replace(found, waits=Waits(Reason.QUOTA_EXCEEDED, told), short=short, never=True)
         if closed := self.closed:
             return replace(found, waits=closed)
         if short := limits.shortfall(self.allowed, self.used, ask):
@@ -196,7 +197,7 @@ class Situation:
         frees = limits.frees(short, allocation, running=running, first_end=first_end, now=self.now)
         told = limits.sentence(short, tenant=self.tenant.name, site=self.site.name, frees=frees)
         renews = limits.period(allocation, now=self.now)[1] if short.limit in limits.BUDGET else None
-        return Waits(QUOTA_EXCEEDED, told, renews or first_end)
+        return Waits(Reason.QUOTA_EXCEEDED, told, renews or first_end)
 
     def _first_end(self, short: Short, allocation: Allocation) -> tuple[int, datetime | None]:
         """How many jobs run that hold something of this limit, and when the first reaches its time limit."""

@@ -9,8 +9,8 @@ from controlplane.tenants.models import Tenant
 from jobs.placement import candidates, eligibility
 from jobs.placement.eligibility import Wanted
 from jobs.states import State
-from sites import limits, manifest
-from sites.limits import Waits
+from sites import manifest
+from sites.reasons import Reason, Waits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +83,7 @@ def _told(option: Option) -> SiteVerdict:
     waits = option.waits
     slug, name = option.site.slug, option.site.name
     if verdict is None or wanted is None:
-        return SiteVerdict(slug, name, "refused", reason=limits.NOT_ALLOWED, message=option.refusal)
+        return SiteVerdict(slug, name, "refused", reason=Reason.NOT_ALLOWED, message=option.refusal)
     if verdict.never:
         waits = verdict.waits
     short = verdict.short

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SILENT = "SiteSilent"
-DRAINING = "SiteDraining"
+from sites.reasons import Reason, Waits
 
 
 @dataclass(frozen=True)
@@ -27,23 +26,17 @@ class Placed:
     message: str = ""
 
 
-@dataclass(frozen=True)
-class Waits:
-    """The pod is held; `reason` is one CamelCase word, `message` a sentence for its owner."""
-
-    reason: str
-    message: str
-
-
 def place(candidates: list[Candidate]) -> Placed | Waits:
     """The first site that takes work. A silent site still does: its jobs wait in its queue, with that reason."""
     if not candidates:
-        return Waits("NoRoute", "This virtual node has no route to a site yet; a federation operator can add one.")
+        return Waits(
+            Reason.NO_ROUTE, "This virtual node has no route to a site yet; a federation operator can add one."
+        )
     for candidate in candidates:
         if candidate.enabled:
-            return Placed(candidate.site_id, SILENT if candidate.silence else "", candidate.silence)
+            return Placed(candidate.site_id, Reason.SITE_SILENT if candidate.silence else "", candidate.silence)
     names = ", ".join(candidate.name for candidate in candidates)
-    return Waits(DRAINING, draining(names))
+    return Waits(Reason.SITE_DRAINING, draining(names))
 
 
 def draining(names: str) -> str:

@@ -8,9 +8,10 @@ import orjson
 
 from controlplane import database
 from controlplane.tenants.models import Tenant
-from jobs.placement.ranking import Candidate, Placed, Waits, place
+from jobs.placement.ranking import Candidate, Placed, place
 from sites import health
 from sites.models import Allocation, Site
+from sites.reasons import Reason, Waits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +81,7 @@ def decide(way: Way | None) -> Placed | Waits:
         return place([])
     if not way.node_enabled:
         message = f"The virtual node {way.node_slug} is disabled; the pod starts when it is enabled again."
-        return Waits("NodeDisabled", message)
+        return Waits(Reason.NODE_DISABLED, message)
     site = way.site
     return place([Candidate(site.pk, site.name, enabled=site.enabled, silence=health.told(site))])
 

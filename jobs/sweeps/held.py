@@ -15,11 +15,12 @@ from jobs import lifecycle, nudge, payload
 from jobs.lifecycle import Move
 from jobs.models import Job
 from jobs.placement import eligibility
-from jobs.placement.ranking import DRAINING, Placed, draining
+from jobs.placement.ranking import Placed, draining
 from jobs.placement.routes import destination
 from jobs.states import State
 from sites import manifest
 from sites.models import Site
+from sites.reasons import Reason
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,14 +46,14 @@ def hold_drained(*, now: datetime) -> int:
     """
     drained = Q(site__enabled=False)
     queued = Job.objects.filter(drained, state=State.QUEUED)
-    elsewhere = {**_NOTHING_DUE, "site_id": None, "reason": DRAINING}
+    elsewhere = {**_NOTHING_DUE, "site_id": None, "reason": Reason.SITE_DRAINING}
     taken = lifecycle.move_all(queued.filter(node__isnull=False), to=State.HELD, changes=elsewhere, now=now)
     for site in Site.objects.filter(enabled=False):
-        here = {**_NOTHING_DUE, "next_start_at": now, "reason": DRAINING, "message": draining(site.name)}
+        here = {**_NOTHING_DUE, "next_start_at": now, "reason": Reason.SITE_DRAINING, "message": draining(site.name)}
         theirs = Job.objects.filter(site=site, node__isnull=True)
         taken += lifecycle.move_all(theirs.filter(state=State.QUEUED), to=State.HELD, changes=here, now=now)
-        told = {"reason": DRAINING, "message": draining(site.name)}
-        lifecycle.move_all(theirs.filter(state=State.HELD).exclude(reason=DRAINING), changes=told, now=now)
+        told = {"reason": Reason.SITE_DRAINING, "message": draining(site.name)}
+        lifecycle.move_all(theirs.filter(state=State.HELD).exclude(reason=Reason.SITE_DRAINING), changes=told, now=now)
     return len(taken)
 
 
@@ -80,6 +81,6 @@ def _with_flavor(job: Job, due: dict[str, Any]) -> Move:
         pod = manifest.parse(payload.read_request(job))
         wanted = eligibility.Wanted.of(eligibility.settled(pod, Site.objects.get(pk=due["site_id"])))
     except (IsthmusError, Unsealable) as refusal:
-        return Move(job.pk, job.attempt, State.FAILED, {"reason": "InvalidPod", "message": str(refusal)})
+        return Move(job.pk, job.attempt, State.FAILED, {"reason": Reason.INVALID_POD, "message": str(refusal)})
     asked = {name: value for name, value in wanted.columns.items() if name != "flavor"}
     return Move(job.pk, job.attempt, changes={**due, **asked})

@@ -15,13 +15,12 @@ from django.db.models import F
 from jobs import cancellation
 from jobs.models import Job
 from jobs.states import ALIVE
+from sites.reasons import Reason
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 logger = logging.getLogger(__name__)
-
-REASON = "Orphaned"
 
 
 def reclaim(*, now: datetime) -> int:
@@ -36,7 +35,7 @@ def reclaim(*, now: datetime) -> int:
     reclaimed = 0
     for start in range(0, len(orphans), settings.BATCH_JOBS):
         batch = orphans[start : start + settings.BATCH_JOBS]
-        reclaimed += len(cancellation.cancel(batch, reason=REASON, message=message, now=now, verb=""))
+        reclaimed += len(cancellation.cancel(batch, reason=Reason.ORPHANED, message=message, now=now, verb=""))
     if reclaimed:
         logger.warning("orphans reclaimed", extra={"jobs": reclaimed})
     return reclaimed

@@ -14,7 +14,6 @@ from jobs import lifecycle
 from jobs.models import Job
 from jobs.states import State
 from jobs.worker.contact import speaking_to
-from jobs.worker.poll_outcomes import LOST
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,7 +28,7 @@ def cancel_due(site: Site) -> bool:
 
     An attempt still in doubt is not for the site to cancel: recovery settles it first, and the wish is due at once.
     """
-    theirs = Q(state__in=[State.PENDING, State.RUNNING]) | Q(reason=LOST)
+    theirs = Q(state__in=[State.PENDING, State.RUNNING]) | Q(lost_at__isnull=False)
     due = Job.objects.filter(theirs, site=site, next_cancel_at__lte=timezone.now())
     jobs = list(due.defer("request").order_by("next_cancel_at")[: settings.BATCH_JOBS])
     if not jobs:

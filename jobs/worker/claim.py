@@ -18,6 +18,7 @@ from sites import manifest
 from sites.connectors.config import DEFAULT_BASE
 from sites.models import Allocation, Flavor
 from sites.policy import filled_in
+from sites.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,7 +159,7 @@ def pack(jobs: Sequence[Job]) -> Batch:
         except payload.Erased:
             continue  # cancelled since it was claimed: the row says so already
         except (IsthmusError, Unsealable) as refusal:
-            batch.unfit.append((job, getattr(refusal, "reason", "InvalidPod"), str(refusal)))
+            batch.unfit.append((job, getattr(refusal, "reason", Reason.INVALID_POD), str(refusal)))
         else:
             room -= _size(workload)
             batch.workloads[job] = workload

@@ -15,11 +15,11 @@ from django.utils import timezone
 from controlplane.database import lend_connection
 from jobs import lifecycle, nudge
 from jobs.models import Job
-from jobs.placement.ranking import SILENT
 from jobs.states import State
 from sites import health
 from sites.connections import connector_for
 from sites.connectors.base import Connector, Rejected, Unreachable
+from sites.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,15 +53,17 @@ def fell_silent(site: Site, why: str) -> None:
     if health.silent(site, why, now=timezone.now()):
         logger.warning("site silent", extra={"site": site.slug, "why": why})
     # A held job says why its allocation keeps it, if it does.
-    untold = Q(state__in=_WAITING) & ~Q(reason=SILENT) | Q(state=State.HELD, reason="")
+    untold = Q(state__in=_WAITING) & ~Q(reason=Reason.SITE_SILENT) | Q(state=State.HELD, reason="")
     uninformed = Job.objects.filter(untold, site=site)
-    lifecycle.move_all(uninformed, changes={"reason": SILENT, "message": health.told(site)}, now=timezone.now())
+    lifecycle.move_all(
+        uninformed, changes={"reason": Reason.SITE_SILENT, "message": health.told(site)}, now=timezone.now()
+    )
 
 
 def answers_again(site: Site) -> None:
     """Take the sentence back, and have the work that waited looked at."""
     logger.warning("site answers again", extra={"site": site.slug})
-    informed = Job.objects.filter(site=site, state__in=(State.HELD, *_WAITING), reason=SILENT)
+    informed = Job.objects.filter(site=site, state__in=(State.HELD, *_WAITING), reason=Reason.SITE_SILENT)
     lifecycle.move_all(informed, changes={"reason": "", "message": ""}, now=timezone.now())
     for work in ("submit", "poll", "cancel", "clean"):
         nudge.nudge(work, site.pk)

@@ -8,7 +8,6 @@ from django.db.models import Exists, OuterRef, Q
 
 from jobs.models import AbandonedAttempt, Job
 from jobs.states import State
-from jobs.worker.poll_outcomes import LOST
 from sites.models import Allocation, Site
 
 if TYPE_CHECKING:
@@ -18,15 +17,15 @@ if TYPE_CHECKING:
 
 def work(*, now: datetime) -> Iterator[tuple[str, int]]:
     """(kind of work, site id) of all that is due. A silent site has nothing to do but its probe."""
-    watched = Q(state__in=[State.PENDING, State.RUNNING])
+    lost, watched = Q(lost_at__isnull=False), Q(state__in=[State.PENDING, State.RUNNING])
     sites = Site.objects.values("pk", "enabled", "silent_since", "next_probe_at", "next_capacity_at", "next_poll_at")
     for site in sites.annotate(
         held=_jobs(Q(state=State.HELD, next_start_at__lte=now)),
         freed=Exists(Allocation.objects.filter(site=OuterRef("pk"), next_start_at__lte=now)),
         queued=_jobs(Q(state=State.QUEUED, next_submit_at__lte=now)),
         in_doubt=_jobs(Q(state=State.SUBMITTING, next_find_at__lte=now)),
-        watched=_jobs(watched) | _jobs(Q(reason=LOST)),
-        unwanted=_jobs(watched & Q(next_cancel_at__lte=now)) | _jobs(Q(reason=LOST, next_cancel_at__lte=now)),
+        watched=_jobs(watched) | _jobs(lost),
+        unwanted=_jobs(watched & Q(next_cancel_at__lte=now)) | _jobs(lost & Q(next_cancel_at__lte=now)),
         ended=_jobs(Q(next_archive_at__lte=now)) | _jobs(Q(next_clean_at__lte=now)),
         abandoned=Exists(AbandonedAttempt.objects.filter(site=OuterRef("pk"), clean_at__lte=now)),
     ):

@@ -23,7 +23,7 @@ from jobs.models import Job
 from jobs.states import State
 from jobs.worker import poll_outcomes
 from jobs.worker.contact import speaking_to
-from jobs.worker.poll_outcomes import LOST, Watched
+from jobs.worker.poll_outcomes import Watched
 from sites.models import Site
 from sites.workload import JobRef
 
@@ -93,7 +93,7 @@ def forget_recorded() -> None:
 
 def watched(site: Site, *, now: datetime) -> list[Watched]:
     """What the site holds of ours, and for a while those that it has lost."""
-    lost = Q(reason=LOST, ended_at__gte=now - timedelta(seconds=settings.LOST_WATCH))
+    lost = Q(lost_at__isnull=False, ended_at__gte=now - timedelta(seconds=settings.LOST_WATCH))
     rows = Job.objects.filter(Q(state__in=[State.PENDING, State.RUNNING]) | lost, site=site)
     return [Watched._make(row) for row in rows.values_list(*Watched._fields)]
 
@@ -103,7 +103,7 @@ def record(jobs: Iterable[Watched], answers: Mapping[str, Report], *, now: datet
     news = _sift(jobs, answers, now=now, afresh=afresh)
     recorded = set(news.quiet)
     # Apart, since correcting their usage locks allocations, which a move of other jobs would have locked before.
-    found = [move for move in news.moves if move.changes.get("reason") == poll_outcomes.REAPPEARED]
+    found = [move for move in news.moves if poll_outcomes.finds_lost(move)]
     for moves in ([move for move in news.moves if move not in found] if found else news.moves, found):
         for start in range(0, len(moves), settings.BATCH_JOBS):
             for move in _write(moves[start : start + settings.BATCH_JOBS], now=now):
@@ -133,7 +133,7 @@ def _sift(jobs: Iterable[Watched], answers: Mapping[str, Report], *, now: dateti
 
 
 def _judge(job: Watched, report: Report | None, *, now: datetime, afresh: bool) -> Move | None:
-    if job.reason == LOST:
+    if job.lost_at is not None:
         return poll_outcomes.decide_lost(job, report, now=now)
     if report is None:
         return poll_outcomes.decide_missing(job, now=now, afresh=afresh)
@@ -156,7 +156,7 @@ def _write(moves: list[Move], *, now: datetime) -> list[Move]:
 
 def _account_for_lost(jobs: Iterable[Job], moves: Mapping[int, Move], *, now: datetime) -> None:
     """Lost jobs that came to light after all: their site's figures replace our estimates."""
-    found = [(job, moves[job.pk].report) for job in jobs if job.reason == poll_outcomes.REAPPEARED]
+    found = [(job, moves[job.pk].report) for job in jobs if poll_outcomes.finds_lost(moves[job.pk])]
     if found:
         records.correct(found, now=now)
 

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from jobs.lifecycle import Move
 from jobs.states import State
+from sites.reasons import Reason
 from sites.workload import Phase
 
 if TYPE_CHECKING:
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 _REASON, _MESSAGE = 100, 2000
 #: A job that its site ended without an exit code reads as Kubernetes users know it: 128 + SIGTERM.
 _TERMINATED = 143
-
-LOST = "Lost"
-#: A lost job that its site knew again, ended and accounted for.
-REAPPEARED = "LostReappeared"
 
 Seen = dict[str, Any]
 
@@ -53,6 +50,7 @@ class Watched(NamedTuple):
     created_at: datetime
     started_at: datetime | None
     missing_since: datetime | None
+    lost_at: datetime | None
     cancel_requested_at: datetime | None
 
 
@@ -92,7 +90,12 @@ def decide_missing(job: Watched, *, now: datetime, afresh: bool) -> Move | None:
         "its accounting nor in its folder."
     )
     # It ended, as far as anybody knows, when it was last heard of: that is what its usage is estimated from.
-    return Move(job.pk, job.attempt, State.FAILED, {"reason": LOST, "message": message, "ended_at": job.missing_since})
+    return Move(
+        job.pk,
+        job.attempt,
+        State.FAILED,
+        {"reason": Reason.LOST, "message": message, "ended_at": job.missing_since, "lost_at": now},
+    )
 
 
 def decide_lost(job: Watched, report: Report | None, *, now: datetime) -> Move | None:
@@ -104,13 +107,18 @@ def decide_lost(job: Watched, report: Report | None, *, now: datetime) -> Move |
         return Move(
             job.pk,
             job.attempt,
-            changes={"reason": REAPPEARED, "message": message, "next_cancel_at": None},
+            changes={"reason": Reason.LOST_REAPPEARED, "message": message, "lost_at": None, "next_cancel_at": None},
             report=report,
         )
     if job.cancel_requested_at is not None:
         return None
-    wish = {"cancel_requested_at": now, "cancel_reason": LOST, "next_cancel_at": now}
+    wish = {"cancel_requested_at": now, "cancel_reason": Reason.LOST, "next_cancel_at": now}
     return Move(job.pk, job.attempt, changes=wish)
+
+
+def finds_lost(move: Move) -> bool:
+    """Whether the news behind this move is that a lost job has come to light and ended."""
+    return "lost_at" in move.changes and move.changes["lost_at"] is None
 
 
 def observe(observed: Mapping[str, Seen], report: Report) -> dict[str, Seen]:
@@ -134,20 +142,24 @@ def outcome(job: Watched, observed: Mapping[str, Seen], report: Report) -> Outco
     if failed is None and report.phase is Phase.SUCCEEDED:
         return Outcome(State.SUCCEEDED)
     if job.cancel_requested_at is not None:
-        return Outcome(State.CANCELLED, report.reason or "Cancelled", report.message, report.exit_code or _TERMINATED)
+        return Outcome(
+            State.CANCELLED, report.reason or Reason.CANCELLED, report.message, report.exit_code or _TERMINATED
+        )
     return _failure(failed, report)
 
 
 def _failure(failed: tuple[str, int] | None, report: Report) -> Outcome:
     if failed and not report.reason:
         name, code = failed
-        return Outcome(State.FAILED, "Error", f"The container {name} ended with exit code {code}.", code)
+        return Outcome(State.FAILED, Reason.ERROR, f"The container {name} ended with exit code {code}.", code)
     own = failed[1] if failed else None
     if report.phase is Phase.CANCELLED:
         message = report.message or "Somebody at the site cancelled the batch job."
-        return Outcome(State.FAILED, report.reason or "CancelledAtSite", message, report.exit_code or _TERMINATED)
+        return Outcome(
+            State.FAILED, report.reason or Reason.CANCELLED_AT_SITE, message, report.exit_code or _TERMINATED
+        )
     message = report.message or "The site says that the batch job failed, and no container told how it ended."
-    return Outcome(State.FAILED, report.reason or "BatchJobFailed", message, report.exit_code or own or 1)
+    return Outcome(State.FAILED, report.reason or Reason.BATCH_JOB_FAILED, message, report.exit_code or own or 1)
 
 
 def _progress(job: Watched, report: Report) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from jobs.lifecycle import Move
 from jobs.placement.eligibility import Situation, Wanted, look_again
 from jobs.states import State
 from sites import limits
-from sites.limits import QUOTA_EXCEEDED, Waits
 from sites.models import Allocation
+from sites.reasons import Reason, Waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -179,6 +179,6 @@ def _waiting(job: Candidate, waits: Waits, *, now: datetime) -> Move:
 def _behind(first: Candidate, situation: Situation) -> Waits:
     since = limits.moment(first.created_at)
     return Waits(
-        QUOTA_EXCEEDED,
+        Reason.QUOTA_EXCEEDED,
         f"A pod of {situation.tenant.name} that has waited for {situation.site.name} since {since} goes first.",
     )

@@ -18,6 +18,7 @@ from jobs.worker.claim import claim, pack
 from jobs.worker.contact import speaking_to
 from sites import health
 from sites.connectors.base import InDoubt, Rejected, Unreachable
+from sites.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -107,7 +108,7 @@ def doubted(job: Job, why: str, *, now: datetime) -> Move:
         changes={
             "tries": tries,
             "next_find_at": now + health.delay(tries),
-            "reason": "InDoubt",
+            "reason": Reason.IN_DOUBT,
             "message": message[:_MESSAGE],
         },
     )
@@ -121,7 +122,7 @@ def put_back(job: Job, *, now: datetime) -> Move:
 def abandoned(job: Job, *, now: datetime) -> Move:
     """The site has fenced the attempt. Another one may follow, unless the job is not wanted any more."""
     if job.cancel_requested_at is not None:
-        return Move(job.pk, job.attempt, State.CANCELLED, {"reason": job.cancel_reason or "Cancelled"})
+        return Move(job.pk, job.attempt, State.CANCELLED, {"reason": job.cancel_reason or Reason.CANCELLED})
     tries = job.tries + 1
     return Move(
         job.pk,
@@ -131,7 +132,7 @@ def abandoned(job: Job, *, now: datetime) -> Move:
             "next_find_at": None,
             "tries": tries,
             "next_submit_at": now + health.delay(tries),
-            "reason": "Resubmitting",
+            "reason": Reason.RESUBMITTING,
             "message": "The site did not take the job; it is submitted again.",
         },
     )

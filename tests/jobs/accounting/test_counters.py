@@ -25,10 +25,10 @@ from jobs.lifecycle import Move
 from jobs.models import Job, UsageRecord
 from jobs.states import AT_SITE, State
 from jobs.sweeps.held import hold_drained, place_held
-from jobs.worker import poll_outcomes
 from jobs.worker.start import start_due
 from sites import allocations
 from sites.models import Allocation, Site
+from sites.reasons import Reason
 from sites.workload import Phase, Report
 from tests.database_roles import as_role
 from tests.factories import make_allocation, make_job, make_node
@@ -185,7 +185,10 @@ def test_usage_from_before_this_period_is_not_charged_to_it(vega: Site, node: Vi
 def test_a_corrected_estimate_corrects_what_was_spent(vega: Site, node: VirtualNode) -> None:
     allocation = make_allocation(node.tenant, vega)
     job = make_job(node=node, state=State.RUNNING, started_at=timezone.now() - timedelta(hours=9))
-    lifecycle.move([Move(job.pk, job.attempt, State.FAILED, {"reason": poll_outcomes.LOST})], now=timezone.now())
+    lifecycle.move(
+        [Move(job.pk, job.attempt, State.FAILED, {"reason": Reason.LOST, "lost_at": timezone.now()})],
+        now=timezone.now(),
+    )
     assert exact(allocation).spent_cpu_seconds >= 9 * HOUR
     job.refresh_from_db()
     now = timezone.now()

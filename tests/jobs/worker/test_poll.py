@@ -15,6 +15,7 @@ from jobs.models import Job, Transition, UsageRecord
 from jobs.states import State
 from jobs.worker import poll
 from sites.models import Site
+from sites.reasons import Reason
 from sites.workload import Phase, Report
 from tests.factories import make_job, make_node, make_pod, make_request
 from tests.jobs.clock import cancel_now, has_been_missing_for, poll_now, submit_now
@@ -194,7 +195,17 @@ def test_a_job_unknown_for_an_hour_is_lost(vega: Site, memory: MemorySite, job: 
     has_been_missing_for(job, timedelta(minutes=61))
     poll_now(vega)
     job.refresh_from_db()
-    assert (job.state, job.reason) == (State.FAILED, "Lost")
+    assert (job.state, job.reason) == (State.FAILED, Reason.LOST)
+    assert job.lost_at is not None
+
+
+def test_a_sites_own_word_makes_no_job_a_lost_one(vega: Site, memory: MemorySite, job: Job) -> None:
+    rows = poll.watched(vega, now=timezone.now())
+    report = Report(key=job.attempt_key, native_id="1", phase=Phase.FAILED, reason=Reason.LOST)
+    poll.record(rows, {report.key: report}, now=timezone.now())
+    job.refresh_from_db()
+    assert (job.state, job.reason, job.lost_at) == (State.FAILED, "Lost", None)
+    assert poll.watched(vega, now=timezone.now()) == []
 
 
 def test_an_hour_in_which_nobody_asked_loses_no_job(vega: Site, memory: MemorySite, job: Job) -> None:
@@ -225,7 +236,8 @@ def test_a_lost_job_that_reappears_is_cancelled_and_charged(vega: Site, memory: 
     assert memory.job(job.attempt_key).phase is Phase.CANCELLED
     poll_now(vega)
     job.refresh_from_db()
-    assert (job.state, job.reason) == (State.FAILED, "LostReappeared")
+    assert (job.state, job.reason) == (State.FAILED, Reason.LOST_REAPPEARED)
+    assert job.lost_at is None
     usage = UsageRecord.objects.get(job=job)
     assert (usage.cpu_seconds, usage.estimated) == (7200, False)
     memory.calls.clear()

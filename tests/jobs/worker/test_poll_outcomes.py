@@ -26,6 +26,7 @@ def watched(**fields: Any) -> Watched:
         "pk": 1, "state": "running", "attempt": 1, "attempt_key": "k", "native_id": "7", "folder": "f", "account": "",
         "pod_namespace": "ns", "pod_name": "p", "containers": [MAIN], "observed": {}, "reason": "", "message": "",
         "exit_code": None, "created_at": NOON - timedelta(hours=1), "started_at": NOON, "missing_since": None,
+        "lost_at": None,
         "cancel_requested_at": None,
     }  # fmt: skip
     return Watched(**{**defaults, **fields})

@@ -1,0 +1,58 @@
+"""Our own words for why a job waits or how it ended."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from sites.reasons import MEANING, Reason
+
+PROJECT = Path(__file__).parents[2]
+WORDS = {str(reason) for reason in Reason}
+#: The same word as something else: of one container to Kubernetes, and an answer of the wire.
+ANOTHER_MEANING = {"jobs/rendering.py", "jobs/interlink/views.py"}
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_each_word_is_one_for_programs_and_has_a_sentence_for_people(reason: Reason) -> None:
+    assert re.fullmatch(r"([A-Z][a-z]+)+", reason)
+    assert re.fullmatch(r"[A-Z].*\.", MEANING[reason])
+
+
+def test_the_page_of_states_lists_each_word() -> None:
+    page = (PROJECT / "docs" / "states.md").read_text(encoding="utf-8")
+    assert [reason for reason in Reason if f"| `{reason}` | {MEANING[reason]} |" not in page] == []
+
+
+def test_the_words_are_written_in_one_place() -> None:
+    """As the enum; a text in the code would escape from the page and from a change of the word."""
+    found = []
+    for path in [each for folder in ("jobs", "controlplane") for each in (PROJECT / folder).rglob("*.py")]:
+        name = str(path.relative_to(PROJECT))
+        if "/migrations/" in name or "/api/" in name or name in ANOTHER_MEANING:  # the API's modules hold examples
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and node.value in WORDS:
+                found.append(f"{name}:{node.lineno} {node.value}")
+    assert found == []
+
+
+def test_nothing_decides_on_a_word() -> None:
+    """Comparisons of a row's reason are there to see whether it says so already, in these modules alone."""
+    says_so_already = {
+        "jobs/sweeps/held.py",
+        "jobs/worker/contact.py",
+        "jobs/worker/start.py",
+        "jobs/worker/poll_outcomes.py",
+    }
+    deciding = re.compile(r"\.reason\s*(==|!=|\bin\b)|\breason(__\w+)?=Reason\.")
+    found = {
+        str(path.relative_to(PROJECT))
+        for folder in ("jobs", "sites", "controlplane", "frontend")
+        for path in (PROJECT / folder).rglob("*.py")
+        if deciding.search(re.sub(r"cancel\([^()]*\breason=Reason\.", "", path.read_text(encoding="utf-8")))
+    }
+    assert found <= says_so_already
