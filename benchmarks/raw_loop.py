@@ -17,7 +17,7 @@ from sites.connectors.folder.staging import members_of
 from sites.connectors.slurm.connector import SlurmSettings
 from sites.connectors.slurm.header import header
 from sites.script import render
-from sites.workload import Container, NativeFlags, Workload
+from sites.workload import Container, Demand, Workload
 
 if TYPE_CHECKING:
     from benchmarks.sites import BenchmarkSite
@@ -35,7 +35,7 @@ class RawLoop:
         self._settings = SlurmSettings.from_config(site.config)
         self._secret = site.secret
         self._container = Container("main", "busybox:1.36", command=("/bin/sh", "-c"), args=(shell,))
-        self._flags = NativeFlags(partition=partition)
+        self._demand = Demand(partition=partition)
 
     def run(self, jobs: int, *, at_once: int) -> tuple[float, list[str]]:
         """Submit so many jobs: the seconds that took once the connection was made, and their native ids."""
@@ -63,7 +63,9 @@ class RawLoop:
     async def _submit(self, connection: asyncssh.SSHClientConnection, turns: asyncio.Semaphore) -> str:
         async with turns:
             key, own = secrets.token_hex(20), self._settings
-            job = Workload(key, f"{own.base}/{key}", "benchmark/raw", containers=(self._container,), flags=self._flags)
+            job = Workload(
+                key, f"{own.base}/{key}", "benchmark/raw", containers=(self._container,), demand=self._demand
+            )
             stream = members_of(key, render(job, own.runtime, header(job))) + bytes(1024)
             program = STAGE_AND_SUBMIT.format(slurm_conf=dict(own.env)["SLURM_CONF"], base=own.base, key=key)
             done = await connection.run(program, input=stream, encoding=None, check=True)

@@ -5,7 +5,6 @@ No site is called and no allocation locked here. What could never fit the tenant
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -14,23 +13,22 @@ from controlplane import database
 from controlplane.audit import trail
 from controlplane.auth.callers import PersonCaller, ServiceCaller
 from controlplane.errors import Forbidden, Refused
-from controlplane.tenants.models import Tenant
+from controlplane.tenants.models import Person, Tenant
 from jobs import deletion, lifecycle, nudge, payload
-from jobs.models import Job, new_key
-from jobs.placement import candidates, eligibility, routes
-from jobs.placement.eligibility import Situation, Wanted
-from jobs.placement.ranking import Choice, Placed, choose
+from jobs.models import Job, demand_columns, new_key
+from jobs.placement import ranking, routes
 from jobs.states import State
-from sites import manifest
+from sites import manifest, policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from controlplane.auth.callers import NodeCaller
-    from jobs.placement.candidates import Option
-    from jobs.placement.routes import Way
+    from jobs.placement.routes import Routes
     from sites.manifest import PodRequest
+    from sites.reasons import Waits
+    from sites.workload import Demand
 
 # All that a create has to know, at once: the pod's job if it has one, whether it was deleted before it came, the node's
 # clock and its way.
@@ -56,9 +54,10 @@ def admit(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: 
         known, is_deleted, heard_minutes, *way = row
         if known is not None:
             return Job.objects.only("key").get(pk=known)
-        job = _new_job(caller, pod, body, routes.read_way(way), now=now)
-        # Its age as an orphan begins now, on the node's own clock.
-        job.polled_minute = heard_minutes
+        job = _new_job(pod, body, tenant_id=caller.tenant_id, now=now)
+        _send(job, pod, routes.read_routes(way, now=now))
+        job.node_id = caller.node_id
+        job.polled_minute = heard_minutes  # its age as an orphan begins now, on the node's own clock
         store(job, verb="job.create")
         if is_deleted:
             deletion.delete(caller, pod.uid, now=now)
@@ -81,47 +80,22 @@ def submit(
     tenant = Tenant.objects.get(pk=tenant_id)
     full = manifest.completed(body, namespace=tenant.slug)
     pod = manifest.parse(full)
-    option = _best(candidates.options(tenant, pod, site=site_slug, now=now), tenant, site_slug)
-    waits = option.waits
-    job = Job(
-        **columns(pod, full, tenant_id=tenant.pk),
-        **(option.wanted.columns if option.wanted else {}),
-        site=option.site,
-        person_id=caller.person_id if isinstance(caller, PersonCaller) else None,
-        service_id=caller.service_id if isinstance(caller, ServiceCaller) else None,
-        state=State.HELD,
-        next_start_at=now,
-        reason=waits.reason if waits else "",
-        message=waits.message if waits else "",
-        created_at=now,
-        changed_at=now,
-    )
+    answers = ranking.rank(pod, routes.of_tenant(tenant, site_slug=site_slug, now=now).situations)
+    if not answers:
+        where = f"at {site_slug}" if site_slug else "at any site"
+        raise Refused(f"{tenant.name} has no allocation {where}; a manager of {tenant.name} can ask for one.")
+    best = ranking.best(answers)
+    job = _new_job(pod, full, tenant_id=tenant.pk, now=now)
+    _settle(job, best.demand, best.why)
+    job.site, job.next_start_at = best.site, now
+    if isinstance(caller, PersonCaller):
+        job.person = Person.objects.get(pk=caller.person_id)
+        job.owner_issuer, job.owner_subject = job.person.issuer, job.person.subject
+    else:
+        job.service_id = caller.service_id
     with transaction.atomic():
         store(job, verb="job.submit")
     return job
-
-
-def _best(found: list[Option], tenant: Tenant, site_slug: str | None) -> Option:
-    if not found:
-        where = f"at {site_slug}" if site_slug else "at any site"
-        raise Refused(f"{tenant.name} has no allocation {where}; a manager of {tenant.name} can ask for one.")
-    possible = {option.site.pk: option for option in found if not option.refusal}
-    if not possible:
-        reasons = " ".join(dict.fromkeys(option.refusal for option in found))
-        raise Refused(reasons if len(found) == 1 else f"No site can take the pod. {reasons}")
-    return possible[choose([_choice(option) for option in possible.values()]).site_id]
-
-
-def _choice(option: Option) -> Choice:
-    allocation = option.situation.allocation
-    return Choice(
-        site_id=option.site.pk,
-        name=option.site.name,
-        fits=option.verdict is not None and option.verdict.fits,
-        answers=option.site.silent_since is None,
-        takes_work=option.site.enabled,
-        priority=allocation.priority if allocation else 0,
-    )
 
 
 def store(job: Job, *, verb: str) -> None:
@@ -134,48 +108,41 @@ def store(job: Job, *, verb: str) -> None:
         nudge.nudge("submit", job.site_id)
 
 
-def require_possible(wanted: Wanted, situation: Situation) -> None:
-    """Refused in words where the pod could not start even if nothing else of its tenant did."""
-    verdict = situation.judge(wanted)
-    if verdict.never:  # perhaps by the allocation's default time alone: only now is it asked what the partition gives
-        verdict = replace(situation, partitions=situation.site.partitions.all()).judge(wanted)
-    if verdict.never and verdict.waits is not None:
-        raise Refused(verdict.waits.message)
-
-
-def columns(pod: PodRequest, body: Mapping[str, Any], *, tenant_id: int) -> dict[str, Any]:
-    """The columns of a job that are the pod's own, whoever sends it and wherever it goes."""
+def _new_job(pod: PodRequest, body: Mapping[str, Any], *, tenant_id: int, now: datetime) -> Job:
+    """What is the pod's own, whoever sends it and wherever it goes."""
     key = new_key()
-    return {
-        "tenant_id": tenant_id,
-        "key": key,
-        "pod_uid": pod.uid,
-        "pod_name": pod.name,
-        "pod_namespace": pod.namespace,
-        "request": payload.seal(body, tenant_id=tenant_id, key=key),
-        "containers": _containers(pod),
-    }
-
-
-def _new_job(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], way: Way | None, *, now: datetime) -> Job:
-    """Held: at the site that its node sends to, or without one and with the reason why."""
-    answer = routes.decide(way)
-    where: dict[str, Any] = {"reason": answer.reason, "message": answer.message}
-    if isinstance(answer, Placed) and way is not None:
-        wanted = Wanted.of(eligibility.settled(pod, way.site))
-        require_possible(wanted, Situation(way.tenant, way.site, way.allocation, now))
-        where |= {"site": way.site, "next_start_at": now}
-    else:
-        wanted = Wanted.of(pod)
     return Job(
-        **columns(pod, body, tenant_id=caller.tenant_id),
-        **wanted.columns,
-        **where,
-        node_id=caller.node_id,
+        tenant_id=tenant_id,
+        key=key,
+        pod_uid=pod.uid,
+        pod_name=pod.name,
+        pod_namespace=pod.namespace,
+        request=payload.seal(body, tenant_id=tenant_id, key=key),
+        containers=_containers(pod),
         state=State.HELD,
         created_at=now,
         changed_at=now,
     )
+
+
+def _send(job: Job, pod: PodRequest, found: Routes) -> None:
+    """To the best site of its node, or to none for now. Raises Refused where none can ever run it.
+
+    What an allocation has no room for now is for a worker to say, which looks at it next.
+    """
+    if found.closed is not None:
+        _settle(job, policy.asked(pod), found.closed)
+        return
+    best = ranking.best(ranking.rank(pod, found.situations))
+    _settle(job, best.demand, best.closed)
+    job.site, job.next_start_at = best.site, job.created_at
+
+
+def _settle(job: Job, demand: Demand, waits: Waits | None) -> None:
+    """Write down what the job asks for, and why it waits where that is known already."""
+    for name, value in demand_columns(demand).items():
+        setattr(job, name, value)
+    job.reason, job.message = (waits.reason, waits.message) if waits else ("", "")
 
 
 def _containers(pod: PodRequest) -> list[dict[str, Any]]:

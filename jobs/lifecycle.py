@@ -39,7 +39,7 @@ WRITABLE = frozenset(
         "native_id", "submitted_at", "started_at", "ended_at", "cancel_requested_at", "cancel_reason", "deleted_at",
         "missing_since", "lost_at", "tries", "next_start_at", "next_submit_at", "next_find_at", "next_cancel_at",
         "next_archive_at", "next_clean_at", "allocation_id", "reserved_cpu_seconds", "reserved_gpu_seconds",
-        "time_limit", "priority", "cpus", "memory", "gpus", "gpu_kind", "partition",
+        "time_limit", "priority", "cpus", "memory", "gpus", "gpu_kind", "flavor", "partition", "demand",
     }
 )  # fmt: skip
 _STORED = (*sorted(WRITABLE), "is_counted", "state", "status_first", "status_exact")
@@ -156,8 +156,8 @@ def _count(job: Job, old: State, wish: Move, ledger: Ledger) -> None:
     elif old is State.HELD and wish.to is State.QUEUED and job.allocation_id is not None:
         job.is_counted = True
         ledger.take(job)
-    if wish.to is State.HELD:
-        job.allocation_id = None
+    if wish.to is State.HELD:  # it starts anew, perhaps elsewhere
+        job.allocation_id = job.demand = None
 
 
 def _render(job: Job) -> None:

@@ -87,9 +87,10 @@ def probe(site_id: int) -> None:
 
 @shared_task(name="jobs.place_held")
 def place_held() -> None:
-    """Keep what waits where it belongs, and its owners informed."""
+    """Re-places held jobs and updates their reasons."""
     now = timezone.now()
     held.hold_drained(now=now)
+    held.settle_held(now=now)
     held.place_held(now=now)
     Heartbeat.beat("place_held")
 

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 
 from sites.models import Site
+from sites.reasons import Reason, Waits
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,6 +53,20 @@ def told(site: Site) -> str:
         return ""
     since, why = f"{site.silent_since:%Y-%m-%d %H:%M} UTC", site.silence.rstrip(".")
     return f"{site.name} has not answered since {since} ({why}). The pod starts when it does."
+
+
+def drained(names: str) -> Waits:
+    """What a pod says whose sites, by their names, take no new work."""
+    message = f"{names} takes no new work at the moment; the pod starts when it does again."
+    return Waits(Reason.SITE_DRAINING, message)
+
+
+def closed(site: Site) -> Waits | None:
+    """Why nothing starts at the site, for any tenant; None while it takes work and answers."""
+    if not site.enabled:
+        return drained(site.name)
+    silence = told(site)
+    return Waits(Reason.SITE_SILENT, silence) if silence else None
 
 
 def _relapses(site: Site, *, now: datetime) -> bool:

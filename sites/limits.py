@@ -16,6 +16,8 @@ from sites.reasons import Reason, Waits
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from sites.workload import Demand
+
 Figures = dict[str, int]
 BUDGET = frozenset({"cpu_seconds", "gpu_seconds"})
 _HOUR = 3600
@@ -58,14 +60,15 @@ class Short:
         return self.asked > self.allowed
 
 
-def ask_of(*, cpus: int, memory: int, gpus: int, gpu_kind: str, seconds: int) -> Ask:
-    """What one job asks with this time limit in seconds."""
+def ask_of(demand: Demand) -> Ask:
+    """What one job asks. Without a time limit it reserves nothing of the budget."""
+    seconds = demand.time_limit or 0
     return Ask(
-        cpus=cpus,
-        memory=memory,
-        gpus={gpu_kind: gpus} if gpus else {},
-        cpu_seconds=cpus * seconds,
-        gpu_seconds=gpus * seconds,
+        cpus=demand.cpus,
+        memory=demand.memory,
+        gpus={demand.gpu_kind: demand.gpus} if demand.gpus else {},
+        cpu_seconds=demand.cpus * seconds,
+        gpu_seconds=demand.gpus * seconds,
     )
 
 

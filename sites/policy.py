@@ -1,50 +1,122 @@
-"""What a flavor means for a pod: it fills in what the pod leaves open, and bounds what it asks for. Pure."""
+"""What a pod asks for at a site, and what it is granted there. Nothing else makes a `Demand`.
+
+`asked` reads the pod: its resources and native flags together, with what its flavor fills in. `granted` adds what the
+tenant's allocation and the site decide, when the job starts. From then on nothing that is edited changes it.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from controlplane.errors import Refused
-from sites.manifest import demand
+from sites.workload import Demand
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from sites.manifest import PodRequest
-    from sites.models import Flavor
+    from sites.models import Allocation, Flavor, Partition, Site
+
+COUNT = re.compile(r"(\d{1,9})([kmgtp]?)", re.IGNORECASE | re.ASCII)
+LETTERS = "kmgtp"
+#: Far beyond any site, and within the columns that keep it.
+MOST_CPUS = MOST_GPUS = 2**31 - 1
+MOST_MEMORY = 2**62
 
 
-def filled_in(pod: PodRequest, flavor: Flavor | None, *, site: str) -> PodRequest:
-    """The pod with its flavor's figures where it has none of its own. Refused: unknown at this site, or too large.
+def asked(pod: PodRequest, flavor: Flavor | None = None) -> Demand:
+    """What the pod asks for, its flavor's figures where it has none of its own.
 
-    A pod without a time limit gets the flavor's, else the longest that the flavor allows, if it names one.
+    A scheduler runs at least one task on each node. Where the pod counts tasks itself, one core goes to each unless it
+    says how many. `--mem` and `--gres` are for each node. A pod without a time limit gets its flavor's, else the
+    longest that the flavor allows, if it names one. Raises Refused: more than any site has, GPUs of several kinds,
+    more than the flavor allows.
     """
-    if not pod.flavor:
-        return pod
-    if flavor is None:
-        raise Refused(f"{site} has no flavor {pod.flavor}: choose one of those that it offers.")
-    counts_itself = pod.flags.ntasks is not None or pod.flags.cpus_per_task is not None
-    wishes = replace(
-        pod.resources,
-        cpus=pod.resources.cpus or (0 if counts_itself else flavor.cpus or 0),
-        memory=pod.resources.memory or flavor.memory or 0,
-        gpus=pod.resources.gpus or flavor.gpus or 0,
+    flags, own = pod.flags, pod.resources
+    nodes = flags.nodes or 1
+    counts_itself = flags.ntasks is not None
+    cpus = 0 if counts_itself else own.cpus or (flavor and flavor.cpus) or 0
+    found = Demand(
+        nodes=nodes,
+        tasks=max(flags.ntasks or 1, nodes),
+        cpus_per_task=max(1, flags.cpus_per_task or cpus),
+        memory_per_node=flags.memory or own.memory or (flavor and flavor.memory) or 0,
+        gpus_per_node=_gpus(pod, flavor),
+        time_limit=pod.time_limit or (flavor and (flavor.time_limit or flavor.largest_time_limit)) or None,
+        partition=flags.partition or (flavor.partition if flavor else ""),
+        flavor=pod.flavor,
     )
-    filled = replace(
-        pod,
-        resources=wishes,
-        flags=replace(pod.flags, partition=pod.flags.partition or flavor.partition or None),
-        time_limit=pod.time_limit or flavor.time_limit or flavor.largest_time_limit,
-    )
-    _refuse_larger(filled, flavor)
-    return filled
+    if found.cpus > MOST_CPUS or found.gpus > MOST_GPUS or found.memory > MOST_MEMORY:
+        raise Refused("The pod asks for more CPUs, memory or GPUs than any site has.")
+    if flavor is not None:
+        _refuse_larger(found, flavor)
+    return found
 
 
-def _refuse_larger(pod: PodRequest, flavor: Flavor) -> None:
-    asked = demand(pod)
+def granted(demand: Demand, allocation: Allocation, site: Site, partitions: Collection[Partition]) -> Demand:
+    """The demand as the job starts with it: each figure that was left open is decided.
+
+    partitions: as the site told of them; without any, no default of theirs is known. The partition is the pod's, else
+    the first that the allocation allows, else the site's own default. The time limit is the pod's, else the
+    allocation's default, but no more than the partition gives: the scheduler would let such a job wait for ever.
+    """
+    default = next((each.name for each in partitions if each.default), "")
+    own = str(site.config.get("default_partition") or "").strip() or default
+    partition = demand.partition or next(iter(allocation.partitions), "") or own
+    named = set(filter(None, partition.split(",")))
+    longest = [each.time_limit for each in partitions if each.name in named]
+    most = None if None in longest else max((limit for limit in longest if limit is not None), default=None)
+    time_limit = demand.time_limit or min(allocation.default_time_limit, most or allocation.default_time_limit)
+    return replace(demand, partition=partition, time_limit=time_limit, qos=allocation.qos)
+
+
+def not_allowed(demand: Demand, allocation: Allocation, *, tenant: str, site: str) -> str:
+    """Why the allocation never allows it: its flavor or its partition, in a sentence; "" where both are allowed."""
+    if demand.flavor and allocation.flavors and demand.flavor not in allocation.flavors:
+        allowed = ", ".join(allocation.flavors)
+        return f"{tenant} may not use the flavor {demand.flavor} at {site}; allowed are: {allowed}."
+    strangers = set(filter(None, demand.partition.split(","))) - set(allocation.partitions)
+    if allocation.partitions and strangers:
+        named, allowed = ", ".join(sorted(strangers)), ", ".join(allocation.partitions)
+        return f"{tenant} may not use the partition {named} at {site}; allowed are: {allowed}."
+    return ""
+
+
+def _refuse_larger(demand: Demand, flavor: Flavor) -> None:
     for what, wanted, most in (
-        ("CPUs", asked.cpus, flavor.largest_cpus),
-        ("bytes of memory", asked.memory, flavor.largest_memory),
-        ("seconds", pod.time_limit or 0, flavor.largest_time_limit),
+        ("CPUs", demand.cpus, flavor.largest_cpus),
+        ("bytes of memory", demand.memory, flavor.largest_memory),
+        ("seconds", demand.time_limit or 0, flavor.largest_time_limit),
     ):
         if most is not None and wanted > most:
             raise Refused(f"The pod asks for {wanted} {what}; the flavor {flavor.name} allows {most} at most.")
+
+
+def _gpus(pod: PodRequest, flavor: Flavor | None) -> Mapping[str, int]:
+    """GPUs of one node by kind: those of `--gres` if it names any, else the pod's or its flavor's, of any kind."""
+    found: dict[str, int] = {}
+    spelt: dict[str, str] = {}
+    for name, *parts in (item.split(":") for item in (pod.flags.gres or "").split(",")):
+        if name.lower() == "gpu":
+            kind, count = _kind_and_count(parts)
+            kind = spelt.setdefault(kind.lower(), kind)
+            found[kind] = found.get(kind, 0) + count
+    if len(found) > 1:
+        raise Refused("The pod asks for GPUs of several kinds by --gres, which cannot be counted here; keep one kind.")
+    number = pod.resources.gpus or (flavor and flavor.gpus) or 0
+    return found or ({"": number} if number else {})
+
+
+def _kind_and_count(parts: list[str]) -> tuple[str, int]:
+    """`gpu`, `gpu:2`, `gpu:a100`, `gpu:a100:2`; a count may end with a letter, as in `1k`."""
+    if not parts:
+        return "", 1
+    written = COUNT.fullmatch(parts[-1])
+    if written is None:
+        if len(parts) > 1:
+            raise Refused(f"The number {parts[-1][:60]} of GPUs in --gres is not understood; write it like gpu:a100:2.")
+        return parts[0], 1
+    factor = 1024 ** (LETTERS.index(written[2].lower()) + 1) if written[2] else 1
+    return parts[0] if len(parts) > 1 else "", int(written[1]) * factor

@@ -14,9 +14,10 @@ from controlplane.auth.tokens import issue
 from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 from jobs import lifecycle, payload
 from jobs.accounting.counters import Ledger
-from jobs.models import Job, new_key
+from jobs.models import Job, demand_columns, new_key
 from jobs.states import AT_SITE, ENDS, State
 from sites.models import Allocation, Route, Site
+from sites.workload import Demand
 
 _numbers = itertools.count(1)
 
@@ -130,6 +131,7 @@ def make_job(
             "request": None if state in ENDS else payload.seal(body, tenant_id=node.tenant_id, key=key),
             "state": state,
             **_demanded_by(state),
+            **demand_columns(_demand(fields)),
             **({"allocation": make_allocation(node.tenant, site)} if state is not State.HELD else {}),
             **fields,
         }
@@ -139,6 +141,14 @@ def make_job(
     if job.is_counted:
         _count(job)
     return job
+
+
+def _demand(fields: dict[str, Any]) -> Demand:
+    """Of one task on one node, with the totals that a test names."""
+    gpus = {fields.get("gpu_kind", ""): fields["gpus"]} if fields.get("gpus") else {}
+    named = {name: fields[name] for name in ("time_limit", "partition", "flavor") if name in fields}
+    memory = fields.get("memory", 0)
+    return Demand(cpus_per_task=fields.get("cpus", 1), memory_per_node=memory, gpus_per_node=gpus, **named)
 
 
 def _count(job: Job) -> None:

@@ -102,9 +102,13 @@ class Ledger:
 
 def held_by(job: Job) -> limits.Figures:
     """What a job holds of its allocation while it is counted."""
-    ask = limits.ask_of(cpus=job.cpus, memory=job.memory, gpus=job.gpus, gpu_kind=job.gpu_kind, seconds=0)
-    reserved = {"cpu_seconds": job.reserved_cpu_seconds, "gpu_seconds": job.reserved_gpu_seconds}
-    return {**ask.figures, **reserved}
+    return limits.Ask(
+        cpus=job.cpus,
+        memory=job.memory,
+        gpus={job.gpu_kind: job.gpus} if job.gpus else {},
+        cpu_seconds=job.reserved_cpu_seconds,
+        gpu_seconds=job.reserved_gpu_seconds,
+    ).figures
 
 
 def lock(ids: Iterable[int]) -> dict[int, Allocation]:

@@ -30,6 +30,7 @@ def usage(job: Job, report: Report | None, *, now: datetime) -> UsageRecord | No
     if estimated:
         started = started or job.started_at
     seconds = max(0, round((ended - started).total_seconds())) if started else 0
+    demand = job.demand or {}  # none of a job that an earlier release started
     cpus = _figure(report.cpus if report else None, job.cpus)
     gpus = _figure(report.gpus if report else None, job.gpus)
     return UsageRecord(
@@ -48,7 +49,14 @@ def usage(job: Job, report: Report | None, *, now: datetime) -> UsageRecord | No
         cpus=cpus,
         gpus=gpus,
         gpu_kind=job.gpu_kind,
-        nodes=_figure(report.nodes if report else None, 1),
+        nodes=_figure(report.nodes if report else None, demand.get("nodes", 1)),
+        memory=job.memory,
+        partition=job.partition,
+        qos=demand.get("qos", ""),
+        account=job.account,
+        owner_issuer=job.owner_issuer,
+        owner_subject=job.owner_subject,
+        submitted_at=job.submitted_at,
         cpu_seconds=seconds * cpus,
         gpu_seconds=seconds * gpus,
         outcome=job.state,

@@ -17,6 +17,7 @@ from django.db import connection
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from jobs.placement.routes import SOURCES
 from sites.models import Partition, Route
 
 if TYPE_CHECKING:
@@ -28,19 +29,15 @@ _REMEMBERED_AT_MOST = 20_000
 
 
 # The node, whether its tenant may do anything, and what of its allocation shapes it: one row, whatever there is.
-_NODE = """
+_NODE = f"""
     SELECT node.enabled AND tenant.enabled AND coalesce(
                allocation.enabled AND (allocation.valid_until IS NULL OR allocation.valid_until > %(now)s), true),
            node.cpus, node.memory, node.pods, node.accelerators,
-           allocation.cpus, allocation.memory, allocation.pods, coalesce(allocation.gpus, '{}'::jsonb),
-           coalesce(allocation.partitions, '{}')
-    FROM tenants_virtualnode AS node
-    JOIN tenants_tenant AS tenant ON tenant.id = node.tenant_id
-    LEFT JOIN hpc_sites_route AS route ON route.node_id = node.id
-    LEFT JOIN hpc_sites_allocation AS allocation
-        ON allocation.tenant_id = node.tenant_id AND allocation.site_id = route.site_id
+           allocation.cpus, allocation.memory, allocation.pods, coalesce(allocation.gpus, '{{}}'::jsonb),
+           coalesce(allocation.partitions, '{{}}')
+    FROM {SOURCES}
     WHERE node.id = %(node)s
-"""
+"""  # noqa: S608  (the routes that pods take, from our own module)
 
 
 class Shape(NamedTuple):

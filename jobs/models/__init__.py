@@ -5,7 +5,7 @@ from __future__ import annotations
 from controlplane.api.models import KeptAnswer  # here so that Django finds it: its table came with this app
 from jobs.models.heartbeat import Heartbeat
 from jobs.models.history import AbandonedAttempt, Transition
-from jobs.models.job import Job, Jobs, Tombstone, new_key
+from jobs.models.job import Job, Jobs, Tombstone, demand_columns, new_key
 from jobs.models.logs import ArchivedLog
 from jobs.models.usage import Usage, UsageRecord
 
@@ -20,5 +20,6 @@ __all__ = [
     "Transition",
     "Usage",
     "UsageRecord",
+    "demand_columns",
     "new_key",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import Q
@@ -13,6 +14,9 @@ from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualN
 from jobs.states import ALIVE, AT_SITE, ENDS, State
 from sites.models import Allocation, Site
 from sites.workload import JobRef
+
+if TYPE_CHECKING:
+    from sites.workload import Demand
 
 _STATES = [state.value for state in State]
 _ENDS = sorted(ENDS)
@@ -28,6 +32,20 @@ def new_key() -> str:
 
 class Jobs(Reached["Job"]):
     """Jobs, and who may see them."""
+
+
+def demand_columns(demand: Demand) -> dict[str, Any]:
+    """The columns of a job that a demand fills, its totals with it: SQL adds those up."""
+    return {
+        "demand": demand.as_json(),
+        "cpus": demand.cpus,
+        "memory": demand.memory,
+        "gpus": demand.gpus,
+        "gpu_kind": demand.gpu_kind,
+        "flavor": demand.flavor,
+        "partition": demand.partition,
+        "time_limit": demand.time_limit,
+    }
 
 
 class Job(models.Model):
@@ -59,6 +77,17 @@ class Job(models.Model):
     pod_namespace = models.CharField(max_length=253)
     request = models.BinaryField(null=True, editable=False)
     containers = models.JSONField(default=list)
+    owner_issuer = models.CharField(
+        max_length=200, blank=True, default="", db_default="", help_text="of the person who submitted it, for good"
+    )
+    owner_subject = models.CharField(
+        max_length=255, blank=True, default="", db_default="", help_text="of the person who submitted it, for good"
+    )
+    demand = models.JSONField(
+        null=True,
+        help_text="a sites.workload.Demand: what the pod asks for, and from the start on what it was granted;"
+        " none while it is not settled for its site. The columns up to `time_limit` are its totals",
+    )
     cpus = models.PositiveIntegerField(default=1)
     memory = models.PositiveBigIntegerField(default=0)
     gpus = models.PositiveIntegerField(default=0)

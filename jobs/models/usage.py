@@ -39,6 +39,29 @@ class UsageRecord(models.Model):
     gpus = models.PositiveIntegerField()
     gpu_kind = models.CharField(max_length=63, blank=True)
     nodes = models.PositiveIntegerField()
+    memory = models.PositiveBigIntegerField(
+        default=0, help_text="bytes over all nodes; 0 where it was left to the site"
+    )
+    partition = models.CharField(
+        max_length=1100, blank=True, default="", db_default="", help_text="where it was sent; may be a list"
+    )
+    qos = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="the scheduler's quality of service that was asked for",
+    )
+    account = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="the local account; empty for the site's own"
+    )
+    owner_issuer = models.CharField(
+        max_length=200, blank=True, default="", db_default="", help_text="of the person who submitted it, for good"
+    )
+    owner_subject = models.CharField(
+        max_length=255, blank=True, default="", db_default="", help_text="of the person who submitted it, for good"
+    )
+    submitted_at = models.DateTimeField(null=True, help_text="when the site took it")
     cpu_seconds = models.PositiveBigIntegerField()
     gpu_seconds = models.PositiveBigIntegerField()
     outcome = models.CharField(max_length=10)

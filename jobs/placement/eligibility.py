@@ -1,19 +1,13 @@
-"""Whether a pod may start at a site under its tenant's allocation there: the same answer for the wire, the API's
-submissions, `explain` and the worker that starts what is held.
-"""
+"""Whether a job may start at a site under its tenant's allocation there, by the same rules for all who ask."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.db import connection
 
-from sites import limits, manifest
-from sites.models import Allocation, Flavor
-from sites.policy import filled_in
+from sites import limits, policy
 from sites.reasons import Reason, Waits
 
 if TYPE_CHECKING:
@@ -21,10 +15,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from controlplane.tenants.models import Tenant
-    from jobs.models import Job
     from sites.limits import Ask, Short
-    from sites.manifest import PodRequest
-    from sites.models import Partition, Site
+    from sites.models import Allocation, Partition, Site
+    from sites.workload import Demand
 
 # Those that hold something of the limit: a pod without GPUs frees none.
 _RUNNING = """
@@ -35,89 +28,37 @@ _RUNNING = """
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a pod asks of a site, by the names of the job's columns. time_limit: seconds, None where it names none."""
-
-    cpus: int
-    memory: int
-    gpus: int
-    gpu_kind: str = ""
-    flavor: str = ""
-    partition: str = ""
-    time_limit: int | None = None
-
-    @classmethod
-    def of_job(cls, job: Job) -> Wanted:
-        return cls(
-            cpus=job.cpus,
-            memory=job.memory,
-            gpus=job.gpus,
-            gpu_kind=job.gpu_kind,
-            flavor=job.flavor,
-            partition=job.partition,
-            time_limit=job.time_limit,
-        )
-
-    @classmethod
-    def of(cls, pod: PodRequest) -> Wanted:
-        """Of a pod as its flavor has filled it in. Raises Refused for what no site has."""
-        asked = manifest.demand(pod)
-        return cls(
-            cpus=asked.cpus,
-            memory=asked.memory,
-            gpus=asked.gpus,
-            gpu_kind=asked.gpu_kind,
-            flavor=pod.flavor,
-            partition=pod.flags.partition or "",
-            time_limit=pod.time_limit,
-        )
-
-    @property
-    def columns(self) -> dict[str, Any]:
-        return dict(vars(self))
-
-
-@dataclass(frozen=True)
 class Verdict:
-    """ask, time_limit (seconds), partition: what it would be started with. waits: why not now; None where it fits.
+    """demand: what the job would start with; ask: what that takes of the allocation's limits.
 
-    short: the limit it is over, if one is in its way. never: it could not start even if nothing else were in use, as
-    the limits stand. goes_first: once it has waited for long, nobody may pass it.
+    closed: why it may not start, whatever is in use. short: the limit in its way. never: it could not start even if
+    nothing else were in use, as the limits stand. goes_first: once it has waited for long, nobody may pass it.
     """
 
+    demand: Demand
     ask: Ask
-    time_limit: int
-    partition: str
-    waits: Waits | None = None
+    closed: Waits | None = None
     short: Short | None = None
     never: bool = False
     goes_first: bool = False
 
     @property
     def fits(self) -> bool:
-        return self.waits is None
-
-
-def settled(pod: PodRequest, site: Site) -> PodRequest:
-    """The pod as its flavor at this site fills it in: at most one statement. Refused: no such flavor, or too large."""
-    if not pod.flavor:
-        return pod
-    flavor = Flavor.objects.filter(site=site, name=pod.flavor).first()
-    return filled_in(pod, flavor, site=site.name)
+        return self.closed is None and self.short is None
 
 
 @dataclass
 class Situation:
     """A tenant at a site at one moment. used grows with what is granted meanwhile.
 
-    partitions: as the site told of them; without any their time limits are not looked at.
+    partitions: as the site told of them; None: asked for once their time limits or their default could matter.
     """
 
     tenant: Tenant
     site: Site
     allocation: Allocation | None
     now: datetime
-    partitions: Collection[Partition] = ()
+    partitions: Collection[Partition] | None = None
     used: limits.Figures = field(default_factory=dict)
     allowed: limits.Figures = field(default_factory=dict)
     _running: dict[str, tuple[int, datetime | None]] = field(default_factory=dict)
@@ -127,12 +68,35 @@ class Situation:
             self.used = limits.used(self.allocation, now=self.now)
             self.allowed = limits.allowed(self.allocation)
 
-    @property
-    def closed(self) -> Waits | None:
-        """Why nothing at all starts."""
-        if not self.tenant.enabled:
-            return Waits(Reason.TENANT_DISABLED, f"{self.tenant.name} is disabled; ask your federation operator.")
-        return limits.closed(self.allocation, tenant=self.tenant.name, site=self.site.name, now=self.now)
+    def judge(self, demand: Demand) -> Verdict:
+        """Whether a job of this demand may start now. At most one statement, for partitions that were not given."""
+        if self.allocation is None:
+            return Verdict(demand, limits.ask_of(demand), closed=self._closed())
+        verdict = self._judge(demand, self.allocation, self.partitions or ())
+        if verdict.never and self.partitions is None:
+            # Perhaps by the allocation's default time alone, of which the partition gives less.
+            self.partitions = list(self.site.partitions.all())
+            verdict = self._judge(demand, self.allocation, self.partitions)
+        return verdict
+
+    def why(self, verdict: Verdict) -> Waits | None:
+        """What keeps a job from starting, in a sentence, and until when at most; None where it fits.
+
+        At most one statement for each limit, on who holds what of it.
+        """
+        short, allocation = verdict.short, self.allocation
+        if short is None or allocation is None or verdict.closed is not None:
+            return verdict.closed
+        if verdict.never:
+            return Waits(Reason.QUOTA_EXCEEDED, self._sentence(short))
+        running, first_end = self._first_end(short, allocation)
+        frees = limits.frees(short, allocation, running=running, first_end=first_end, now=self.now)
+        renews = limits.period(allocation, now=self.now)[1] if short.limit in limits.BUDGET else None
+        return Waits(Reason.QUOTA_EXCEEDED, self._sentence(short, frees=frees), renews or first_end)
+
+    def grant(self, ask: Ask) -> None:
+        """Count what has been granted since the allocation was read."""
+        self.used = limits.plus(self.used, ask)
 
     @property
     def terms(self) -> dict[str, Any]:
@@ -145,59 +109,27 @@ class Situation:
             "priority": self.allocation.priority,
         }
 
-    def judge(self, wanted: Wanted) -> Verdict:
-        """Whether it may start now; if not, why, and until when at most that is so."""
-        if self.allocation is not None:
-            return self._judged(wanted, self.allocation)
-        time_limit = wanted.time_limit or 0
-        return Verdict(_ask(wanted, time_limit), time_limit, wanted.partition, waits=self.closed)
-
-    def _judged(self, wanted: Wanted, allocation: Allocation) -> Verdict:
-        partition = wanted.partition or next(iter(allocation.partitions), "")
-        time_limit = wanted.time_limit or self._default_time_limit(allocation, partition)
-        ask = _ask(wanted, time_limit)
-        found = Verdict(ask, time_limit, partition)
-        if stranger := self._not_allowed(wanted, allocation):
-            return replace(found, waits=Waits(Reason.NOT_ALLOWED, stranger), never=True)
+    def _judge(self, demand: Demand, allocation: Allocation, partitions: Collection[Partition]) -> Verdict:
+        granted = policy.granted(demand, allocation, self.site, partitions)
+        ask = limits.ask_of(granted)
+        if stranger := policy.not_allowed(demand, allocation, tenant=self.tenant.name, site=self.site.name):
+            return Verdict(granted, ask, closed=Waits(Reason.NOT_ALLOWED, stranger), never=True)
         if short := limits.never_fits(self.allowed, ask):
-            told = limits.sentence(short, tenant=self.tenant.name, site=self.site.name)
-            return replace(found, waits=Waits(Reason.QUOTA_EXCEEDED, told), short=short, never=True)
-        if closed := self.closed:
-            return replace(found, waits=closed)
+            return Verdict(granted, ask, short=short, never=True)
+        if closed := self._closed():
+            return Verdict(granted, ask, closed=closed)
         if short := limits.shortfall(self.allowed, self.used, ask):
-            waits = self._until_it_frees(short, allocation)
-            return replace(found, waits=waits, short=short, goes_first=self._needs_no_budget(ask, allocation))
-        return found
+            return Verdict(granted, ask, short=short, goes_first=self._needs_no_budget(ask, allocation))
+        return Verdict(granted, ask)
 
-    def grant(self, ask: Ask) -> None:
-        self.used = limits.plus(self.used, ask)
+    def _closed(self) -> Waits | None:
+        """Why nothing at all starts for this tenant here."""
+        if not self.tenant.enabled:
+            return Waits(Reason.TENANT_DISABLED, f"{self.tenant.name} is disabled; ask your federation operator.")
+        return limits.closed(self.allocation, tenant=self.tenant.name, site=self.site.name, now=self.now)
 
-    def _default_time_limit(self, allocation: Allocation, partition: str) -> int:
-        """No more than the partition gives: the scheduler would let a job with more wait for ever."""
-        named = set(filter(None, partition.split(",")))
-        known = [each.time_limit for each in self.partitions if (each.name in named if named else each.default)]
-        longest = max((limit for limit in known if limit is not None), default=None)
-        if longest is None or None in known:
-            return allocation.default_time_limit
-        return min(allocation.default_time_limit, longest)
-
-    def _not_allowed(self, wanted: Wanted, allocation: Allocation) -> str:
-        site, tenant = self.site.name, self.tenant.name
-        if wanted.flavor and allocation.flavors and wanted.flavor not in allocation.flavors:
-            allowed = ", ".join(allocation.flavors)
-            return f"{tenant} may not use the flavor {wanted.flavor} at {site}; allowed are: {allowed}."
-        strangers = set(filter(None, wanted.partition.split(","))) - set(allocation.partitions)
-        if allocation.partitions and strangers:
-            named, allowed = ", ".join(sorted(strangers)), ", ".join(allocation.partitions)
-            return f"{tenant} may not use the partition {named} at {site}; allowed are: {allowed}."
-        return ""
-
-    def _until_it_frees(self, short: Short, allocation: Allocation) -> Waits:
-        running, first_end = self._first_end(short, allocation)
-        frees = limits.frees(short, allocation, running=running, first_end=first_end, now=self.now)
-        told = limits.sentence(short, tenant=self.tenant.name, site=self.site.name, frees=frees)
-        renews = limits.period(allocation, now=self.now)[1] if short.limit in limits.BUDGET else None
-        return Waits(Reason.QUOTA_EXCEEDED, told, renews or first_end)
+    def _sentence(self, short: Short, *, frees: str = "") -> str:
+        return limits.sentence(short, tenant=self.tenant.name, site=self.site.name, frees=frees)
 
     def _first_end(self, short: Short, allocation: Allocation) -> tuple[int, datetime | None]:
         """How many jobs run that hold something of this limit, and when the first reaches its time limit."""
@@ -211,30 +143,8 @@ class Situation:
         return self._running[short.limit]
 
     def _needs_no_budget(self, ask: Ask, allocation: Allocation) -> bool:
-        """Whether it fits once all that runs has ended: a spent budget does not come back with that."""
+        """Whether it would fit if nothing were running: a spent budget does not come back with that."""
         used = limits.used(allocation, now=self.now)
         reserved = {"cpu_seconds": allocation.reserved_cpu_seconds, "gpu_seconds": allocation.reserved_gpu_seconds}
         spent = {name: used[name] - reserved[name] for name in reserved}
         return limits.shortfall(self.allowed, spent, ask) is None
-
-
-def situation(tenant: Tenant, site: Site, *, now: datetime) -> Situation:
-    """As the rows say now, without a lock."""
-    allocation = Allocation.objects.filter(tenant=tenant, site=site).first()
-    return Situation(tenant, site, allocation, now, list(site.partitions.all()))
-
-
-def look_again(waits: Waits, *, waited: timedelta, now: datetime) -> datetime:
-    """When a held job is looked at next: after as long as it has waited, within bounds, or when its wait ends.
-
-    What frees meanwhile is noticed anyway (Allocation.next_start_at).
-    """
-    shortest, longest = timedelta(seconds=settings.START_RETRY), timedelta(seconds=settings.RETRY_LONGEST)
-    again = now + max(shortest, min(waited, longest))
-    return min(again, waits.until) if waits.until is not None and waits.until > now else again
-
-
-def _ask(wanted: Wanted, seconds: int) -> Ask:
-    return limits.ask_of(
-        cpus=wanted.cpus, memory=wanted.memory, gpus=wanted.gpus, gpu_kind=wanted.gpu_kind, seconds=seconds
-    )

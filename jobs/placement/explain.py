@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from controlplane.tenants.models import Tenant
-from jobs.placement import candidates, eligibility
-from jobs.placement.eligibility import Wanted
+from jobs.placement import ranking, routes
 from jobs.states import State
 from sites import manifest
-from sites.reasons import Reason, Waits
+from sites.reasons import Waits
+from sites.workload import Demand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from jobs.models import Job
-    from jobs.placement.candidates import Option
+    from jobs.placement.ranking import Answer
 
 _HOUR = 3600
 
@@ -54,13 +54,14 @@ class SiteVerdict:
 def explain(
     body: Mapping[str, Any], *, tenant_id: int, site_slug: str | None = None, now: datetime
 ) -> list[SiteVerdict]:
-    """What `admission.submit` would do with this body, for every site at which the tenant has an allocation.
+    """What `admission.submit` would do with this body, for every site at which the tenant has an allocation, by name.
 
     Empty where it has none. Raises BadRequest, and Refused for a pod that can run nowhere, as `submit` does.
     """
     tenant = Tenant.objects.get(pk=tenant_id)
     pod = manifest.parse(manifest.completed(body, namespace=tenant.slug))
-    return [_told(option) for option in candidates.options(tenant, pod, site=site_slug, now=now)]
+    answers = ranking.rank(pod, routes.of_tenant(tenant, site_slug=site_slug, now=now).situations)
+    return [_told(answer) for answer in sorted(answers, key=lambda each: each.site.name)]
 
 
 def why_waits(job: Job, *, now: datetime) -> Waits | None:
@@ -71,39 +72,37 @@ def why_waits(job: Job, *, now: datetime) -> Waits | None:
     if job.state != State.HELD:
         return None
     written = Waits(job.reason, job.message)
-    if job.site is None:
+    if job.site is None or job.demand is None:
         return written
-    live = candidates.site_waits(job.site)
-    live = live or eligibility.situation(job.tenant, job.site, now=now).judge(Wanted.of_job(job)).waits
-    return live or (written if written.reason else Waits("", "A worker looks at it next."))
+    [answer] = ranking.rank(Demand.from_json(job.demand), routes.of_job(job, now=now).situations)
+    return answer.why or (written if written.reason else Waits("", "A worker looks at it next."))
 
 
-def _told(option: Option) -> SiteVerdict:
-    verdict, wanted = option.verdict, option.wanted
-    waits = option.waits
-    slug, name = option.site.slug, option.site.name
-    if verdict is None or wanted is None:
-        return SiteVerdict(slug, name, "refused", reason=Reason.NOT_ALLOWED, message=option.refusal)
-    if verdict.never:
-        waits = verdict.waits
-    short = verdict.short
-    return SiteVerdict(
-        slug,
-        name,
-        "refused" if verdict.never else "waits" if waits else "fits",
-        reason=waits.reason if waits else "",
-        message=waits.message if waits else "",
+def _told(answer: Answer) -> SiteVerdict:
+    verdict, why = answer.verdict, answer.why
+    told = SiteVerdict(
+        answer.site.slug,
+        answer.site.name,
+        answer.outcome,
+        reason=why.reason if why else "",
+        message=why.message if why else "",
+        frees_at=why.until if why else None,
+    )
+    if verdict is None:
+        return told
+    short, demand = verdict.short, verdict.demand
+    return replace(
+        told,
         limit=short.limit if short else None,
         used=short.used if short else None,
         asked=short.asked if short else None,
         allowed=short.allowed if short else None,
-        frees_at=waits.until if waits else None,
-        partition=verdict.partition,
-        time_limit=verdict.time_limit,
-        cpus=wanted.cpus,
-        memory=wanted.memory,
-        gpus=wanted.gpus,
-        gpu_kind=wanted.gpu_kind,
+        partition=demand.partition,
+        time_limit=demand.time_limit,
+        cpus=demand.cpus,
+        memory=demand.memory,
+        gpus=demand.gpus,
+        gpu_kind=demand.gpu_kind,
         cpu_hours=verdict.ask.cpu_seconds / _HOUR,
         gpu_hours=verdict.ask.gpu_seconds / _HOUR,
     )

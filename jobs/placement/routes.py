@@ -1,32 +1,37 @@
-"""Where a virtual node's pods go now: what `placement` decides on, read from the rows."""
+"""Where pods may go: the sites, and what their tenant may use at each, read from the rows."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
+from django.db.models import Model
 
 from controlplane import database
 from controlplane.tenants.models import Tenant
-from jobs.placement.ranking import Candidate, Placed, place
+from jobs.placement.eligibility import Situation
 from sites import health
 from sites.models import Allocation, Site
 from sites.reasons import Reason, Waits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
+    from jobs.models import Job
+
+_Row = TypeVar("_Row", bound=Model)
 _TENANT = ("id", "slug", "name", "enabled")
-_SITE = ("id", "slug", "name", "enabled", "silent_since", "silence")
+_SITE = ("id", "slug", "name", "config", "enabled", "silent_since", "silence")
 _ALLOCATION = (
     "id", "tenant_id", "site_id", "enabled", "valid_from", "valid_until", "pods", "cpus", "memory", "gpus",
-    "cpu_hours", "gpu_hours", "period", "default_time_limit", "partitions", "flavors", "used_pods", "used_cpus",
+    "cpu_hours", "gpu_hours", "period", "default_time_limit", "partitions", "qos", "flavors", "used_pods", "used_cpus",
     "used_memory", "used_gpus", "reserved_cpu_seconds", "reserved_gpu_seconds", "spent_cpu_seconds",
     "spent_gpu_seconds", "period_began",
 )  # fmt: skip
-_JSON = frozenset({"gpus", "used_gpus"})
+_JSON = frozenset({"config", "gpus", "used_gpus"})
 # By hand: every create asks it, and the ORM would take several times as long to phrase it.
-#: The columns of a `Way`, from SOURCES; where the node has no route, those of the site are NULL.
+#: The columns that `read_routes` takes, from SOURCES; where the node has no route, those of the site are NULL.
 COLUMNS = ", ".join(
     ["node.slug", "node.enabled"]
     + [f"tenant.{name}" for name in _TENANT]
@@ -41,52 +46,62 @@ SOURCES = """
     LEFT JOIN hpc_sites_allocation AS allocation
         ON allocation.tenant_id = node.tenant_id AND allocation.site_id = route.site_id
 """
-_WAY = f"SELECT {COLUMNS} FROM {SOURCES} WHERE node.id = $1"  # noqa: S608  (names from this module)
+_OF_NODE = f"SELECT {COLUMNS} FROM {SOURCES} WHERE node.id = $1"  # noqa: S608  (names from this module)
 
 
-class Way(NamedTuple):
-    """A node's route, with what its tenant may use at its end. Of each row the columns that admission reads."""
+class Routes(NamedTuple):
+    """The sites that pods may go to, each with what their tenant may use there.
 
-    node_slug: str
-    node_enabled: bool
-    tenant: Tenant
-    site: Site
-    allocation: Allocation | None
+    closed: why they go to none of them for now, whatever they ask for; None while one takes work.
+    """
 
-
-def destination(node_id: int) -> Placed | Waits:
-    """The site for this node's pods, or why they wait. One statement."""
-    row = database.first(_WAY, [node_id])
-    return decide(read_way(row) if row is not None else None)
+    situations: Sequence[Situation]
+    closed: Waits | None = None
 
 
-def read_way(row: Sequence[Any]) -> Way | None:
-    """From the values of COLUMNS; None where the node has no route."""
+def of_node(node_id: int, *, now: datetime) -> Routes:
+    """Where a virtual node sends its pods. One statement."""
+    row = database.first(_OF_NODE, [node_id])
+    return read_routes(row, now=now) if row is not None else Routes([])
+
+
+def read_routes(row: Sequence[Any], *, now: datetime) -> Routes:
+    """From the values of COLUMNS, of a virtual node."""
     slug, enabled, *rest = row
     tenant, site = rest[: len(_TENANT)], rest[len(_TENANT) : len(_TENANT) + len(_SITE)]
     allocation = rest[len(_TENANT) + len(_SITE) :]
     if site[0] is None:
-        return None
-    return Way(
-        slug,
-        enabled,
-        Tenant.from_db("default", _TENANT, tenant),
-        Site.from_db("default", _SITE, site),
-        _allocation(allocation) if allocation[0] is not None else None,
+        message = "This virtual node has no route to a site yet; a federation operator can add one."
+        return Routes([], Waits(Reason.NO_ROUTE, message))
+    situation = Situation(
+        _read(Tenant, _TENANT, tenant),
+        _read(Site, _SITE, site),
+        _read(Allocation, _ALLOCATION, allocation) if allocation[0] is not None else None,
+        now,
     )
+    if not enabled:
+        message = f"The virtual node {slug} is disabled; the pod starts when it is enabled again."
+        return Routes([situation], Waits(Reason.NODE_DISABLED, message))
+    return Routes([situation], None if situation.site.enabled else health.drained(situation.site.name))
 
 
-def decide(way: Way | None) -> Placed | Waits:
-    if way is None:
-        return place([])
-    if not way.node_enabled:
-        message = f"The virtual node {way.node_slug} is disabled; the pod starts when it is enabled again."
-        return Waits(Reason.NODE_DISABLED, message)
-    site = way.site
-    return place([Candidate(site.pk, site.name, enabled=site.enabled, silence=health.told(site))])
+def of_tenant(tenant: Tenant, *, site_slug: str | None = None, now: datetime) -> Routes:
+    """The sites at which the tenant has an allocation, or the one with this slug. Two statements."""
+    theirs = Allocation.objects.filter(tenant=tenant).select_related("site").prefetch_related("site__partitions")
+    if site_slug is not None:
+        theirs = theirs.filter(site__slug=site_slug)
+    return Routes([Situation(tenant, each.site, each, now, each.site.partitions.all()) for each in theirs])
 
 
-def _allocation(values: list[Any]) -> Allocation:
-    """The cursor is a bare one: its JSON comes as text."""
-    read = [orjson.loads(value) if name in _JSON else value for name, value in zip(_ALLOCATION, values, strict=True)]
-    return Allocation.from_db("default", _ALLOCATION, read)
+def of_job(job: Job, *, now: datetime) -> Routes:
+    """The one site of a job that has one. Two statements."""
+    if job.site is None:
+        return Routes([])
+    allocation = Allocation.objects.filter(tenant=job.tenant_id, site=job.site).first()
+    return Routes([Situation(job.tenant, job.site, allocation, now, list(job.site.partitions.all()))])
+
+
+def _read(model: type[_Row], names: Sequence[str], values: Sequence[Any]) -> _Row:
+    """A row from a bare cursor, whose JSON comes as text."""
+    read = [orjson.loads(value) if name in _JSON else value for name, value in zip(names, values, strict=True)]
+    return model.from_db("default", names, read)

@@ -1,5 +1,6 @@
-"""Held jobs without a site, or with one that will not have them now: finding them one, and taking back what a drained
-site has not begun. What a job's allocation has room for is for `starting` to say.
+"""Re-places held jobs and updates their reasons; takes back what a drained site has not begun.
+
+Whether a job's allocation has room for it is for `jobs/worker/start.py` to say.
 """
 
 from __future__ import annotations
@@ -7,23 +8,26 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db.models import Q
 
 from controlplane.errors import IsthmusError
 from controlplane.secrets import Unsealable
 from jobs import lifecycle, nudge, payload
 from jobs.lifecycle import Move
-from jobs.models import Job
-from jobs.placement import eligibility
-from jobs.placement.ranking import Placed, draining
-from jobs.placement.routes import destination
+from jobs.models import Job, demand_columns
+from jobs.placement import ranking, routes
 from jobs.states import State
-from sites import manifest
+from sites import health, manifest
 from sites.models import Site
-from sites.reasons import Reason
+from sites.reasons import Reason, Waits
+from sites.workload import Demand
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
+
+    from jobs.placement.eligibility import Situation
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +42,20 @@ def place_held(*, now: datetime) -> int:
     return sum(_place(node_id, now=now) for node_id in list(nodes) if node_id is not None)
 
 
+def settle_held(*, now: datetime) -> int:
+    """Settle anew what those ask for that were taken back after their start; how many.
+
+    And those that a release before this one has left: it kept no demand, so what it had queued starts anew as well.
+    """
+    left = Job.objects.filter(state=State.QUEUED, demand__isnull=True)
+    lifecycle.move_all(left, to=State.HELD, changes={**_NOTHING_DUE, "next_start_at": now}, now=now)
+    unsettled = Job.objects.filter(state=State.HELD, demand__isnull=True, site__isnull=False)
+    return sum(
+        len(lifecycle.move([_settled(job, routes.of_job(job, now=now).situations, now=now)], now=now))
+        for job in unsettled.select_related("tenant", "site").order_by("pk")[: settings.BATCH_JOBS]
+    )
+
+
 def hold_drained(*, now: datetime) -> int:
     """Take back the queued jobs of sites that take no new work, and what they hold of their allocations.
 
@@ -49,38 +67,55 @@ def hold_drained(*, now: datetime) -> int:
     elsewhere = {**_NOTHING_DUE, "site_id": None, "reason": Reason.SITE_DRAINING}
     taken = lifecycle.move_all(queued.filter(node__isnull=False), to=State.HELD, changes=elsewhere, now=now)
     for site in Site.objects.filter(enabled=False):
-        here = {**_NOTHING_DUE, "next_start_at": now, "reason": Reason.SITE_DRAINING, "message": draining(site.name)}
+        told = {"reason": Reason.SITE_DRAINING, "message": health.drained(site.name).message}
+        here = {**_NOTHING_DUE, "next_start_at": now, **told}
         theirs = Job.objects.filter(site=site, node__isnull=True)
         taken += lifecycle.move_all(theirs.filter(state=State.QUEUED), to=State.HELD, changes=here, now=now)
-        told = {"reason": Reason.SITE_DRAINING, "message": draining(site.name)}
         lifecycle.move_all(theirs.filter(state=State.HELD).exclude(reason=Reason.SITE_DRAINING), changes=told, now=now)
     return len(taken)
 
 
 def _place(node_id: int, *, now: datetime) -> int:
-    answer = destination(node_id)
+    found = routes.of_node(node_id, now=now)
     held = Job.objects.filter(node_id=node_id, state=State.HELD)
-    if not isinstance(answer, Placed):
-        untold = held.exclude(reason=answer.reason, message=answer.message)
-        said = {"site_id": None, "next_start_at": None, "reason": answer.reason, "message": answer.message}
+    if found.closed is not None:
+        untold = held.exclude(reason=found.closed.reason, message=found.closed.message)
+        said = {"site_id": None, "next_start_at": None, "reason": found.closed.reason, "message": found.closed.message}
         lifecycle.move_all(untold, changes=said, now=now)
         return 0
-    elsewhere = held.exclude(site_id=answer.site_id) if answer.site_id else held
-    due = {"site_id": answer.site_id, "next_start_at": now, "reason": answer.reason, "message": answer.message}
-    placed = lifecycle.move_all(elsewhere.filter(flavor=""), changes=due, now=now)
-    for job in elsewhere.exclude(flavor=""):
-        placed += [moved.pk for moved in lifecycle.move([_with_flavor(job, due)], now=now)]
-    if placed:
-        nudge.nudge("submit", answer.site_id)
+    open_sites = [situation.site.pk for situation in found.situations if situation.site.enabled]
+    elsewhere = held.exclude(site__in=open_sites).order_by("pk")
+    placed: list[Job] = []
+    # A bounded batch at a time: each that is moved is at one of these sites from then on, or over.
+    while batch := list(elsewhere[: settings.BATCH_JOBS]):
+        moved = lifecycle.move([_settled(job, found.situations, now=now) for job in batch], now=now)
+        placed += [job for job in moved if job.state == State.HELD]
+        if len(moved) < len(batch):
+            break  # somebody else moves them at this moment; the next sweep looks again
+    for site_id in {job.site_id for job in placed if job.site_id is not None}:
+        nudge.nudge("submit", site_id)
     return len(placed)
 
 
-def _with_flavor(job: Job, due: dict[str, Any]) -> Move:
-    """What its flavor means is another thing at each site; where there is none of that name, the job fails."""
+def _settled(job: Job, situations: Sequence[Situation], *, now: datetime) -> Move:
+    """To the best of these sites. The pod is read anew where that matters: flavors differ per site.
+
+    The job fails where none of them has its flavor, or where the flavor does not allow what it asks for.
+    """
     try:
-        pod = manifest.parse(payload.read_request(job))
-        wanted = eligibility.Wanted.of(eligibility.settled(pod, Site.objects.get(pk=due["site_id"])))
+        if job.demand is None or job.flavor:
+            answers = ranking.rank(manifest.parse(payload.read_request(job)), situations)
+        else:
+            answers = ranking.rank(Demand.from_json(job.demand), situations)
     except (IsthmusError, Unsealable) as refusal:
-        return Move(job.pk, job.attempt, State.FAILED, {"reason": Reason.INVALID_POD, "message": str(refusal)})
-    asked = {name: value for name, value in wanted.columns.items() if name != "flavor"}
-    return Move(job.pk, job.attempt, changes={**due, **asked})
+        return _failed(job, str(refusal))
+    best = next((answer for answer in answers if answer.verdict is not None), None)
+    if best is None:
+        return _failed(job, " ".join(dict.fromkeys(answer.refusal for answer in answers)))
+    waits = best.closed or Waits("", "")
+    changes = {"site_id": best.site.pk, "next_start_at": now, "reason": waits.reason, "message": waits.message}
+    return Move(job.pk, job.attempt, changes={**changes, **demand_columns(best.demand)})
+
+
+def _failed(job: Job, message: str) -> Move:
+    return Move(job.pk, job.attempt, State.FAILED, {"reason": Reason.INVALID_POD, "message": message})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,10 @@ from controlplane.secrets import Unsealable
 from jobs import lifecycle, payload
 from jobs.models import Job, new_key
 from jobs.states import State
-from sites import manifest
+from sites import health, manifest
 from sites.connectors.config import DEFAULT_BASE
-from sites.models import Allocation, Flavor
-from sites.policy import filled_in
 from sites.reasons import Reason
+from sites.workload import Demand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +34,7 @@ _CHOOSE = """
 WITH turns AS (
     SELECT id, priority, row_number() OVER (PARTITION BY tenant_id, priority ORDER BY id) AS turn
     FROM jobs_job
-    WHERE site_id = %(site)s AND state = 'queued' AND next_submit_at <= %(now)s
+    WHERE site_id = %(site)s AND state = 'queued' AND demand IS NOT NULL AND next_submit_at <= %(now)s
     ORDER BY priority DESC, turn, id
     LIMIT %(limit)s
 )
@@ -52,7 +51,7 @@ def claim(site: Site, *, now: datetime) -> list[Job]:
 
     Empty where nothing is due or the site takes no new work.
     """
-    if not site.enabled:
+    if health.closed(site):
         return []
     with transaction.atomic():
         chosen = _within_limits(_choose(site, now=now))
@@ -113,41 +112,10 @@ class Batch:
     left: list[Job] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What the allocations and flavors of a batch of jobs add to their pods."""
-
-    allocations: dict[int, Allocation]
-    flavors: dict[tuple[int | None, str], Flavor]
-
-    @classmethod
-    def of(cls, jobs: Sequence[Job]) -> Rules:
-        """At most two statements."""
-        ids = {job.allocation_id for job in jobs if job.allocation_id is not None}
-        names = {job.flavor for job in jobs if job.flavor}
-        flavors = Flavor.objects.filter(site__in={job.site_id for job in jobs}, name__in=names) if names else ()
-        return cls(Allocation.objects.in_bulk(ids), {(each.site_id, each.name): each for each in flavors})
-
-    def workload(self, job: Job) -> Workload:
-        """Raises IsthmusError for a pod that can never run, Unsealable, and Erased."""
-        pod = manifest.parse(payload.read_request(job))
-        pod = filled_in(pod, self.flavors.get((job.site_id, job.flavor)), site="This site")
-        allocation = self.allocations.get(job.allocation_id or 0)
-        partition = pod.flags.partition or next(iter(allocation.partitions if allocation else ()), None)
-        pod = replace(pod, flags=replace(pod.flags, partition=partition), time_limit=job.time_limit)
-        return pod.workload(
-            key=job.attempt_key,
-            folder=job.folder,
-            account=job.account,
-            qos=allocation.qos if allocation else "",
-        )
-
-
 def pack(jobs: Sequence[Job]) -> Batch:
     """Open the jobs' requests and read them again. One bad pod is set aside and stops no other."""
     batch = Batch()
     requests = dict(Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("pk", "request"))
-    rules = Rules.of(jobs)
     room = settings.BATCH_BYTES
     for job in jobs:
         job.request = requests.get(job.pk)
@@ -155,7 +123,7 @@ def pack(jobs: Sequence[Job]) -> Batch:
             batch.left.append(job)
             continue
         try:
-            workload = rules.workload(job)
+            workload = _workload(job)
         except payload.Erased:
             continue  # cancelled since it was claimed: the row says so already
         except (IsthmusError, Unsealable) as refusal:
@@ -173,3 +141,13 @@ def _size(workload: Workload) -> int:
     files = sum(len(file.content) for volume in workload.volumes for file in volume.files)
     containers = (*workload.init_containers, *workload.containers)
     return files + sum(len(name) + len(value) for each in containers for name, value in each.env)
+
+
+def _workload(job: Job) -> Workload:
+    """The pod as it came, with the demand that it was granted: nothing else is looked up.
+
+    Raises IsthmusError for a pod that can never run, Unsealable, and Erased.
+    """
+    pod = manifest.parse(payload.read_request(job))
+    demand = Demand.from_json(job.demand or {})
+    return pod.workload(demand, key=job.attempt_key, folder=job.folder, account=job.account)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import orjson
 from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
@@ -18,14 +19,16 @@ from controlplane.tenants.models import Tenant
 from jobs import lifecycle
 from jobs.accounting import counters
 from jobs.lifecycle import Move
-from jobs.placement.eligibility import Situation, Wanted, look_again
+from jobs.models import demand_columns
+from jobs.placement.eligibility import Situation
 from jobs.states import State
-from sites import limits
+from sites import health, limits
 from sites.models import Allocation
 from sites.reasons import Reason, Waits
+from sites.workload import Demand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from jobs.placement.eligibility import Verdict
@@ -41,16 +44,15 @@ _TENANTS = """
 """
 # Each one's first, then each one's second, and so on; among equals the oldest. What has waited for long is looked at
 # with every other, since nobody may pass it.
-_CANDIDATES = """
+_HELD = """
 WITH turns AS (
     SELECT id, row_number() OVER (PARTITION BY node_id, person_id, service_id ORDER BY id) AS turn
     FROM jobs_job WHERE site_id = %(site)s AND tenant_id = %(tenant)s AND state = 'held'
 )
-SELECT job.id, job.attempt, job.cpus, job.memory, job.gpus, job.gpu_kind, job.flavor, job.partition, job.time_limit,
-       job.created_at, job.reason, job.message,
+SELECT job.id, job.attempt, job.demand, job.created_at, job.reason, job.message,
        coalesce(job.next_start_at <= %(now)s, false), job.created_at <= %(patience)s
 FROM jobs_job AS job JOIN turns USING (id)
-WHERE job.state = 'held' AND job.site_id = %(site)s AND job.id <> ALL(%(but)s)
+WHERE job.state = 'held' AND job.site_id = %(site)s AND job.demand IS NOT NULL AND job.id <> ALL(%(but)s)
   AND (%(all)s OR job.next_start_at <= %(now)s OR %(long)s AND job.created_at <= %(patience)s)
 ORDER BY turns.turn, job.id
 LIMIT %(limit)s
@@ -58,34 +60,28 @@ FOR UPDATE OF job SKIP LOCKED
 """
 
 
-class Candidate(NamedTuple):
+class HeldJob(NamedTuple):
     """What is read of a held job. is_due: its owner is to be told anew; has_waited: for longer than HOLD_PATIENCE."""
 
     pk: int
     attempt: int
-    cpus: int
-    memory: int
-    gpus: int
-    gpu_kind: str
-    flavor: str
-    partition: str
-    time_limit: int | None
+    demand: Demand
     created_at: datetime
     reason: str
     message: str
     is_due: bool
     has_waited: bool
 
-    @property
-    def wanted(self) -> Wanted:
-        return Wanted(
-            self.cpus, self.memory, self.gpus, self.gpu_kind, self.flavor, self.partition, self.time_limit
-        )  # fmt: skip
+    @classmethod
+    def read(cls, row: Sequence[Any]) -> Self:
+        """From a row of _HELD. The cursor is a bare one: its JSON comes as text."""
+        pk, attempt, demand, *rest = row
+        return cls(pk, attempt, Demand.from_json(orjson.loads(demand)), *rest)
 
 
 def start_due(site: Site) -> bool:
     """Look at one batch of each tenant's held jobs at the site. True while there may be more to look at."""
-    if not site.enabled:
+    if health.closed(site):
         return False
     now = timezone.now()
     with connection.cursor() as cursor:
@@ -99,14 +95,14 @@ def _start(site: Site, tenant_id: int, *, now: datetime) -> bool:
     with transaction.atomic():
         theirs = Allocation.objects.filter(tenant_id=tenant_id, site=site)
         freed_at = theirs.filter(next_start_at__lte=now).values_list("next_start_at", flat=True).first()
-        candidates = _candidates(site, tenant_id, freed=freed_at is not None, now=now)
+        held = _held(site, tenant_id, freed=freed_at is not None, now=now)
         allocation = theirs.select_for_update(no_key=True).first()
         if allocation is not None and (behind := counters.roll_over([allocation], now=now)):
             counters.store(behind)
         situation = Situation(Tenant.objects.get(pk=tenant_id), site, allocation, now, list(site.partitions.all()))
-        moved = lifecycle.move(_decide(candidates, situation), now=now)
+        moved = lifecycle.move(_decide(held, situation), now=now)
         started = sum(job.state == State.QUEUED for job in moved)
-        may_be_more = len(candidates) >= settings.BATCH_JOBS
+        may_be_more = len(held) >= settings.BATCH_JOBS
         if freed_at is not None and not (may_be_more and started):
             # What has been freed since then was not looked for: it stays noted.
             theirs.filter(next_start_at=freed_at).update(next_start_at=None)
@@ -115,7 +111,7 @@ def _start(site: Site, tenant_id: int, *, now: datetime) -> bool:
     return may_be_more and bool(moved)
 
 
-def _candidates(site: Site, tenant_id: int, *, freed: bool, now: datetime) -> list[Candidate]:
+def _held(site: Site, tenant_id: int, *, freed: bool, now: datetime) -> list[HeldJob]:
     """A batch in turn, their rows locked; where that is full, those as well whose owners have to be told anew."""
     given = {
         "site": site.pk,
@@ -130,37 +126,37 @@ def _candidates(site: Site, tenant_id: int, *, freed: bool, now: datetime) -> li
     return chosen + _ask({**given, "all": False, "long": False, "but": [each.pk for each in chosen]})
 
 
-def _ask(given: dict[str, Any]) -> list[Candidate]:
+def _ask(given: dict[str, Any]) -> list[HeldJob]:
     with connection.cursor() as cursor:
-        cursor.execute(_CANDIDATES, given)
-        return [Candidate._make(row) for row in cursor.fetchall()]
+        cursor.execute(_HELD, given)
+        return [HeldJob.read(row) for row in cursor.fetchall()]
 
 
-def _decide(candidates: Iterable[Candidate], situation: Situation) -> list[Move]:
+def _decide(held: Iterable[HeldJob], situation: Situation) -> list[Move]:
     """The moves for these jobs, in turn. Later ones may pass one that does not fit, unless it has waited for long.
 
     It has to be one that fits once all that runs has ended: nobody waits for a budget that is spent, or for ever.
     """
     moves: list[Move] = []
-    first: Candidate | None = None
-    for job in candidates:
-        verdict = situation.judge(job.wanted)
+    first: HeldJob | None = None
+    for job in held:
+        verdict = situation.judge(job.demand)
         if verdict.fits and first is None:
             situation.grant(verdict.ask)
             moves.append(_started(job, verdict, situation))
             continue
         if first is None and job.has_waited and verdict.goes_first:
             first = job
-        waits = verdict.waits or _behind(first or job, situation)
+        waits = situation.why(verdict) or _behind(first or job, situation)
         if job.is_due or waits.reason != job.reason:  # whose allocation was revoked does not wait for pods to end
             moves.append(_waiting(job, waits, now=situation.now))
     return moves
 
 
-def _started(job: Candidate, verdict: Verdict, situation: Situation) -> Move:
+def _started(job: HeldJob, verdict: Verdict, situation: Situation) -> Move:
     changes = {
         **situation.terms,
-        "time_limit": verdict.time_limit,
+        **demand_columns(verdict.demand),
         "reserved_cpu_seconds": verdict.ask.cpu_seconds,
         "reserved_gpu_seconds": verdict.ask.gpu_seconds,
         "next_start_at": None,
@@ -171,12 +167,19 @@ def _started(job: Candidate, verdict: Verdict, situation: Situation) -> Move:
     return Move(job.pk, job.attempt, State.QUEUED, changes)
 
 
-def _waiting(job: Candidate, waits: Waits, *, now: datetime) -> Move:
-    again = look_again(waits, waited=now - job.created_at, now=now)
+def _waiting(job: HeldJob, waits: Waits, *, now: datetime) -> Move:
+    """Looked at again after as long as it has waited, within bounds, or when its wait ends.
+
+    What frees meanwhile is noticed anyway (Allocation.next_start_at).
+    """
+    shortest, longest = timedelta(seconds=settings.START_RETRY), timedelta(seconds=settings.RETRY_LONGEST)
+    again = now + max(shortest, min(now - job.created_at, longest))
+    if waits.until is not None and waits.until > now:
+        again = min(again, waits.until)
     return Move(job.pk, job.attempt, changes={"reason": waits.reason, "message": waits.message, "next_start_at": again})
 
 
-def _behind(first: Candidate, situation: Situation) -> Waits:
+def _behind(first: HeldJob, situation: Situation) -> Waits:
     since = limits.moment(first.created_at)
     return Waits(
         Reason.QUOTA_EXCEEDED,

@@ -6,8 +6,7 @@ A pod that was sent without a cluster becomes such a body first: `documents` and
 from __future__ import annotations
 
 from sites.manifest.bundle import completed, create_body
-from sites.manifest.demand import Demand, demand
 from sites.manifest.documents import read_json, read_yaml
 from sites.manifest.pod import PodRequest, parse
 
-__all__ = ["Demand", "PodRequest", "completed", "create_body", "demand", "parse", "read_json", "read_yaml"]
+__all__ = ["PodRequest", "completed", "create_body", "parse", "read_json", "read_yaml"]

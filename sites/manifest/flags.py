@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from controlplane.errors import Refused
 from sites.manifest.shape import text
-from sites.workload import NativeFlags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +37,30 @@ TIME = re.compile(
     r"(?:(?P<days>\d{1,4})-(?P<h>\d{1,3})(?::(?P<m>\d{1,4}))?(?::(?P<s>\d{1,4}))?|(?P<plain>[\d:]{1,14}))"
 )
 KIBI = {"K": 1, "M": 2, "": 2, "G": 3, "T": 4}
+
+
+@dataclass(frozen=True)
+class NativeFlags:
+    """The scheduler options of the annotation `slurm-job.vk.io/flags` that we understand. Unset ones are None.
+
+    time_limit: seconds; memory: bytes a node; gres: as written (`gpu:a100:2`); comment: a harmless job name.
+    """
+
+    time_limit: int | None = None
+    partition: str | None = None
+    nodes: int | None = None
+    ntasks: int | None = None
+    cpus_per_task: int | None = None
+    memory: int | None = None
+    gres: str | None = None
+    comment: str | None = None
+
+    @property
+    def native(self) -> dict[str, str]:
+        """What is no part of a demand: options for Slurm alone, by their names there."""
+        others = [item for item in (self.gres or "").split(",") if item and item.split(":")[0].lower() != "gpu"]
+        options = {"gres": ",".join(others), "job-name": self.comment or ""}
+        return {name: value for name, value in options.items() if value}
 
 
 def native_flags(annotations: Mapping[str, object]) -> NativeFlags:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -17,7 +17,9 @@ from sites.workload import Workload
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sites.workload import Container, NativeFlags, Resources, Volume
+    from sites.manifest.flags import NativeFlags
+    from sites.manifest.resources import PodResources
+    from sites.workload import Container, Demand, Volume
 
     Json = Mapping[str, object]
 
@@ -38,13 +40,13 @@ class PodRequest:
     containers: tuple[Container, ...]
     init_containers: tuple[Container, ...]
     volumes: tuple[Volume, ...]
-    resources: Resources
+    resources: PodResources
     flags: NativeFlags
     time_limit: int | None
     flavor: str = ""
 
-    def workload(self, *, key: str, folder: str, account: str = "", qos: str = "") -> Workload:
-        """One attempt at this pod: key, folder, account and qos as `sites.workload.Workload` describes them."""
+    def workload(self, demand: Demand, *, key: str, folder: str, account: str = "") -> Workload:
+        """One attempt at this pod: key, folder and account as `sites.workload.Workload` describes them."""
         return Workload(
             key=key,
             folder=folder,
@@ -52,11 +54,9 @@ class PodRequest:
             containers=self.containers,
             init_containers=self.init_containers,
             volumes=self.volumes,
-            resources=replace(self.resources, cpus=max(1, self.resources.cpus)),
-            flags=self.flags,
-            time_limit=self.time_limit,
+            demand=demand,
+            native=self.flags.native,
             account=account,
-            qos=qos,
         )
 
 

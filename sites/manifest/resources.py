@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from typing import TYPE_CHECKING
 
 from controlplane.errors import BadRequest, Refused
 from sites.manifest.shape import mapping
-from sites.workload import Resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,19 +34,25 @@ MULTIPLES = {
 }
 
 
+@dataclass(frozen=True)
+class PodResources:
+    """What the whole pod asks for. cpus: whole cores; memory: bytes. A figure of 0 is one that the pod leaves open."""
+
+    cpus: int = 0
+    memory: int = 0
+    gpus: int = 0
+
+
 def pod_resources(
     containers: Sequence[Mapping[str, object]], init_containers: Sequence[Mapping[str, object]]
-) -> Resources:
-    """Containers run together and are added up; init containers run alone, so each needs only to fit.
-
-    A figure of 0 is one that the pod leaves open.
-    """
+) -> PodResources:
+    """Containers run together and are added up; init containers run alone, so each needs only to fit."""
     wanted = _sum(_amounts(container, f"pod.spec.containers[{i}]") for i, container in enumerate(containers))
     for index, container in enumerate(init_containers):
         alone = _amounts(container, f"pod.spec.initContainers[{index}]")
         wanted = {name: max(wanted.get(name, Fraction()), alone.get(name, Fraction())) for name in {*wanted, *alone}}
     _refuse_unknown(wanted)
-    return Resources(
+    return PodResources(
         cpus=ceil(wanted.get("cpu", 0)),
         memory=ceil(wanted.get("memory", 0)),
         gpus=sum(ceil(amount) for name, amount in wanted.items() if name in GPUS),

@@ -81,7 +81,7 @@ def _data(workload: Workload, runtime: Runtime) -> list[str]:
         f"key={quote(workload.key)}",
         f"init_containers=({_words(container.name for container in workload.init_containers)})",
         f"containers=({_words(container.name for container in workload.containers)})",
-        f"gpus={workload.resources.gpus:d}",
+        f"gpus={sum(workload.demand.gpus_per_node.values()):d}",
         f"grace={runtime.grace:d}",
         f"runtime_kind={runtime.kind}",
         f"runtime={quote(runtime.program)}",

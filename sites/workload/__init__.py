@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from sites.workload.asked import Container, File, JobRef, Mount, NativeFlags, Resources, Volume, Workload
+from sites.workload.asked import Container, File, JobRef, Mount, Volume, Workload
+from sites.workload.demand import Demand
 from sites.workload.reported import ContainerReport, PartitionReport, Phase, Report
 
 __all__ = [
     "Container",
     "ContainerReport",
+    "Demand",
     "File",
     "JobRef",
     "Mount",
-    "NativeFlags",
     "PartitionReport",
     "Phase",
     "Report",
-    "Resources",
     "Volume",
     "Workload",
 ]

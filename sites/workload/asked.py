@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sites.workload.demand import Demand
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -50,40 +56,13 @@ class Container:
 
 
 @dataclass(frozen=True)
-class Resources:
-    """What the whole pod asks for. cpus: whole cores; memory: bytes, 0 leaves the site's default."""
-
-    cpus: int = 1
-    memory: int = 0
-    gpus: int = 0
-    gpu_kind: str = ""
-
-
-@dataclass(frozen=True)
-class NativeFlags:
-    """The scheduler options of the annotation `slurm-job.vk.io/flags` that we understand. Unset ones are None.
-
-    time_limit: seconds; memory: bytes a node; gres: as written (`gpu:a100:2`); comment: a harmless job name.
-    """
-
-    time_limit: int | None = None
-    partition: str | None = None
-    nodes: int | None = None
-    ntasks: int | None = None
-    cpus_per_task: int | None = None
-    memory: int | None = None
-    gres: str | None = None
-    comment: str | None = None
-
-
-@dataclass(frozen=True)
 class Workload:
     """One attempt at one pod, as a connector needs it.
 
     key: the attempt's own random key (lower-case hex), the only name the site sees; folder: where the attempt lives at
     the site, absolute or relative to the account's home; account: the local account, empty for the site's own;
-    pod: `namespace/name`, for people; time_limit: seconds, None leaves the partition's default; qos: the scheduler's
-    quality of service, empty leaves the account's own.
+    pod: `namespace/name`, for people; demand: what it asks of the scheduler; native: options that one kind of scheduler
+    alone knows, by their names there (Slurm: `gres` without GPUs, `job-name`). Other connectors leave them alone.
     """
 
     key: str
@@ -92,11 +71,9 @@ class Workload:
     containers: tuple[Container, ...]
     init_containers: tuple[Container, ...] = ()
     volumes: tuple[Volume, ...] = ()
-    resources: Resources = Resources()
-    flags: NativeFlags = NativeFlags()
-    time_limit: int | None = None
+    demand: Demand = field(default_factory=Demand)
+    native: Mapping[str, str] = field(default_factory=dict)
     account: str = ""
-    qos: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from sites.connectors import open_connector
 from sites.connectors.base import Rejected
 from sites.connectors.memory.job import Behaviour
 from sites.connectors.memory.site import memory_site
-from sites.workload import Container, JobRef, NativeFlags, Phase, Workload
+from sites.workload import Container, Demand, JobRef, Phase, Workload
 from tests.backends import control
 from tests.sites.watch import Watch
 
@@ -194,10 +194,10 @@ class SlurmKind(SiteKind):
     backends: Backends | None = None
 
     def waiting(self) -> Workload:
-        return replace(self.workload(), flags=NativeFlags(partition="closed"))
+        return replace(self.workload(), demand=Demand(partition="closed"))
 
     def impossible(self) -> Workload:
-        return replace(self.workload(), flags=NativeFlags(partition="nowhere"))
+        return replace(self.workload(), demand=Demand(partition="nowhere"))
 
     def unreachable(self) -> Connector | None:
         """The same over SSH to a port where nobody listens."""

@@ -78,9 +78,8 @@ class LocalConnector(FolderConnector):
 
     def _stage(self, workload: Workload) -> Staged:
         staged = render(workload, self._settings.runtime)
-        wishes = workload.resources
-        limit, grace = time_limit(workload) or 0, self._settings.runtime.grace
-        request = f"{wishes.cpus} {wishes.gpus} {limit} {grace}\n".encode()
+        demand = workload.demand
+        request = f"{demand.cpus} {demand.gpus} {demand.time_limit or 0} {self._settings.runtime.grace}\n".encode()
         ours = (File("local_job.sh", _program("job").encode(), 0o700), File("request", request, 0o600))
         return replace(staged, files=(*staged.files, *ours))
 
@@ -103,11 +102,6 @@ class LocalConnector(FolderConnector):
         require_success(done, self._name)
         cpus, kilobytes = done.stdout.split()
         return [PartitionReport("local", nodes=1, cpus=int(cpus), memory=int(kilobytes) * 1024, default=True)]
-
-
-def time_limit(workload: Workload) -> int | None:
-    """Seconds: the smaller of what the pod and its native flags ask for."""
-    return min(filter(None, (workload.time_limit, workload.flags.time_limit)), default=None)
 
 
 def read_jobs(

@@ -32,6 +32,7 @@ class MemoryConnector(Connector):
         """config: {"name": the imagined site's name}. Raises `BadConfig`."""
         settings = Config(config)
         name = settings.required("name")
+        settings.text("default_partition")  # sites/policy.py goes by it, as for a real scheduler
         settings.finish()
         return cls(memory_site(name))
 

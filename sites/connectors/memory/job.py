@@ -128,9 +128,9 @@ class BatchJob:
             containers=tuple(self._tell(name) for name in self.runs if name in news),
             started_at=self.started_at,
             ended_at=self.ended_at,
-            cpus=self.workload.resources.cpus if ran else None,
-            gpus=self.workload.resources.gpus if ran else None,
-            nodes=(self.workload.flags.nodes or 1) if ran else None,
+            cpus=self.workload.demand.cpus if ran else None,
+            gpus=self.workload.demand.gpus if ran else None,
+            nodes=self.workload.demand.nodes if ran else None,
             restart=self.restart,
             events=tuple(self.unrecorded),
         )

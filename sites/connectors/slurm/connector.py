@@ -51,7 +51,6 @@ class SlurmSettings:
     bin: str = ""
     env: tuple[tuple[str, str], ...] = ()
     requeue: bool = False
-    default_partition: str = ""
     extra_options: tuple[str, ...] = ()
     lanes: int = 4
     timeout: int = 60
@@ -70,12 +69,12 @@ class SlurmSettings:
             bin=config.text("bin"),
             env=config.variables("env"),
             requeue=config.flag("requeue", default=False),
-            default_partition=config.text("default_partition"),
             extra_options=config.texts("extra_options"),
             lanes=config.number("lanes", 4, most=32),
             timeout=config.number("timeout", 60, most=600),
             submit_timeout=config.number("submit_timeout", 120, least=40, most=600),
         )
+        config.text("default_partition")  # sites/policy.py goes by it, before anything is sent here
         config.finish()
         if bad := [option for option in settings.extra_options if not re.match(r"--[a-z]", option)]:
             raise BadConfig(f"{bad[0]!r} in `extra_options` is not a long option of sbatch (--name=value).")
@@ -102,9 +101,8 @@ class SlurmConnector(FolderConnector):
         answers: dict[str, Submitted] = {}
         silences: list[str] = []
         own = self._settings
-        lines = {"partition": own.default_partition}
         staged = (
-            (job, render(job, own.runtime, header(job, **lines, requeue=own.requeue, extra=own.extra_options)))
+            (job, render(job, own.runtime, header(job, requeue=own.requeue, extra=own.extra_options)))
             for job in workloads
         )
         for batch in pack(staged, answers):

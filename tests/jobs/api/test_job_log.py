@@ -19,6 +19,7 @@ from jobs.states import State
 from sites import manifest
 from sites.connections import connector_for
 from sites.connectors.memory.site import memory_site
+from sites.workload import Demand
 from tests.factories import make_job, make_node, make_pod, make_request
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def job(federation: Federation) -> Job:
     body = make_request(make_pod())
     node = make_node(tenant=federation.climate, site=federation.vega)[0]
     job = make_job(node=node, site=federation.vega, request=body, state=State.RUNNING)
-    workload = manifest.parse(body).workload(key=job.attempt_key, folder=job.folder)
+    workload = manifest.parse(body).workload(Demand(), key=job.attempt_key, folder=job.folder)
     submitted: Any = connector_for(federation.vega).submit([workload])[job.attempt_key]
     Job.objects.filter(pk=job.pk).update(native_id=submitted)
     memory = memory_site("vega")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,6 @@ from controlplane.tenants.models import Person, ServiceAccount, Tenant
 from jobs import admission
 from jobs.models import Job
 from jobs.placement.explain import SiteVerdict, explain, why_waits
-from jobs.placement.ranking import Choice, choose
 from jobs.states import State
 from jobs.sweeps import held
 from sites.models import Allocation, Flavor, Route, Site
@@ -116,19 +114,6 @@ def test_the_site_where_it_fits_now_is_preferred(vega: Site, alice: PersonCaller
     assert submit(alice, tenant, pod_of(), "vega").site == vega
 
 
-def test_the_order_of_choice() -> None:
-    plain = Choice(1, "b", fits=True, answers=True, takes_work=True)
-    worse = [
-        replace(plain, takes_work=False, name="a", priority=9),
-        replace(plain, fits=False, name="a", priority=9),
-        replace(plain, answers=False, name="a", priority=9),
-        replace(plain, priority=-1, name="a"),
-        replace(plain, name="c"),
-    ]
-    for other in worse:
-        assert choose([other, plain]) == plain
-
-
 def test_a_pod_that_fits_nowhere_is_refused_with_every_sites_reason(
     vega: Site, alice: PersonCaller, tenant: Tenant
 ) -> None:
@@ -214,8 +199,9 @@ def test_a_flavor_is_resolved_where_the_pod_goes(vega: Site, memory: MemorySite)
     job = Job.objects.get()
     assert (job.cpus, job.memory, job.gpus, job.time_limit, job.partition) == (8, GIB, 2, 600, "boost")
     workload: Workload = memory.job(job.attempt_key).workload
-    assert (workload.resources.cpus, workload.flags.partition, workload.time_limit) == (8, "boost", 600)
-    assert (workload.qos, workload.account) == ("high", "alpha")
+    demand = workload.demand
+    assert (demand.cpus, demand.partition, demand.time_limit, demand.qos) == (8, "boost", 600, "high")
+    assert workload.account == "alpha"
 
 
 def test_an_unknown_flavor_is_refused_on_the_wire(vega: Site) -> None:
@@ -245,8 +231,8 @@ def test_the_first_allowed_partition_is_the_default(vega: Site, memory: MemorySi
     make_allocation(node.tenant, vega, partitions=["batch", "gpu"], default_time_limit=1800)
     call("POST", "/create", make_request(), token=token)
     submit_now(vega)
-    workload = memory.job(Job.objects.get().attempt_key).workload
-    assert (workload.flags.partition, workload.time_limit) == ("batch", 1800)
+    demand = memory.job(Job.objects.get().attempt_key).workload.demand
+    assert (demand.partition, demand.time_limit) == ("batch", 1800)
 
 
 def test_explain_says_what_fits_what_waits_and_what_is_refused(vega: Site, tenant: Tenant) -> None:
@@ -325,6 +311,7 @@ def test_a_submitted_pod_keeps_its_site_while_that_is_drained(vega: Site, alice:
     for job in (queued, later):
         job.refresh_from_db()
         assert (job.state, job.site_id, job.reason, job.is_counted) == (State.HELD, vega.pk, "SiteDraining", False)
+    held.settle_held(now=timezone.now())
     Site.objects.update(enabled=True)
     start_now(Site.objects.get())
     assert set(Job.objects.values_list("state", flat=True)) == {State.QUEUED}

@@ -13,12 +13,12 @@ from django.utils import timezone
 
 from jobs import tasks
 from jobs.models import Job
-from jobs.placement.ranking import Placed
-from jobs.placement.routes import destination
+from jobs.placement import ranking, routes
 from jobs.states import State
 from jobs.worker import due
 from sites.connectors.memory.site import memory_site
 from sites.models import Site
+from sites.workload import Demand
 from tests.factories import make_job, make_node, make_site
 from tests.jobs.clock import probe_now, submit_now
 
@@ -184,7 +184,7 @@ def test_a_pod_that_arrives_meanwhile_says_at_once_why_it_waits(
     make_job(node=node)
     memory.go_silent(message="Connection refused.")
     tasks.submit(vega.pk)
-    placed = destination(node.pk)
-    assert isinstance(placed, Placed)
-    assert (placed.site_id, placed.reason) == (vega.pk, "SiteSilent")
-    assert "Connection refused" in placed.message
+    [answer] = ranking.rank(Demand(), routes.of_node(node.pk, now=timezone.now()).situations)
+    assert answer.why is not None
+    assert (answer.site.pk, answer.why.reason) == (vega.pk, "SiteSilent")
+    assert "Connection refused" in answer.why.message

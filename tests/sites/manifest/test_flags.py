@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.errors import Refused
-from sites.manifest.flags import parse_flags, parse_time
-from sites.workload import NativeFlags
+from sites.manifest.flags import NativeFlags, parse_flags, parse_time
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from controlplane.errors import BadRequest, Refused
+from sites import policy
 from sites.manifest import PodRequest, parse
 from sites.manifest.containers import expand
-from sites.workload import File, Mount, Resources
+from sites.manifest.resources import PodResources
+from sites.workload import File, Mount
 from tests.sites.bodies import UID, body, container
 
 TRAFFIC = Path(__file__).parents[2] / "data" / "kubelet-traffic.jsonl"
@@ -38,7 +40,7 @@ def test_a_recorded_pod_is_understood_as_a_whole() -> None:
         File("token", b"s3cr3t with spaces and 'quotes'", 0o400)
         in next(v for v in pod.volumes if v.name == "secrets").files
     )
-    assert pod.resources == Resources(cpus=2, memory=256 << 20)
+    assert pod.resources == PodResources(cpus=2, memory=256 << 20)
     assert (pod.flags.partition, pod.flags.time_limit, pod.time_limit) == ("debug", 600, 600)
 
 
@@ -50,14 +52,14 @@ def test_every_recorded_pod_is_understood() -> None:
 
 def test_a_workload_carries_what_the_pod_asked_for() -> None:
     pod = recorded("train")
-    workload = pod.workload(key="00ff", folder="jobs/00ff", account="alice")
+    workload = pod.workload(policy.asked(pod), key="00ff", folder="jobs/00ff", account="alice")
     assert (workload.key, workload.folder, workload.account, workload.pod) == (
         "00ff",
         "jobs/00ff",
         "alice",
         "research/train",
     )
-    assert (workload.containers, workload.volumes, workload.time_limit) == (pod.containers, pod.volumes, 600)
+    assert (workload.containers, workload.volumes, workload.demand.time_limit) == (pod.containers, pod.volumes, 600)
 
 
 def test_secrets_do_not_show_in_what_a_log_would_print() -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from controlplane.errors import BadRequest
+from sites import policy
 from sites.manifest import parse
-from sites.manifest.resources import parse_quantity
-from sites.workload import Resources
+from sites.manifest.resources import PodResources, parse_quantity
+from sites.workload import Demand
 from tests.sites.bodies import body, container
 
 
@@ -53,25 +54,25 @@ def asking(name: str = "main", **limits: str) -> dict[str, Any]:
 
 def test_containers_are_added_up_and_cores_rounded_up_once() -> None:
     pod = parse(body(asking("a", cpu="500m", memory="1Gi"), asking("b", cpu="700m", memory="1Ki")))
-    assert pod.resources == Resources(cpus=2, memory=(1 << 30) + 1024)
+    assert pod.resources == PodResources(cpus=2, memory=(1 << 30) + 1024)
 
 
 def test_an_init_container_only_has_to_fit() -> None:
     init = [asking("i", cpu="3", memory="1Mi"), asking("j", cpu="1", memory="5Mi")]
-    assert parse(body(asking("a", cpu="2", memory="2Mi"), initContainers=init)).resources == Resources(
+    assert parse(body(asking("a", cpu="2", memory="2Mi"), initContainers=init)).resources == PodResources(
         cpus=3, memory=5 << 20
     )
 
 
 def test_a_request_counts_where_there_is_no_limit() -> None:
     resources = {"requests": {"cpu": "3", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
-    assert parse(body({"resources": resources})).resources == Resources(cpus=3, memory=2 << 30)
+    assert parse(body({"resources": resources})).resources == PodResources(cpus=3, memory=2 << 30)
 
 
 def test_a_pod_that_asks_for_nothing_gets_one_core_and_the_sites_memory() -> None:
     pod = parse(body())
-    assert pod.resources == Resources(cpus=0, memory=0, gpus=0)
-    assert pod.workload(key="k", folder="f").resources == Resources(cpus=1, memory=0, gpus=0)
+    assert pod.resources == PodResources(cpus=0, memory=0, gpus=0)
+    assert policy.asked(pod) == Demand(cpus_per_task=1, memory_per_node=0)
 
 
 def test_gpus_of_any_maker_are_counted() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sites import policy
 from sites.manifest import parse
 from sites.script import Runtime, RuntimeKind, render
 from tests.sites.bodies import body, config_map, container, secret
@@ -79,7 +80,8 @@ PODS = {
 @pytest.mark.parametrize("name", PODS)
 def test_a_typical_pod_is_staged_as_its_golden_file_says(name: str) -> None:
     request, runtime, header = PODS[name]
-    workload = parse(request).workload(key="00ff", folder=".isthmus/jobs/00ff")
+    pod = parse(request)
+    workload = pod.workload(policy.asked(pod), key="00ff", folder=".isthmus/jobs/00ff")
     shown = shown_for_people(render(workload, runtime, header))
     golden = GOLDEN / f"{name}.txt"
     if REGENERATE:

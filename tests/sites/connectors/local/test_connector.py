@@ -20,7 +20,7 @@ import pytest
 
 from sites.connectors import open_connector
 from sites.connectors.base import ABSENT, InDoubt
-from sites.workload import Container, JobRef, Phase, Resources, Workload
+from sites.workload import Container, Demand, JobRef, Phase, Workload
 from tests.sites.stand_in import unprivileged_user
 from tests.sites.watch import Watch
 
@@ -92,7 +92,7 @@ def test_no_more_jobs_run_than_there_are_slots(local: Local) -> None:
 def test_jobs_survive_the_death_of_the_worker_that_started_them(local: Local) -> None:
     worker = """
 import time
-from tests.sites.test_local import Local
+from tests.sites.connectors.local.test_connector import Local
 site = Local()
 print(*site.run("sleep 1; exit 7").__dict__.values(), sep="|", flush=True)
 time.sleep(60)
@@ -165,7 +165,7 @@ def test_a_process_that_has_taken_over_a_jobs_number_is_not_the_job(local: Local
 
 
 def test_usage_is_what_was_asked_for(local: Local) -> None:
-    watch = local.watch(local.run("true", resources=Resources(cpus=3, gpus=1)))
+    watch = local.watch(local.run("true", demand=Demand(tasks=3, gpus_per_node={"": 1})))
     watch.until_ended()
     (report,) = watch.reports.values()
     assert (report.cpus, report.gpus, report.nodes) == (3, 1, 1)

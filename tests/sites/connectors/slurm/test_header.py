@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sites.connectors.slurm.header import header
-from sites.workload import NativeFlags, Resources, Workload
+from sites.workload import Demand, Workload
 
+COUNTED = {"--nodes", "--ntasks", "--cpus-per-task"}
 PLAIN = Workload("ab12cd34", ".isthmus/jobs/ab12cd34", "research/train", ())
 
 
@@ -30,33 +31,41 @@ def test_a_plain_pod_asks_for_one_task_and_keeps_its_environment_clean() -> None
     }
 
 
-def test_resources_become_options() -> None:
-    asked = options(replace(PLAIN, resources=Resources(cpus=8, memory=1_500_000_000, gpus=2, gpu_kind="a100")))
-    assert (asked["--cpus-per-task"], asked["--mem"], asked["--gres"]) == ("8", "1431M", "gpu:a100:2")
-
-
-def test_time_limits_are_rounded_up_and_the_smaller_wins() -> None:
-    assert options(replace(PLAIN, time_limit=1))["--time"] == "1"
-    assert options(replace(PLAIN, time_limit=61))["--time"] == "2"
-    assert options(replace(PLAIN, time_limit=7200, flags=NativeFlags(time_limit=3600)))["--time"] == "60"
-
-
-def test_native_flags_win_over_what_follows_from_resources() -> None:
-    flags = NativeFlags(partition="gpu", nodes=2, ntasks=4, memory=2**30, gres="gpu:v100:1")
-    wishes = Resources(cpus=8, memory=2**40, gpus=2)
-    asked = options(replace(PLAIN, flags=flags, resources=wishes), partition="debug")
-    assert "--cpus-per-task" not in asked
-    assert {name: asked[name] for name in ("--partition", "--nodes", "--ntasks", "--mem", "--gres")} == {
-        "--partition": "gpu",
+def test_a_demand_becomes_options() -> None:
+    demand = Demand(
+        nodes=2,
+        tasks=4,
+        cpus_per_task=8,
+        memory_per_node=1_500_000_000,
+        gpus_per_node={"A100": 2},
+        time_limit=3600,
+        partition="gpu",
+        qos="high",
+    )
+    asked = options(replace(PLAIN, demand=demand, native={"gres": "fpga:1"}))
+    assert {name: value for name, value in asked.items() if name not in options(PLAIN) or name in COUNTED} == {
         "--nodes": "2",
         "--ntasks": "4",
-        "--mem": "1024M",
-        "--gres": "gpu:v100:1",
+        "--cpus-per-task": "8",
+        "--mem": "1431M",
+        "--gres": "gpu:A100:2,fpga:1",
+        "--time": "60",
+        "--partition": "gpu",
+        "--qos": "high",
     }
 
 
+def test_gpus_of_any_kind_are_asked_for_by_number() -> None:
+    assert options(replace(PLAIN, demand=Demand(gpus_per_node={"": 2})))["--gres"] == "gpu:2"
+
+
+def test_time_limits_are_rounded_up() -> None:
+    assert options(replace(PLAIN, demand=Demand(time_limit=1)))["--time"] == "1"
+    assert options(replace(PLAIN, demand=Demand(time_limit=61)))["--time"] == "2"
+
+
 def test_a_comment_holds_nothing_that_could_end_its_line_or_start_another_option() -> None:
-    line = options(replace(PLAIN, flags=NativeFlags(comment='my job" --wrap=\n#SBATCH --uid=0')))["--comment"]
+    line = options(replace(PLAIN, native={"job-name": 'my job" --wrap=\n#SBATCH --uid=0'}))["--comment"]
     assert line == "my_job__--wrap___SBATCH_--uid_0"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from sites.connectors import open_connector
 from sites.connectors.base import ABSENT, InDoubt, Unreachable
-from sites.workload import Container, NativeFlags, Phase, Workload
+from sites.workload import Container, Demand, Phase, Workload
 from tests.backends.control import (
     batch_jobs,
     cut_ssh_sessions,
@@ -52,7 +52,7 @@ def waiting(*command: str) -> Workload:
     """A pod that stays in the queue: what is counted here is batch jobs, not what they do."""
     key = secrets.token_hex(20)
     main = Container("main", "", command=command or ("true",))
-    return Workload(key, f"{BASE}/{key}", "days/pod", (main,), flags=NativeFlags(partition="closed"))
+    return Workload(key, f"{BASE}/{key}", "days/pod", (main,), demand=Demand(partition="closed"))
 
 
 def cut_once_begun(backends: Backends, workloads: Sequence[Workload]) -> None:
@@ -126,7 +126,7 @@ def test_a_controller_that_is_down_takes_nothing_loses_nothing_and_comes_back(
 
 def test_containers_of_cancelled_jobs_tell_how_they_ended(slurm: Connector) -> None:
     # Slurm signals the batch script and its containers at once, which is when a shell may mistake an end.
-    workloads = [replace(waiting("sleep", "60"), flags=NativeFlags()) for _ in range(8)]
+    workloads = [replace(waiting("sleep", "60"), demand=Demand()) for _ in range(8)]
     refs = [ref_of(workload, native) for workload, native in zip(workloads, _submitted(slurm, workloads), strict=True)]
     watch = Watch(slurm, refs)
     watch.until(lambda: all(watch.containers.values()))
