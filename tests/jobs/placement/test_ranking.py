@@ -173,6 +173,7 @@ def test_what_was_judged_is_counted_shown_and_submitted_whatever_is_edited(
     job.refresh_from_db()
     if job.state != State.QUEUED:
         return
+    assert job.demand is not None
     granted = Demand.from_json(job.demand)
     Allocation.objects.filter(tenant=tenant).update(**new_limits)
     Flavor.objects.filter(site=site).update(**new_flavor)
