@@ -1,11 +1,5 @@
-# Each target sets up what it needs: a fresh Debian or Ubuntu with Python 3.11, 3.12 or newer and make is enough.
-#   make demo        the whole of Isthmus on this machine, with pods going through it (README.md)
-#   make test        the tests; ARGS="-k polling" passes options to pytest
-#   make lint        what CI checks beside the tests; make format repairs what can be repaired
-#   make backends    install (as root) and start the real systems that tests talk to
-#   make draw        the pages that are drawn from the code: docs/roles.md, docs/states.md, docs/openapi.json
-#   make bench soak  figures beside their yardsticks; kill tests at as many random points as POINTS says
-#   make lock        resolve dependencies anew into the two lock files
+# Each target sets up what it needs: a fresh Debian or Ubuntu with Python 3.11 or newer and make is enough. `make help`
+# lists the targets; what it says of each stands here behind ##.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON ?= python3
@@ -18,13 +12,16 @@ ARGS ?=
 SERVICE := $(VENV)/.installed-requirements.lock
 DEVELOPMENT := $(VENV)/.installed-requirements-dev.lock
 
-.PHONY: demo test lint format draw backends bench soak lock
+.PHONY: help demo test lint format draw backends bench soak lock
 .DEFAULT_GOAL := test
 
-demo: $(SERVICE)
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(SERVICE) ## the whole of Isthmus on this machine, with pods going through it (README.md)
 	@exec $(BIN)/python -m deploy.demo
 
-test: $(DEVELOPMENT)
+test: $(DEVELOPMENT) ## the tests; ARGS="-k polling" passes options to pytest
 	@$(BIN)/python -m pytest $(ARGS)
 
 # mypy's Django plugin and the drawing commands load the settings, which refuse to start without these. Nothing is connected to.
@@ -32,32 +29,32 @@ lint draw: export ISTHMUS_SECRET_KEY := lint
 lint draw: export ISTHMUS_ENCRYPTION_KEYS := lint:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
 lint draw: export DATABASE_URL := postgresql:///lint
 lint draw: export REDIS_URL := redis://lint
-lint: $(DEVELOPMENT)
+lint: $(DEVELOPMENT) ## what CI checks beside the tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 
-format: $(DEVELOPMENT)
+format: $(DEVELOPMENT) ## repair of lint's complaints, where it can be done for you
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-draw: $(DEVELOPMENT)
+draw: $(DEVELOPMENT) ## the pages that are drawn from the code: docs/roles.md, docs/states.md, docs/openapi.json
 	@$(BIN)/python manage.py draw_roles
 	@$(BIN)/python manage.py draw_states
 	@$(BIN)/python manage.py draw_openapi
 
-backends:
+backends: ## install (as root) and start the real systems that tests talk to
 	@tests/backends/install.sh
 	@tests/backends/up.sh
 
-bench: $(DEVELOPMENT)
+bench: $(DEVELOPMENT) ## figures beside their yardsticks
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(DEVELOPMENT)
+soak: $(DEVELOPMENT) ## kill tests at as many random points as POINTS says
 	@KILL_POINTS=$(POINTS) $(BIN)/python -m pytest tests/test_kills.py --timeout=0 $(ARGS)
 
-lock: $(DEVELOPMENT)
+lock: $(DEVELOPMENT) ## resolve dependencies anew into the two lock files
 	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet pyproject.toml $(RESOLVE) --extra embedded --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet pyproject.toml $(RESOLVE) --extra embedded --group dev --output-file requirements-dev.lock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from drf_spectacular.extensions import OpenApiSerializerExtension
@@ -123,7 +124,8 @@ class ApiSchema(AutoSchema):
 
     def get_description(self) -> str:  # type: ignore[override]  # of drf-spectacular, which takes none
         """The handler's own docstring alone: a view's is for those who read the code."""
-        return (getattr(self.view, self.method.lower()).__doc__ or "").strip()
+        # Python leaves a docstring's indentation until 3.12 and takes it off since; the committed file must not change.
+        return inspect.cleandoc(getattr(self.view, self.method.lower()).__doc__ or "")
 
 
 class InputExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]

@@ -112,3 +112,11 @@ def new_attempt() -> Iterator[Attempt]:
         yield Attempt(base)
     finally:
         shutil.rmtree(base)
+
+
+def link_programs(folder: Path, *names: str) -> Path:
+    """`folder`, new, as the PATH of a host that has these programs and no others."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).symlink_to(Path("/usr/bin") / name)
+    return folder

@@ -131,9 +131,10 @@ def read_jobs(
 
 
 def _ended(report: Report, state: str, end: str, story: Story) -> Report:
-    if end.count(" ") == 2:
-        epoch, code, word = end.split(" ")
-        return _told_end(replace(report, ended_at=moment(epoch)), int(code), word, story)
+    if end.count(" ") >= 2:
+        epoch, code, word, *left = end.split(" ")
+        told = _told_end(replace(report, ended_at=moment(epoch)), int(code), word, story)
+        return replace(told, message=f"{told.message} {_unkilled(left)}".strip()) if left else told
     if state == "alive":
         waiting = "" if report.started_at else "Waits for one of this host's slots."
         return replace(report, reason="Resources" if waiting else "", message=waiting)
@@ -156,6 +157,10 @@ def _told_end(report: Report, code: int, word: str, story: Story) -> Report:
     reason, message = next(iter(story.reasons.values()), ("", ""))
     own = None if story.has_failed else code
     return replace(report, phase=Phase.FAILED, reason=reason, message=message, exit_code=own)
+
+
+def _unkilled(pids: Sequence[str]) -> str:
+    return f"Some of its processes could not be killed and live on at the host: {', '.join(pids)}."
 
 
 def _submitted(launch: Launch) -> Submitted:

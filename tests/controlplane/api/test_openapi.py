@@ -10,6 +10,7 @@ import orjson
 import pytest
 from django.conf import settings
 from drf_spectacular.drainage import GENERATOR_STATS
+from rest_framework.views import APIView
 
 from controlplane.api import idempotency, openapi, schema
 
@@ -37,6 +38,17 @@ def test_what_is_served_is_what_is_committed(client: Client) -> None:
     assert answer["Content-Type"] == "application/json"
     assert answer.json() == DOCUMENT
     assert DOCUMENT["openapi"].startswith("3.1")
+
+
+@pytest.mark.parametrize("kept", ["First.\n\n        Second.\n        ", "First.\n\nSecond.\n"], ids=["3.12", "3.13"])
+def test_a_docstring_reads_the_same_whichever_python_has_compiled_it(kept: str) -> None:
+    class View(APIView):
+        def get(self) -> None: ...
+
+    View.get.__doc__ = kept
+    described = schema.ApiSchema()
+    described.view, described.method = View(), "GET"
+    assert described.get_description() == "First.\n\nSecond."
 
 
 def test_the_description_is_drawn_without_a_warning() -> None:

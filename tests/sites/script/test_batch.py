@@ -13,7 +13,7 @@ import pytest
 
 from sites.script import Runtime, RuntimeKind, render
 from sites.workload import Container, File, Volume, Workload
-from tests.sites.attempts import KEY, Attempt, new_attempt
+from tests.sites.attempts import KEY, Attempt, link_programs, new_attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -272,26 +272,8 @@ def test_a_node_without_perl_and_python_says_so(attempt: Attempt) -> None:
 
 def path_with(attempt: Attempt, *programs: str) -> Path:
     """A PATH on which only what every node has can be found, and these programs."""
-    folder = attempt.base / "bin"
-    folder.mkdir()
-    for name in (
-        "cat",
-        "date",
-        "env",
-        "id",
-        "kill",
-        "ln",
-        "mkdir",
-        "mv",
-        "rm",
-        "setsid",
-        "sh",
-        "sleep",
-        "stat",
-        *programs,
-    ):
-        (folder / name).symlink_to(Path("/usr/bin") / name)
-    return folder
+    every_node = ("cat", "date", "env", "id", "ln", "mkdir", "mv", "rm", "setsid", "sh", "sleep", "stat")
+    return link_programs(attempt.base / "bin", *every_node, *programs)
 
 
 def test_python_starts_containers_as_perl_does(attempt: Attempt) -> None:

@@ -1,18 +1,19 @@
 #!/bin/bash
 # One job of the local connector, from its wait for a slot to its end. Started in its own session, in its attempt folder:
 # local_job.sh <slots>. Beside it lies `request`: <cpus> <gpus> <time limit, or 0> <seconds between TERM and KILL>.
-# Writes native_id, batch.started `<epoch>` and batch.ended `<epoch> <exit code> <word>`; docs/attempt-folder.md.
+# Writes native_id, batch.started `<epoch>` and batch.ended `<epoch> <exit code> <word>`, the latter followed by the pids
+# that could not be killed, if any; docs/attempt-folder.md. What it needs to find is listed in local_launch.sh.
 set -u
 umask 077
 export LC_ALL=C
-slots=$1 parent=${PWD%/*} stopped='' child='' sessions=''
+slots=$1 parent=${PWD%/*} stopped='' child='' sessions='' left=''
 read -r _ _ limit grace < request
 
 write_whole() { printf '%s\n' "$2" > "$1.part" && mv -f -- "$1.part" "$1"; }
 
 finish() { # <exit code> <word>
     printf -v now '%(%s)T' -1
-    write_whole batch.ended "$now $1 $2"
+    write_whole batch.ended "$now $1 $2${left:+ $left}"
     exit 0
 }
 
@@ -67,13 +68,26 @@ sessions_below() { # <pid>: the sessions of that process and of all that descend
         }'
 }
 
-kill_the_rest() { # of the sessions that were there when we began to stop, and whatever else works in our folder
+kill_the_rest() { # and leave the pids of those that live on in `left`; most often there is nobody
+    local tries
+    for ((tries = 0; tries < 30; tries++)); do
+        left=$(list_the_rest)
+        [[ $left ]] || return
+        # The shell's own kill: procps, which has the program, is not on every host. Why it fails for one is no matter
+        # here: whoever has ended meanwhile is not listed again, and whoever has not is told by `finish`.
+        # shellcheck disable=SC2086  # split on purpose
+        kill -s KILL $left 2> /dev/null
+        sleep 0.1
+    done
+}
+
+list_the_rest() { # on one line: who is in the sessions that were there when we began to stop, or works in our folder
     {
         cat /proc/[0-9]*/stat 2> /dev/null | awk -v sessions="$sessions" '
             BEGIN { n = split(sessions, list, " "); for (i = 1; i <= n; i++) ours[list[i]] = 1 }
-            { pid = $1; sub(/^.*\) /, ""); if ($4 in ours) print pid }'
+            { pid = $1; sub(/^.*\) /, ""); if ($1 != "Z" && $4 in ours) print pid }'
         find /proc/[0-9]*/cwd -maxdepth 0 -lname "$(pwd -P)/*" 2> /dev/null | cut -d / -f 3
-    } | xargs -r kill -s KILL 2> /dev/null
+    } | awk '!seen[$0]++ { printf "%s%s", separator, $0; separator = " " }'
 }
 
 watch() { # until the script has ended

@@ -1,5 +1,9 @@
 # Given: slots. Starts local_job.sh (job.sh) in a session of its own, so that it outlives us and every worker; prints its name.
 launch() {
+    # Looked for now, since a program that is missing when the job is to end would leave its processes alive unseen.
+    for program in bash awk cat cut find flock mkdir mv setsid sleep; do
+        command -v "$program" > /dev/null || { echo "it has no $program"; exit 1; }
+    done
     setsid ./local_job.sh "$slots" < /dev/null >> batch.out 2>&1 &
     pid=$!
     IFS= read -r boot < /proc/sys/kernel/random/boot_id

@@ -20,12 +20,15 @@ import pytest
 
 from sites.connectors import open_connector
 from sites.connectors.base import ABSENT, InDoubt
+from sites.connectors.local.connector import read_jobs
+from sites.connectors.shell.programs import read_program
 from sites.workload import Container, Demand, JobRef, Phase, Workload
+from tests.sites.attempts import link_programs
 from tests.sites.stand_in import unprivileged_user
 from tests.sites.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sites.connectors.base import Connector
 
@@ -122,6 +125,87 @@ def test_cancelling_ends_every_process_of_a_job_even_one_that_ignores_it(local: 
     assert watch.reports[ref.key].phase is Phase.CANCELLED
     assert watch.reports[ref.key].exit_code == 143
     assert processes_with(f"sleep {mark}") == []
+
+
+class BareHost:
+    """A host that has no procps, and one job in `folder`, a process of which escapes."""
+
+    def __init__(self, base: Path) -> None:
+        self.mark = f"4{secrets.randbelow(10**9):09d}"
+        self.folder = base / secrets.token_hex(20)
+        every_host = ("awk", "bash", "cat", "cut", "find", "flock", "mkdir", "mv", "setsid", "sleep")
+        self.programs = link_programs(base / "bin", *every_host)
+        (self.folder / "scratch").mkdir(parents=True)
+        script = f"""#!/bin/sh
+            trap 'exit 143' TERM
+            cd scratch; (setsid sleep {self.mark} &)
+            while :; do sleep 0.1; done"""
+        files = {
+            "local_job.sh": read_program("sites.connectors.local", "job").encode(),
+            "script": script.encode(),
+            "request": b"1 0 0 0\n",
+        }
+        for name, content in {**files, "submitting": b""}.items():
+            (self.folder / name).write_bytes(content)
+            (self.folder / name).chmod(0o700)
+
+    def launch(self, **env: str) -> subprocess.CompletedProcess[str]:
+        """Start the job as the connector does; what is answered is its native id, or why there is none."""
+        argv = ["/bin/sh", "-c", f"slots=1\n{read_program('sites.connectors.local', 'launch')}\nlaunch"]
+        environ = {"PATH": str(self.programs), **env}
+        return subprocess.run(argv, cwd=self.folder, env=environ, capture_output=True, text=True, check=False)
+
+    def cancel(self, native_id: str) -> JobRef:
+        """End the job once its process has escaped, and wait until it tells that it is over."""
+        wait_for(lambda: len(self.escaped()) == 1)
+        os.kill(int(native_id.partition(".")[0]), signal.SIGTERM)
+        wait_for((self.folder / "batch.ended").exists)
+        return JobRef(self.folder.name, native_id, str(self.folder))
+
+    def escaped(self) -> list[psutil.Process]:
+        return processes_with(f"sleep {self.mark}")
+
+
+@pytest.fixture
+def bare_host(tmp_path: Path) -> Iterator[BareHost]:
+    host = BareHost(tmp_path)
+    yield host
+    for process in psutil.process_iter(["cwd"]):
+        if (process.info["cwd"] or "").startswith(str(host.folder)):
+            process.kill()
+
+
+def wait_for(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_process_that_escaped_is_ended_on_a_host_without_procps(bare_host: BareHost) -> None:
+    bare_host.cancel(bare_host.launch().stdout)
+    assert (bare_host.folder / "batch.ended").read_text().split()[1:] == ["143", "Cancelled"]
+    assert bare_host.escaped() == []
+
+
+def test_what_cannot_be_killed_is_told(bare_host: BareHost, tmp_path: Path) -> None:
+    """Its number follows in `batch.ended`, and the report says so."""
+    spares = tmp_path / "spares"  # as if the process were another user's
+    spares.write_text('kill() { [[ ${2:-} == KILL ]] || builtin kill "$@"; }')
+    ref = bare_host.cancel(bare_host.launch(BASH_ENV=str(spares)).stdout)
+    (escaped,) = bare_host.escaped()
+    ended = (bare_host.folder / "batch.ended").read_text().strip()
+    (told,) = read_jobs([f"{ref.key}\tgone\t1 0 0 0\t100\t{ended}"], {ref.key: ref}, {})
+    report = told[1]
+    assert (report.phase, report.exit_code) == (Phase.CANCELLED, 143)
+    assert report.message.endswith(f"could not be killed and live on at the host: {escaped.pid}.")
+
+
+def test_a_host_that_lacks_a_program_which_ends_jobs_starts_none(bare_host: BareHost) -> None:
+    (bare_host.programs / "find").unlink()
+    done = bare_host.launch()
+    assert (done.returncode, done.stdout) == (1, "it has no find\n")
+    assert not (bare_host.folder / "native_id").exists()
 
 
 def test_a_time_limit_is_kept(local: Local) -> None:
