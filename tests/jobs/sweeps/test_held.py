@@ -10,7 +10,7 @@ from controlplane.tenants.models import VirtualNode
 from jobs import cancellation
 from jobs.models import AbandonedAttempt
 from jobs.states import State
-from jobs.sweeps.held import hold_drained, place_held
+from jobs.sweeps.held import hold_drained, place_held, settle_held
 from jobs.worker.claim import claim
 from sites.models import Route, Site
 from tests.factories import make_allocation, make_job, make_node, make_site
@@ -92,3 +92,27 @@ def test_a_pod_that_nothing_takes_yet_stops_no_other(vega: Site, node: VirtualNo
     start_now(vega)
     other.refresh_from_db()
     assert other.state == State.QUEUED
+
+
+def test_what_the_release_before_had_queued_starts_anew_and_what_it_held_is_settled(
+    vega: Site, memory: MemorySite, node: VirtualNode
+) -> None:
+    queued, waiting = make_job(node=node, demand=None), make_job(node=node, state=State.HELD, demand=None)
+    submit_now(vega)
+    assert memory.keys() == []
+    settle_held(now=timezone.now())
+    submit_now(vega)
+    for job in (queued, waiting):
+        job.refresh_from_db()
+        assert (job.state, job.demand is not None, job.is_counted) == (State.PENDING, True, True)
+
+
+def test_a_submission_of_the_release_before_that_never_arrived_starts_anew(
+    vega: Site, memory: MemorySite, node: VirtualNode
+) -> None:
+    job = make_job(node=node, state=State.SUBMITTING, demand=None)
+    recover_now(vega)
+    settle_held(now=timezone.now())
+    submit_now(vega)
+    job.refresh_from_db()
+    assert (job.state, job.attempt) == (State.PENDING, 2)

@@ -209,7 +209,7 @@ def test_a_host_that_lacks_a_program_which_ends_jobs_starts_none(bare_host: Bare
 
 
 def test_a_time_limit_is_kept(local: Local) -> None:
-    watch = local.watch(local.run("sleep 60", time_limit=1))
+    watch = local.watch(local.run("sleep 60", demand=Demand(time_limit=1)))
     watch.until_ended(20)
     (report,) = watch.reports.values()
     assert (report.phase, report.reason, report.exit_code) == (Phase.FAILED, "DeadlineExceeded", 124)
