@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from controlplane import secrets
-from sites.connectors import open_connector
 from sites.connectors.base import Unreachable
+from sites.connectors.registry import open_connector
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -187,10 +187,9 @@ def _cancel_local_jobs() -> None:
     from jobs import cancellation
     from jobs.models import Job
     from jobs.states import ALIVE
-    from sites.models import Site
 
     connection.close()  # the one from the start may have ended meanwhile
-    local = Job.objects.filter(site__kind=Site.Kind.LOCAL, state__in=ALIVE)
+    local = Job.objects.filter(site__kind="local", state__in=ALIVE)
     try:
         chosen = list(local.values_list("pk", flat=True))
         cancellation.cancel(chosen, reason="DemoStopped", message="The demo was stopped.", now=timezone.now())

@@ -15,6 +15,7 @@ from controlplane.errors import IsthmusError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Self
 
     from sites.workload import JobRef, PartitionReport, Report, Workload
 
@@ -82,6 +83,19 @@ class Connector(ABC):
     """
 
     scheduler_seconds: float = 0.0
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Mapping[str, object], secret: str = "") -> Self:
+        """Made from what a site's operator has set (see `registry.open_connector`), without I/O. Raises `BadConfig`."""
+
+    @classmethod
+    @abstractmethod
+    def folder_for(cls, config: Mapping[str, object], key: str) -> str:
+        """Where the attempt with this key will live at the site: kept with the job, and given back in every `JobRef`.
+
+        Decided from the settings alone, before anything is said to the site. Raises `BadConfig`.
+        """
 
     @abstractmethod
     def submit(self, workloads: Sequence[Workload]) -> Mapping[str, Submitted]:

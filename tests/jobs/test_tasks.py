@@ -145,7 +145,7 @@ def _behind(port: int) -> Site:
         "host_key": key.export_public_key().decode(),
         "connect_timeout": 60,
     }
-    site = make_site(kind=Site.Kind.SLURM, config={"ssh": ssh, "runtime": {"kind": "host"}})
+    site = make_site(kind="slurm", config={"ssh": ssh, "runtime": {"kind": "host"}})
     connections.seal_credential(site, key.export_private_key().decode())
     site.save()
     return site

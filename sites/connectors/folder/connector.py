@@ -8,8 +8,9 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from sites.connectors.base import Connector, InDoubt
+from sites.connectors.config import Config
 from sites.connectors.folder.outcomes import recorded_of, sections
-from sites.connectors.folder.protocol import Doubt, batches, require_success, safe_folder
+from sites.connectors.folder.protocol import Doubt, batches, read_base, require_success, safe_folder
 from sites.connectors.shell.programs import read_program
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ class FolderConnector(Connector):
     def __init__(self, folders: AttemptFolders) -> None:
         self._folders = folders
         self._name = folders.shell.name
+
+    @classmethod
+    def folder_for(cls, config: Mapping[str, object], key: str) -> str:
+        return f"{read_base(Config(config))}/{key}"
 
     @abstractmethod
     def _search(self, account: str, refs: Sequence[JobRef]) -> Mapping[JobRef, str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sites.connectors.base import LogRequest, Submitted
+    from sites.connectors.config import Config
     from sites.connectors.folder.staging import Batch
     from sites.connectors.shell.base import Completed, Shell
     from sites.workload import JobRef, Workload
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 MOST_AT_ONCE = 200
 MOST_LOG_BYTES = 32 * 1024 * 1024
 KEY = re.compile(r"[0-9a-f]{8,64}\Z")
+#: The parent of attempt folders where a site's operator has set no `base`, in the account's home.
+DEFAULT_BASE = ".isthmus/jobs"
 
 Given = Mapping[str, object]
 
@@ -136,6 +139,11 @@ def batches(refs: Sequence[JobRef]) -> Iterator[tuple[str, list[JobRef]]]:
         own = [ref for ref in refs if ref.account == account]
         for start in range(0, len(own), MOST_AT_ONCE):
             yield account, own[start : start + MOST_AT_ONCE]
+
+
+def read_base(config: Config) -> str:
+    """The setting `base`: the folder at the site in which attempts have theirs. Raises `BadConfig`."""
+    return config.folder("base", DEFAULT_BASE)
 
 
 def safe_folder(job: JobRef | Workload) -> str:

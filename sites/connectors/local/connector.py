@@ -11,10 +11,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sites.connectors.base import InDoubt, Rejected
-from sites.connectors.config import DEFAULT_BASE, Config
+from sites.connectors.config import Config
 from sites.connectors.folder.connector import FolderConnector
 from sites.connectors.folder.outcomes import Story, moment, stories
-from sites.connectors.folder.protocol import AttemptFolders, batches, launch_batch, require_success
+from sites.connectors.folder.protocol import (
+    DEFAULT_BASE,
+    AttemptFolders,
+    batches,
+    launch_batch,
+    read_base,
+    require_success,
+)
 from sites.connectors.folder.staging import pack
 from sites.connectors.shell.local import LocalShell
 from sites.connectors.shell.programs import read_program
@@ -48,7 +55,7 @@ class LocalSettings:
         config = Config(values)
         settings = cls(
             runtime=config.runtime("host"),
-            base=config.folder("base", DEFAULT_BASE),
+            base=read_base(config),
             slots=config.number("slots", 4, most=1000),
             user=config.text("user"),
         )
@@ -64,7 +71,7 @@ class LocalConnector(FolderConnector):
         self._settings = settings
 
     @classmethod
-    def from_config(cls, values: Mapping[str, object], secret: str) -> LocalConnector:
+    def from_config(cls, values: Mapping[str, object], secret: str = "") -> LocalConnector:
         return cls(LocalSettings.from_config(values))
 
     def submit(self, workloads: Sequence[Workload]) -> dict[str, Submitted]:

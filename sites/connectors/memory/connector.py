@@ -35,6 +35,11 @@ class MemoryConnector(Connector):
         settings.finish()
         return cls(memory_site(name))
 
+    @classmethod
+    def folder_for(cls, config: Mapping[str, object], key: str) -> str:
+        """There are no folders here; the name is of the same form as elsewhere."""
+        return f"memory/{key}"
+
     def submit(self, workloads: Sequence[Workload]) -> Mapping[str, Submitted]:
         self._travel("submit", len(workloads))
         with self._site.lock:

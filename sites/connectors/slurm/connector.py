@@ -9,9 +9,9 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from sites.connectors.base import InDoubt, Rejected, Unreachable
-from sites.connectors.config import DEFAULT_BASE, BadConfig, Config
+from sites.connectors.config import BadConfig, Config
 from sites.connectors.folder.connector import FolderConnector
-from sites.connectors.folder.protocol import AttemptFolders, batches, launch_batch
+from sites.connectors.folder.protocol import DEFAULT_BASE, AttemptFolders, batches, launch_batch, read_base
 from sites.connectors.folder.staging import pack
 from sites.connectors.shell.local import LocalShell
 from sites.connectors.shell.programs import read_program
@@ -64,7 +64,7 @@ class SlurmSettings:
         ssh = config.part("ssh")
         settings = cls(
             runtime=config.runtime(),
-            base=config.folder("base", DEFAULT_BASE),
+            base=read_base(config),
             ssh=SshSettings.from_config(ssh) if ssh else None,
             user=config.text("user"),
             bin=config.text("bin"),

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from sites.connectors import open_connector
 from sites.connectors.base import ABSENT, InDoubt
+from sites.connectors.registry import open_connector
 from sites.workload import Container, JobRef, Phase, Resources, Workload
 from tests.sites.stand_in import unprivileged_user
 from tests.sites.watch import Watch

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sites.connectors import open_connector
 from sites.connectors.base import ABSENT, InDoubt, Unreachable
+from sites.connectors.registry import open_connector
 from sites.workload import Container, NativeFlags, Phase, Workload
 from tests.backends.control import (
     batch_jobs,
