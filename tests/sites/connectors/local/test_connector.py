@@ -92,7 +92,7 @@ def test_no_more_jobs_run_than_there_are_slots(local: Local) -> None:
 def test_jobs_survive_the_death_of_the_worker_that_started_them(local: Local) -> None:
     worker = """
 import time
-from tests.sites.test_local import Local
+from tests.sites.connectors.local.test_connector import Local
 site = Local()
 print(*site.run("sleep 1; exit 7").__dict__.values(), sep="|", flush=True)
 time.sleep(60)
