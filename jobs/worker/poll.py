@@ -68,13 +68,12 @@ def poll_due(site: Site) -> bool:
     handed = frozenset(_recorded[site.pk])
     began = time.monotonic()
     with speaking_to(site) as connector:
-        answers = connector.poll([_ref(job) for job in jobs], sorted(handed))
-        busy = connector.scheduler_seconds
+        answer = connector.poll([_ref(job) for job in jobs], sorted(handed))
     took = time.monotonic() - began
     _recorded[site.pk] -= handed
     now, due = timezone.now(), site.next_poll_at
-    _recorded[site.pk] |= record(jobs, answers, now=now, afresh=now - due > timedelta(seconds=_LATE))
-    next_poll_at = _next_poll(site, asked=asked, took=took, busy=busy)
+    _recorded[site.pk] |= record(jobs, answer.reports, now=now, afresh=now - due > timedelta(seconds=_LATE))
+    next_poll_at = _next_poll(site, asked=asked, took=took, busy=answer.scheduler_seconds)
     Site.objects.filter(pk=site.pk).update(polled_at=now, next_poll_at=next_poll_at)
     return True
 

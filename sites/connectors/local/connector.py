@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sites.connectors.base import InDoubt, Rejected
+from sites.connectors.base import InDoubt, PollAnswer, Rejected
 from sites.connectors.config import Config
 from sites.connectors.folder.connector import FolderConnector
 from sites.connectors.folder.outcomes import Story, moment, stories
@@ -95,10 +95,10 @@ class LocalConnector(FolderConnector):
         # job.sh names itself before anything else: without a name after so long, it never started.
         return dict.fromkeys(refs, "")
 
-    def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> dict[str, Report]:
+    def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> PollAnswer:
         parts, _ = self._ask(account, _program("poll"), refs, recorded, {})
         told = stories(parts["events"], parts["outcomes"], account)
-        return dict(read_jobs(parts["jobs"].lines, {ref.key: ref for ref in refs}, told))
+        return PollAnswer(dict(read_jobs(parts["jobs"].lines, {ref.key: ref for ref in refs}, told)))
 
     def cancel(self, refs: Sequence[JobRef]) -> None:
         for account, batch in batches(refs):

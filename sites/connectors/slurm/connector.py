@@ -8,7 +8,7 @@ from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from sites.connectors.base import InDoubt, Rejected, Unreachable
+from sites.connectors.base import InDoubt, PollAnswer, Rejected, Unreachable
 from sites.connectors.config import BadConfig, Config
 from sites.connectors.folder.connector import FolderConnector
 from sites.connectors.folder.protocol import DEFAULT_BASE, AttemptFolders, batches, launch_batch, read_base
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sites.connectors.base import Submitted
     from sites.connectors.folder.protocol import Launch
     from sites.connectors.shell.base import Shell
-    from sites.workload import JobRef, PartitionReport, Report, Workload
+    from sites.workload import JobRef, PartitionReport, Workload
 
 _program = partial(read_program, "sites.connectors.slurm")
 
@@ -91,6 +91,8 @@ class SlurmConnector(FolderConnector):
         path = f'export PATH={quote(settings.bin)}:"$PATH"\n' if settings.bin else ""
         prelude = f"{_program('env')}{variables}{path}"
         super().__init__(AttemptFolders(shell, prelude, settings.timeout, settings.submit_timeout))
+        # A fact about the site, and the one thing that threads tell each other here: a poll that learns better sets it
+        # to False, none sets it back, and one that comes too early for it learns it again.
         self._has_accounting = True
 
     @classmethod
@@ -128,19 +130,15 @@ class SlurmConnector(FolderConnector):
         sure = "end|yes" in done.stdout.decode().split("\n")
         return {ref: native for ref, native in found.items() if native or sure}
 
-    def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> dict[str, Report]:
-        self.scheduler_seconds = 0.0
-        return super().poll(refs, recorded)
-
-    def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> dict[str, Report]:
+    def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> PollAnswer:
         given = {"most_details": MOST_DETAILS, "accounting": self._accounting}
         parts, complaint = self._ask(account, _program("poll"), refs, recorded, given)
-        self.scheduler_seconds += squeue_seconds(parts)
         if parts["queue"].code != 0:
             raise Unreachable(f"Slurm at {self._name} does not answer: {complaint or 'squeue took too long'}.")
         answer = read_answer(parts, account, has_accounting=self._has_accounting)
-        self._has_accounting = answer.has_accounting
-        return reports(answer, refs)
+        if not answer.has_accounting:
+            self._has_accounting = False
+        return PollAnswer(reports(answer, refs), squeue_seconds(parts))
 
     def cancel(self, refs: Sequence[JobRef]) -> None:
         for account, batch in batches(refs):

@@ -116,7 +116,7 @@ def test_a_controller_that_is_down_takes_nothing_loses_nothing_and_comes_back(
             slurm.submit(late)
     finally:
         start_slurmctld(ssh_backend)
-    assert {report.phase for report in slurm.poll(refs).values()} == {Phase.PENDING}
+    assert {report.phase for report in slurm.poll(refs).reports.values()} == {Phase.PENDING}
     found = settle(slurm, late)
     assert set(found.values()) == {ABSENT}
     assert_each_once_or_never(ssh_backend, found)
