@@ -11,6 +11,8 @@ import threading
 from celery import current_app
 from kombu.exceptions import OperationalError
 
+from controlplane import remembered
+
 logger = logging.getLogger(__name__)
 
 #: A hint that waited longer than this has been overtaken by the tick.
@@ -21,6 +23,7 @@ MERGED_FOR = 0.05
 _lock = threading.Lock()
 #: What this process hinted at a moment ago, and whether more has come since.
 _recent: dict[tuple[str, int], bool] = {}
+remembered.registered(_recent.clear)
 
 
 def send(work: str, site_id: int) -> None:
@@ -51,6 +54,6 @@ def send_merged(work: str, site_id: int) -> None:
 
 def _end_moment(work: str, site_id: int) -> None:
     with _lock:
-        more_came = _recent.pop((work, site_id))
+        more_came = _recent.pop((work, site_id), False)
     if more_came:
         send_merged(work, site_id)

@@ -16,6 +16,7 @@ import msgspec
 import orjson
 from django.conf import settings
 
+from controlplane import remembered
 from controlplane.auth import callers
 from controlplane.auth.callers import BY_DIGEST, FoundToken
 from controlplane.errors import BadRequest, IsthmusError, NotAllowed, Unauthenticated
@@ -100,9 +101,11 @@ def status(environ: WSGIEnvironment, start_response: StartResponse) -> list[byte
     return [body]
 
 
+@remembered.registered
 def close_connections() -> None:
-    """Close this process's idle connections, for a database that is to be dropped."""
+    """Close this process's idle connections; the next request opens new ones."""
     reader(STATEMENTS).close()
+    reader.cache_clear()
 
 
 def _answer(method: str, environ: WSGIEnvironment) -> bytes:

@@ -109,13 +109,13 @@ class PingLink(WireView):
     def post(self, request: Request, slug: str | None = None) -> HttpResponse:
         with outage.attempt(), self.rows():
             text = ping.answer(self.caller.node_id)
-        ping.memory.remember(_digest(request), text)
+        ping.remember(_digest(request), text)
         return HttpResponse(text, content_type="application/json")
 
     get = post
 
     def handle_exception(self, error: Exception) -> Response | HttpResponse:  # type: ignore[override]
-        if isinstance(error, Unavailable) and (text := ping.memory.recall(_digest(self.request))):
+        if isinstance(error, Unavailable) and (text := ping.recall(_digest(self.request))):
             return HttpResponse(text, content_type="application/json")
         return super().handle_exception(error)
 

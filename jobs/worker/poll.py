@@ -17,6 +17,7 @@ from django.db import DataError, IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from controlplane import remembered
 from jobs import lifecycle
 from jobs.accounting import records
 from jobs.models import Job
@@ -48,6 +49,7 @@ _LATE = 60
 #: Events written down, by site, to be handed back with the next poll. Each process has its own and may forget them:
 #: the site then tells them again.
 _recorded: defaultdict[int, set[str]] = defaultdict(set)
+remembered.registered(_recorded.clear)
 
 
 @dataclass
@@ -83,11 +85,6 @@ def _next_poll(site: Site, *, asked: datetime, took: float, busy: float) -> date
     # The tick finds a due poll up to a second late. Counted from when it was due, that does not add up.
     regular = max(site.next_poll_at, asked - _TICK) + timedelta(seconds=site.poll_interval)
     return max(regular, asked + timedelta(seconds=max(_REST * busy, _PATIENCE * took)))
-
-
-def forget_recorded() -> None:
-    """Drop what this process remembers between polls."""
-    _recorded.clear()
 
 
 def watched(site: Site, *, now: datetime) -> list[Watched]:

@@ -17,6 +17,7 @@ from django.conf import settings
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from controlplane import remembered
 from controlplane.auth.oidc import http
 from controlplane.auth.oidc.issuer_file import is_safe
 from controlplane.errors import Unauthenticated, Unavailable
@@ -94,11 +95,6 @@ def known() -> list[Metadata]:
     return [found for each in [*_providers.values()] if (found := each.metadata.remembered) is not None]
 
 
-def forget() -> None:
-    """Forget what issuers published, as a new process does."""
-    _providers.clear()
-
-
 class Remembered(Generic[T]):
     """Something that an issuer publishes, with its age. One thread asks at a time; the others use the old meanwhile."""
 
@@ -162,6 +158,7 @@ class _Provider:
 
 
 _providers: dict[str, _Provider] = {}
+remembered.registered(_providers.clear)
 
 
 def _provider(issuer: Issuer) -> _Provider:

@@ -14,7 +14,7 @@ from controlplane.auth import callers, token_format
 from controlplane.auth.callers import BY_DIGEST, FoundToken, PersonCaller, ServiceCaller
 from controlplane.auth.rights import Held, Rights, rights_of
 from controlplane.auth.roles import Role
-from controlplane.auth.tokens.last_use import last_use
+from controlplane.auth.tokens import last_use
 from controlplane.errors import InvalidToken
 from controlplane.tenants.models import ApiToken, Person, ServiceAccount
 from controlplane.tenants.scope import seeing

@@ -23,9 +23,8 @@ from django.views.decorators.csrf import csrf_exempt
 from controlplane.audit import actors
 from controlplane.audit.actors import Actor
 from controlplane.auth import callers, failures, token_format
-from controlplane.auth.tokens import issue
+from controlplane.auth.tokens import issue, last_use
 from controlplane.auth.tokens.authenticate import find
-from controlplane.auth.tokens.last_use import last_use
 from controlplane.errors import InvalidToken
 from controlplane.tenants.models import ApiToken, VirtualNode
 from controlplane.tenants.scope import seeing

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.core.cache import cache
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane import remembered
 from controlplane.tenants.models import Tenant
 from jobs.interlink import ping
 from sites.models import Allocation, Partition, Site
@@ -162,19 +162,18 @@ def test_memory_is_written_without_rounding(memory: int) -> None:
 
 
 def test_the_last_answer_is_kept_for_its_token_alone_and_not_for_ever(settings: Any) -> None:
-    memory = ping.PingMemory()
-    memory.remember(b"a", b"text")
-    assert memory.recall(b"a") == b"text"
-    assert memory.recall(b"b") is None
+    ping.remember(b"a", b"text")
+    assert ping.recall(b"a") == b"text"
+    assert ping.recall(b"b") is None
     settings.INTERLINK_PING_MEMORY = 0
-    memory._answers[b"a"] = (time.monotonic() - 1, b"text")
-    cache.clear()
-    assert memory.recall(b"a") is None
+    ping.remember(b"a", b"text")
+    assert ping.recall(b"a") is None
 
 
 def test_another_process_finds_the_last_answer_in_redis() -> None:
-    ping.PingMemory().remember(b"shared", b"text")
-    assert ping.PingMemory().recall(b"shared") == b"text"
+    ping.remember(b"shared", b"text")
+    remembered.forget_everything()
+    assert ping.recall(b"shared") == b"text"
 
 
 def test_redis_away_costs_a_ping_next_to_nothing(settings: Any) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from joserfc.jwk import OctKey, RSAKey
 
+from controlplane import remembered
 from controlplane.auth.oidc import issuer_file, providers, signatures
 from controlplane.errors import Unauthenticated, Unavailable
 from tests.controlplane.auth.oidc.test_issuers import write
@@ -25,7 +26,7 @@ def provider(settings: Any) -> Iterator[IdentityProvider]:
     settings.ISSUER_TIMEOUT = 0.5
     with running("wlcg-iam") as one:
         yield one
-    providers.forget()
+    remembered.forget_everything()
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from controlplane import remembered
 from controlplane.audit.models import Event
-from controlplane.auth import callers, token_format
+from controlplane.auth import token_format
 from controlplane.auth.tokens import issue
 from controlplane.auth.tokens.authenticate import find
 from controlplane.tenants.models import ApiToken
@@ -182,7 +183,7 @@ def test_revoking_a_secret_ends_the_tokens_that_were_given_for_it_and_no_others(
     beside = as_the_sidecar(node, kept).json()["access_token"]
     assert call("POST", "/updateCache", token=given).status == 200
     issue.revoke(ApiToken.objects.get(digest=token_format.digest(secret)))
-    callers.memory.forget()
+    remembered.forget_everything()
     assert call("POST", "/updateCache", token=given).status == 401
     assert call("POST", "/updateCache", token=beside).status == 200
 
