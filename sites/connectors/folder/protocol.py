@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from sites.connectors.base import LogRequest, Submitted
     from sites.connectors.config import Config
-    from sites.connectors.folder.staging import Batch
     from sites.connectors.shell.base import Completed, Shell
     from sites.workload import JobRef, Workload
 
@@ -35,6 +34,16 @@ DEFAULT_BASE = ".isthmus/jobs"
 Given = Mapping[str, object]
 
 _program = partial(read_program, "sites.connectors.folder")
+
+
+@dataclass(frozen=True)
+class StagedBatch:
+    """Jobs of one account below one folder, as one stream. tar: all of their files; keys: theirs, in its order."""
+
+    account: str
+    parent: str
+    keys: tuple[str, ...]
+    tar: bytes
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ class AttemptFolders:
         text = "".join((_program("prelude"), self._prelude, "\n", values, *programs))
         return self.shell.run(text, stdin, timeout=timeout or self._timeout, account=account)
 
-    def stage_and_launch(self, batch: Batch, launcher: str, given: Given) -> dict[str, Launch]:
+    def stage_and_launch(self, batch: StagedBatch, launcher: str, given: Given) -> dict[str, Launch]:
         """Unpack a batch and launch each of its jobs.
 
         launcher: the text of a program that defines launch(), which runs in a job's folder.
@@ -120,7 +129,7 @@ class AttemptFolders:
 
 
 def launch_batch(
-    folders: AttemptFolders, batch: Batch, launcher: str, given: Given, answers: dict[str, Submitted]
+    folders: AttemptFolders, batch: StagedBatch, launcher: str, given: Given, answers: dict[str, Submitted]
 ) -> dict[str, Launch]:
     """Stage and launch one of several batches: what became of the others is told whatever becomes of this one."""
     try:

@@ -22,7 +22,7 @@ from sites.connectors.folder.protocol import (
     read_base,
     require_success,
 )
-from sites.connectors.folder.staging import pack
+from sites.connectors.folder.staging import staged_batches
 from sites.connectors.shell.local import LocalShell
 from sites.connectors.shell.programs import read_program
 from sites.script import Runtime, render
@@ -78,7 +78,7 @@ class LocalConnector(FolderConnector):
         answers: dict[str, Submitted] = {}
         given = {"slots": self._settings.slots, "lanes": 1}
         staged = ((workload, self._stage(workload)) for workload in workloads)
-        for batch in pack(staged, answers):
+        for batch in staged_batches(staged, answers):
             launches = launch_batch(self._folders, batch, _program("launch"), given, answers)
             answers.update((key, _submitted(launch)) for key, launch in launches.items())
         return answers

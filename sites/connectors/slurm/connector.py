@@ -12,7 +12,7 @@ from sites.connectors.base import InDoubt, PollAnswer, Rejected, Unreachable
 from sites.connectors.config import BadConfig, Config
 from sites.connectors.folder.connector import FolderConnector
 from sites.connectors.folder.protocol import DEFAULT_BASE, AttemptFolders, batches, launch_batch, read_base
-from sites.connectors.folder.staging import pack
+from sites.connectors.folder.staging import staged_batches
 from sites.connectors.shell.local import LocalShell
 from sites.connectors.shell.programs import read_program
 from sites.connectors.shell.ssh import SshShell
@@ -109,7 +109,7 @@ class SlurmConnector(FolderConnector):
             (job, render(job, own.runtime, header(job, **lines, requeue=own.requeue, extra=own.extra_options)))
             for job in workloads
         )
-        for batch in pack(staged, answers):
+        for batch in staged_batches(staged, answers):
             launches = launch_batch(self._folders, batch, _program("launch"), {"lanes": own.lanes}, answers)
             silences += [launch.text for launch in launches.values() if is_silence(launch.text)]
             answers.update((key, _submitted(launch)) for key, launch in launches.items())
