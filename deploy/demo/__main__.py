@@ -115,7 +115,7 @@ def _prepare(chosen: options.Options, running: embedded.Services, url: str, prov
     sites = [seed.local_site(LOCAL, base, user.pw_name if user else "")]
     if chosen.slurm:
         sites.append(seed.slurm_site(chosen.slurm))
-    nodes = [seed.node_of(site, url, known) for site in sites]
+    nodes = [seed.node_for(site, url, known) for site in sites]
     seed_people.communities(sites[0])
     people = seed_people.people({person["name"]: person["token"] for person in before["people"]})
     page = {

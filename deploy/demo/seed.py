@@ -55,7 +55,7 @@ def slurm_site(chosen: SlurmSite) -> Site:
     return site
 
 
-def node_of(site: Site, url: str, known: dict[str, str]) -> Node:
+def node_for(site: Site, url: str, known: dict[str, str]) -> Node:
     """The virtual node that sends to `site`; its token is the one in `known` while that is good."""
     tenant, _ = Tenant.objects.get_or_create(slug="demo", defaults={"name": "Demo community"})
     node, _ = VirtualNode.objects.get_or_create(slug=f"demo-{site.slug}", defaults={"tenant": tenant})

@@ -61,7 +61,7 @@ class Shape(NamedTuple):
     partitions: list[str]
 
 
-def answer(node_id: int) -> bytes:
+def body(node_id: int) -> bytes:
     """The body of /pinglink's answer for this node, from our own rows: two statements, and no site is asked."""
     with connection.cursor() as cursor:
         cursor.execute(_NODE, {"node": node_id, "now": timezone.now()})

@@ -21,7 +21,7 @@ from controlplane.auth import callers
 from controlplane.auth.callers import BY_DIGEST, FoundToken
 from controlplane.errors import BadRequest, IsthmusError, NotAllowed, Unauthenticated
 from controlplane.requests import request_done
-from jobs.interlink.bodies import read_body
+from jobs.interlink.bodies import body_of
 from jobs.interlink.last_heard import heard
 from jobs.interlink.status_reader import Asked, Statements, reader
 
@@ -113,7 +113,7 @@ def _answer(method: str, environ: WSGIEnvironment) -> bytes:
         raise NotAllowed("Ask for /status with GET or POST.")
     caller = callers.memory.caller(callers.bearer(environ.get("HTTP_AUTHORIZATION", "")), find=_find)
     caller.must_be(_slug(environ["PATH_INFO"]))
-    pods = _pods(read_body(environ))
+    pods = _pods(body_of(environ))
     found = _asked(caller, pods) if pods else _all(caller)
     heard.note(caller, found)
     return b"[" + b",".join(found.values()) + b"]"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Kind:
+class ConnectorKind:
     """label: for people who choose one; connector: the dotted path of its class."""
 
     label: str
@@ -27,9 +27,9 @@ class Kind:
 
 
 KINDS = {
-    "slurm": Kind("Slurm", "sites.connectors.slurm.connector.SlurmConnector"),
-    "local": Kind("This host, without a scheduler", "sites.connectors.local.connector.LocalConnector"),
-    "memory": Kind("In memory, for tests", "sites.connectors.memory.connector.MemoryConnector"),
+    "slurm": ConnectorKind("Slurm", "sites.connectors.slurm.connector.SlurmConnector"),
+    "local": ConnectorKind("This host, without a scheduler", "sites.connectors.local.connector.LocalConnector"),
+    "memory": ConnectorKind("In memory, for tests", "sites.connectors.memory.connector.MemoryConnector"),
 }
 
 

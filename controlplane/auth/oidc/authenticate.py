@@ -105,7 +105,7 @@ def _person_id(found: Verified, text: str, *, now: datetime) -> int | None:
             if known is None:
                 raise  # nothing is known of it: what it may do cannot be said
             logger.info("groups not asked for, those of before stand", extra={"issuer": found.issuer.alias})
-    claims = claim_values.completed(found.issuer, claims, granted=str(claims.get("scope", "")))
+    claims = claim_values.with_empty_claims(found.issuer, claims, granted=str(claims.get("scope", "")))
     with seeing_everything():
         person = known or people.arrive(found.issuer, subject, claims)
         if not found.access.by_capability:

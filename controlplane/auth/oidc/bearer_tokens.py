@@ -52,7 +52,7 @@ def verified(text: str) -> Verified:
     if issuer is None:
         raise InvalidToken("This token comes from an issuer that is not known here.")
     try:
-        header, claims = signatures.verified(issuer, text)
+        header, claims = signatures.signed(issuer, text)
     except Unauthenticated as error:
         raise InvalidToken(error.message) from error
     access = access_tokens.judge(issuer, claims, header=header, now=time.time())

@@ -95,7 +95,7 @@ def known() -> list[Metadata]:
     return [found for each in [*_providers.values()] if (found := each.metadata.remembered) is not None]
 
 
-class Remembered(Generic[T]):
+class Published(Generic[T]):
     """Something that an issuer publishes, with its age. One thread asks at a time; the others use the old meanwhile."""
 
     def __init__(self, load: Callable[[], T]) -> None:
@@ -153,8 +153,8 @@ class _Provider:
     """What is remembered of one issuer."""
 
     def __init__(self, issuer: Issuer) -> None:
-        self.metadata = Remembered(lambda: _discover(issuer))
-        self.keys = Remembered(lambda: _fetch_keys(issuer, self.metadata.value()))
+        self.metadata = Published(lambda: _discover(issuer))
+        self.keys = Published(lambda: _fetch_keys(issuer, self.metadata.value()))
 
 
 _providers: dict[str, _Provider] = {}

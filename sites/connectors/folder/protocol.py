@@ -107,7 +107,7 @@ class AttemptFolders:
         return self._settled(self.run(account, [_program("resolve")], {"resolved": lines}), by_folder)
 
     def _settled(self, done: Completed, by_folder: Mapping[str, str]) -> dict[str, str | Absent | Doubt]:
-        lines = whole(done, "end\t\t", self.shell.name)
+        lines = complete_lines(done, "end\t\t", self.shell.name)
         rows = (line.split("\t") for line in lines)
         return {by_folder[folder]: _found(word, detail) for folder, word, detail in rows}
 
@@ -169,7 +169,7 @@ def require_success(done: Completed, site: str) -> None:
         raise Unreachable(f"A command at {site} failed ({done.exit}): {done.complaint or 'it said nothing'}.")
 
 
-def whole(done: Completed, last: str, site: str) -> list[str]:
+def complete_lines(done: Completed, last: str, site: str) -> list[str]:
     """The lines of an answer, sure to be complete: the program's last line is there."""
     require_success(done, site)
     lines = done.stdout.decode(errors="replace").split("\n")

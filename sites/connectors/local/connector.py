@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sites.connectors.base import InDoubt, PollAnswer, Rejected
 from sites.connectors.config import Config
 from sites.connectors.folder.connector import FolderConnector
-from sites.connectors.folder.outcomes import Story, moment, stories
+from sites.connectors.folder.outcomes import Story, from_epoch, stories
 from sites.connectors.folder.protocol import (
     DEFAULT_BASE,
     AttemptFolders,
@@ -127,7 +127,7 @@ def read_jobs(
             continue
         story = told.get(key, Story())
         cpus, gpus, *_ = request.split() if request else ("1", "0")
-        started = moment(begun)
+        started = from_epoch(begun)
         report = Report(
             key,
             refs[key].native_id,
@@ -146,7 +146,7 @@ def read_jobs(
 def _ended(report: Report, state: str, end: str, story: Story) -> Report:
     if end.count(" ") == 2:
         epoch, code, word = end.split(" ")
-        return _told_end(replace(report, ended_at=moment(epoch)), int(code), word, story)
+        return _told_end(replace(report, ended_at=from_epoch(epoch)), int(code), word, story)
     if state == "alive":
         waiting = "" if report.started_at else "Waits for one of this host's slots."
         return replace(report, reason="Resources" if waiting else "", message=waiting)

@@ -63,7 +63,7 @@ def _is_bare_key(line: str) -> bool:
     return line.split()[0].startswith(("ssh-", "ecdsa-", "sk-"))
 
 
-def credential(secret: str) -> list[tuple[asyncssh.SSHKey, asyncssh.SSHCertificate | None]]:
+def client_keys(secret: str) -> list[tuple[asyncssh.SSHKey, asyncssh.SSHCertificate | None]]:
     """The private key, with the certificate that may follow it on a line of its own."""
     key = "\n".join(line for line in secret.splitlines() if "-cert-v01@openssh.com " not in line)
     certificates = [line for line in secret.splitlines() if "-cert-v01@openssh.com " in line]

@@ -18,7 +18,7 @@ from sites.connectors.shell.programs import read_program
 from sites.connectors.shell.ssh import SshShell
 from sites.connectors.shell.ssh_settings import SshSettings
 from sites.connectors.slurm.header import header
-from sites.connectors.slurm.output import partitions
+from sites.connectors.slurm.output import partition_reports
 from sites.connectors.slurm.refusals import is_silence, refusal
 from sites.connectors.slurm.reports import read_answer, reports, squeue_seconds
 from sites.script import Runtime, render
@@ -153,7 +153,7 @@ class SlurmConnector(FolderConnector):
         done = self._folders.run("", [_program("capacity")], {})
         if done.exit != 0:
             raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint or 'sinfo took too long'}.")
-        return partitions(done.stdout.decode(errors="replace").split("\n"))
+        return partition_reports(done.stdout.decode(errors="replace").split("\n"))
 
     @property
     def _accounting(self) -> str:

@@ -81,7 +81,7 @@ def exit_of(text: str) -> int | None:
     return 128 + int(signal) if signal != "0" else int(code)
 
 
-def partitions(lines: Iterable[str]) -> list[PartitionReport]:
+def partition_reports(lines: Iterable[str]) -> list[PartitionReport]:
     """sinfo -e -o '%R|%P|%a|%l|%D|%c|%m|%G': a line for each kind of node, added up by partition."""
     found: dict[str, PartitionReport] = {}
     for line in lines:
@@ -97,14 +97,14 @@ def partitions(lines: Iterable[str]) -> list[PartitionReport]:
             cpus=known.cpus + count * _whole(cpus),
             memory=known.memory + count * _whole(memory) * 1024 * 1024,
             gpus=_added(known.gpus, gres, count),
-            time_limit=seconds(limit),
+            time_limit=time_in_seconds(limit),
             default=starred.endswith("*"),
             up=available == "up",
         )
     return list(found.values())
 
 
-def seconds(limit: str) -> int | None:
+def time_in_seconds(limit: str) -> int | None:
     """`days-hours:minutes:seconds` in any of Slurm's short forms; None without a limit."""
     days, dash, clock = limit.rpartition("-")
     parts = clock.split(":")

@@ -148,7 +148,7 @@ def test_a_node_without_an_allocation_is_not_drained_and_a_disabled_tenant_is() 
 def test_a_ping_takes_two_statements(django_assert_num_queries: Any) -> None:
     node, _ = make_node()
     with django_assert_num_queries(2):
-        ping.answer(node.pk)
+        ping.body(node.pk)
 
 
 @given(st.integers(1, 2**60))
@@ -197,7 +197,7 @@ def ping_takes() -> float:
 
 
 def size(node: VirtualNode) -> dict[str, Any]:
-    resources: dict[str, Any] = json.loads(ping.answer(node.pk))["resources"]
+    resources: dict[str, Any] = json.loads(ping.body(node.pk))["resources"]
     return resources
 
 

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 
 from sites.connectors.config import BadConfig
-from sites.connectors.registry import KINDS, Kind, folder_for, open_connector
+from sites.connectors.registry import KINDS, ConnectorKind, folder_for, open_connector
 from sites.models import Site
 
 KEY = "00ff" * 8
@@ -42,7 +42,7 @@ def test_a_new_kind_can_be_chosen_and_needs_no_migration(monkeypatch: pytest.Mon
     site = Site(slug="meluxina", name="MeluXina", kind="pbs")
     with pytest.raises(ValidationError, match="'pbs' is not a valid choice"):
         site.full_clean()
-    monkeypatch.setitem(KINDS, "pbs", Kind("PBS", "sites.connectors.pbs.connector.PbsConnector"))
+    monkeypatch.setitem(KINDS, "pbs", ConnectorKind("PBS", "sites.connectors.pbs.connector.PbsConnector"))
     site.full_clean()
     assert site.get_kind_display() == "PBS"
     call_command(

@@ -66,10 +66,10 @@ def test_an_unknown_key_is_asked_for_but_not_at_every_token(
     token = provider.sign({"sub": "x"})
     for _ in range(3):
         with pytest.raises(Unauthenticated, match="does not publish"):
-            signatures.verified(issuer, token)
+            signatures.signed(issuer, token)
     assert provider.calls.count("jwks") == 1
     settings.ISSUER_RETRY = 0
-    assert signatures.verified(issuer, token)[1] == {"sub": "x"}
+    assert signatures.signed(issuer, token)[1] == {"sub": "x"}
     assert provider.calls.count("jwks") == 2
 
 
@@ -179,5 +179,5 @@ def test_only_our_algorithms_and_the_issuers_keys_sign(provider: IdentityProvide
     ]  # fmt: skip
     for token in bad:
         with pytest.raises(Unauthenticated):
-            signatures.verified(issuer, token)
-    assert signatures.verified(issuer, whole)[1] == {"sub": "x"}
+            signatures.signed(issuer, token)
+    assert signatures.signed(issuer, whole)[1] == {"sub": "x"}
