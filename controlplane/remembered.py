@@ -72,7 +72,9 @@ class Remembered(Generic[Key, Value]):
         now = time.monotonic()
         with self._writing:
             if len(self._kept) >= self._at_most and key not in self._kept:
-                self._make_room(now)
+                good = {each: kept for each, kept in self._kept.items() if now < kept[0]}
+                # At least half of the room, so that looking through all of them is rare.
+                self._kept = good if len(good) <= self._at_most // 2 else {}
             self._kept[key] = (now + seconds, value)
 
     def drop(self, key: Key) -> None:
@@ -92,8 +94,3 @@ class Remembered(Generic[Key, Value]):
 
     def __len__(self) -> int:
         return len(self._kept)
-
-    def _make_room(self, now: float) -> None:
-        """At least half of it, so that looking through all of them is rare."""
-        good = {key: kept for key, kept in self._kept.items() if now < kept[0]}
-        self._kept = good if len(good) <= self._at_most // 2 else {}

@@ -85,7 +85,9 @@ def resources(shape: Shape, partitions: Iterable[Partition]) -> dict[str, Any]:
     cpus = _figure(shape.own_cpus, shape.cpus, sum(each.cpus for each in counted), settings.NODE_CPUS)
     memory = _figure(shape.own_memory, shape.memory, sum(each.memory for each in counted), settings.NODE_MEMORY)
     pods = _figure(shape.own_pods, shape.pods, 0, settings.NODE_PODS)
-    accelerators = _within(shape.own_accelerators, shape.gpus) or _gpus(counted, shape.gpus)
+    # The node's own are under Kubernetes' names, which say nothing of the kinds that limits are for.
+    own = {kind: min(number, shape.gpus.get("", number)) for kind, number in shape.own_accelerators.items()}
+    accelerators = own or _gpus(counted, shape.gpus)
     on = int(shape.is_on)
     return {
         "cpu": str(cpus * on),
@@ -103,11 +105,6 @@ def _figure(own: int | None, limit: int | None, known: int, default: int) -> int
     if limit is None:
         return size or default
     return min(limit, size or limit)
-
-
-def _within(own: Mapping[str, int], limits: Mapping[str, int]) -> dict[str, int]:
-    """The node's own accelerators: under Kubernetes' names, which say nothing of the kinds that limits are for."""
-    return {kind: min(number, limits.get("", number)) for kind, number in own.items()}
 
 
 def quantity(size: int) -> str:

@@ -112,7 +112,8 @@ def _answer(method: str, environ: WSGIEnvironment) -> bytes:
     if method not in {"GET", "POST"}:
         raise NotAllowed("Ask for /status with GET or POST.")
     caller = callers.memory.caller(callers.bearer(environ.get("HTTP_AUTHORIZATION", "")), find=_find)
-    caller.must_be(_slug(environ["PATH_INFO"]))
+    path = environ["PATH_INFO"]
+    caller.must_be(path.split("/")[2] if path.startswith("/vk/") else None)
     pods = _pods(body_of(environ))
     found = _asked(caller, pods) if pods else _all(caller)
     heard.note(caller, found)
@@ -143,10 +144,6 @@ def _asked(caller: NodeCaller, pods: list[_Pod]) -> dict[UUID, bytes]:
 def _all(caller: NodeCaller) -> dict[UUID, bytes]:
     rows = reader(STATEMENTS).rows("all", (b"%d" % caller.node_id, b"%d" % settings.INTERLINK_LIST_LIMIT))
     return {UUID(uid.decode()): text for uid, text in rows}
-
-
-def _slug(path: str) -> str | None:
-    return path.split("/")[2] if path.startswith("/vk/") else None
 
 
 def _find(digest: bytes) -> FoundToken | None:

@@ -76,7 +76,8 @@ class Create(DurableView):
         pod = manifest.parse(body)
         now = timezone.now()
         job = outage.outlast(lambda: self._admit(pod, body, now=now), until=self.until)
-        return _json({"PodUID": str(pod.uid), "PodJID": job.key})
+        answer = orjson.dumps({"PodUID": str(pod.uid), "PodJID": job.key})
+        return HttpResponse(answer, content_type="application/json")
 
     def _admit(self, pod: PodRequest, body: dict[str, Any], *, now: datetime) -> Job:
         with self.rows():
@@ -127,10 +128,6 @@ class UpdateCache(WireView):
         return HttpResponse("Updated cache", content_type="text/plain")
 
     get = post
-
-
-def _json(answer: dict[str, str]) -> HttpResponse:
-    return HttpResponse(orjson.dumps(answer), content_type="application/json")
 
 
 def _uid(pod: Any) -> UUID:

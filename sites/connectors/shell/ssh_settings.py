@@ -49,7 +49,8 @@ def pinned(text: str, host: str, port: int) -> str:
     """Known-hosts lines for one host. A bare public key, as people like to paste it, is taken as the host's."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     name = host if port == 22 else f"[{host}]:{port}"
-    known = "\n".join(f"{name} {line}" if _is_bare_key(line) else line for line in lines)
+    bare = ("ssh-", "ecdsa-", "sk-")
+    known = "\n".join(f"{name} {line}" if line.startswith(bare) else line for line in lines)
     try:
         trusted, *_ = asyncssh.match_known_hosts(known.encode(), host, "", port)
     except ValueError as wrong:
@@ -57,10 +58,6 @@ def pinned(text: str, host: str, port: int) -> str:
     if not trusted:
         raise BadConfig(f"No host key of {name} is pinned: put its known_hosts line into `host_key` (see ssh-keyscan).")
     return known
-
-
-def _is_bare_key(line: str) -> bool:
-    return line.split()[0].startswith(("ssh-", "ecdsa-", "sk-"))
 
 
 def client_keys(secret: str) -> list[tuple[asyncssh.SSHKey, asyncssh.SSHCertificate | None]]:

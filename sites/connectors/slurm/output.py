@@ -38,7 +38,9 @@ def queue_rows(lines: Iterable[str]) -> Iterator[Row]:
         if len(fields) == 9:
             native, state, start, end, nodes, cpus, gres, reason, name = fields
             count = _whole(nodes)
-            yield Row(native, name, state, start, end, count, _whole(cpus), _gpus_a_node(gres) * count, reason)
+            # Of each node: `gres:gpu:a100:2`, `gres/gpu=2`, `gpu:1,license:3`; mostly `N/A`.
+            gpus = sum(number for _, number in _gpu_kinds(gres)) if "gpu" in gres else 0
+            yield Row(native, name, state, start, end, count, _whole(cpus), gpus * count, reason)
 
 
 def accounting_rows(lines: Iterable[str]) -> Iterator[Row]:
@@ -116,11 +118,6 @@ def time_in_seconds(limit: str) -> int | None:
         parts += ["0"]
     hours, minutes, rest = [0] * (3 - len(parts)) + [int(part) for part in parts]
     return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + rest
-
-
-def _gpus_a_node(gres: str) -> int:
-    """`gres:gpu:a100:2`, `gres/gpu=2`, `gpu:1,license:3`, `N/A`."""
-    return sum(number for _, number in _gpu_kinds(gres)) if "gpu" in gres else 0
 
 
 def _gpu_kinds(gres: str) -> Iterator[tuple[str, int]]:
