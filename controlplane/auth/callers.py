@@ -1,7 +1,7 @@
 """From the text of one of our own tokens to who calls, with a memory of a few seconds.
 
 The look-up itself is passed in: Django's views ask through Django's connection, /status through a pool of its own. What
-others issued is read in `foreign.py`.
+others issued is read in `oidc/bearer_tokens.py`.
 """
 
 from __future__ import annotations

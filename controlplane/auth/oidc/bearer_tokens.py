@@ -1,6 +1,6 @@
 """Access tokens that identity providers issued: what is in one, once it is known to be good.
 
-Length, exact look-up of `iss` (a stranger is never asked anything), algorithm and signature, then what access_rules.py
+Length, exact look-up of `iss` (a stranger is never asked anything), algorithm and signature, then what access_tokens.py
 judges. What is no JWT is introspected, at the issuers for which the operator says so. One that does not answer is
 Unavailable, for its own tokens alone, and left in peace for a moment.
 """
