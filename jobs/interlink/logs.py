@@ -13,7 +13,7 @@ from controlplane.auth import callers
 from controlplane.auth.tokens import authenticate
 from controlplane.errors import BadRequest
 from jobs import logs
-from jobs.interlink.bodies import json_of
+from jobs.interlink.bodies import json_body
 from jobs.interlink.views import WireView
 from jobs.models import Job
 
@@ -32,7 +32,7 @@ class Logs(WireView):
     """
 
     def get(self, request: Request, slug: str | None = None) -> StreamingHttpResponse:
-        pod_uid, container, options = _asked(json_of(request.META))
+        pod_uid, container, options = _asked(json_body(request.META))
         with self.rows():
             job = logs.find_job(
                 Job.objects.filter(node_id=self.caller.node_id, pod_uid=pod_uid),

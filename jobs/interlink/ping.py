@@ -91,7 +91,7 @@ def resources(shape: Shape, partitions: Iterable[Partition]) -> dict[str, Any]:
     on = int(shape.is_on)
     return {
         "cpu": str(cpus * on),
-        "memory": quantity(memory * on),
+        "memory": kubernetes_quantity(memory * on),
         "pods": str(pods * on),
         "accelerators": [
             {"resourceType": kind, "available": str(number * on)} for kind, number in sorted(accelerators.items())
@@ -107,7 +107,7 @@ def _figure(own: int | None, limit: int | None, known: int, default: int) -> int
     return min(limit, size or limit)
 
 
-def quantity(size: int) -> str:
+def kubernetes_quantity(size: int) -> str:
     """Bytes as Kubernetes writes them, in the largest unit that gives a whole number."""
     for unit, factor in _UNITS:
         if size and size % factor == 0:

@@ -21,7 +21,7 @@ from controlplane.auth import callers
 from controlplane.auth.callers import BY_DIGEST, FoundToken
 from controlplane.errors import BadRequest, IsthmusError, NotAllowed, Unauthenticated
 from controlplane.requests import request_done
-from jobs.interlink.bodies import body_of
+from jobs.interlink.bodies import raw_body
 from jobs.interlink.last_heard import heard
 from jobs.interlink.status_reader import Asked, Statements, reader
 
@@ -114,7 +114,7 @@ def _answer(method: str, environ: WSGIEnvironment) -> bytes:
     caller = callers.memory.caller(callers.bearer(environ.get("HTTP_AUTHORIZATION", "")), find=_find)
     path = environ["PATH_INFO"]
     caller.must_be(path.split("/")[2] if path.startswith("/vk/") else None)
-    pods = _pods(body_of(environ))
+    pods = _pods(raw_body(environ))
     found = _asked(caller, pods) if pods else _all(caller)
     heard.note(caller, found)
     return b"[" + b",".join(found.values()) + b"]"

@@ -23,7 +23,7 @@ from controlplane.errors import BadRequest, Forbidden, Unavailable
 from controlplane.tenants.scope import seeing
 from jobs import admission, deletion
 from jobs.interlink import ping
-from jobs.interlink.bodies import json_of
+from jobs.interlink.bodies import json_body
 from jobs.interlink.database_outage import outage
 from jobs.interlink.last_heard import heard
 from sites import manifest
@@ -72,7 +72,7 @@ class Create(DurableView):
     """{"pod", "configmaps", "secrets", "projectedvolumesmaps"} -> {"PodUID", "PodJID"}; no site is called."""
 
     def post(self, request: Request, slug: str | None = None) -> HttpResponse:
-        body = json_of(request.META)
+        body = json_body(request.META)
         pod = manifest.parse(body)
         now = timezone.now()
         job = outage.outlast(lambda: self._admit(pod, body, now=now), until=self.until)
@@ -88,7 +88,7 @@ class Delete(DurableView):
     """One v1.Pod. 200 once the wish is durable, for unknown pods too."""
 
     def delete(self, request: Request, slug: str | None = None) -> HttpResponse:
-        uid = _uid(json_of(request.META))
+        uid = _uid(json_body(request.META))
         now = timezone.now()
         outage.outlast(lambda: self._delete(uid, now=now), until=self.until)
         return HttpResponse("Deleted", content_type="text/plain")

@@ -153,7 +153,7 @@ def test_a_ping_takes_two_statements(django_assert_num_queries: Any) -> None:
 
 @given(st.integers(1, 2**60))
 def test_memory_is_written_without_rounding(memory: int) -> None:
-    text = ping.quantity(memory)
+    text = ping.kubernetes_quantity(memory)
     for unit, factor in (("Ti", 2**40), ("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10)):
         if text.endswith(unit):
             assert int(text.removesuffix(unit)) * factor == memory
