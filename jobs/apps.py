@@ -7,7 +7,9 @@ class JobsConfig(AppConfig):
     name = "jobs"
 
     def ready(self) -> None:
-        """Refuse to start without the keys that every stored pod is sealed with."""
+        """Refuse to start without the keys that every stored pod is sealed with; have nudges sent through Celery."""
         from controlplane import secrets
+        from jobs import hints, nudge
 
         secrets.key_ring()
+        nudge.send_by(hints.send_merged)

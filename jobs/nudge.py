@@ -1,61 +1,30 @@
-"""Telling a worker that there is work, after the commit. Losing a nudge loses nothing: the tick finds the row.
+"""Telling a worker, after the commit, that there is work at a site. A lost nudge is no loss: the tick finds the row.
 
-A burst of creates is not a burst of hints: what comes within MERGED_FOR of one is told by one more at the end of it.
+A port: what carries nudges is set when the app starts (jobs/apps.py), so that those who nudge know of no queue.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
+from collections.abc import Callable
 from typing import Literal
 
-from celery import current_app
 from django.db import transaction
-from kombu.exceptions import OperationalError
-
-logger = logging.getLogger(__name__)
 
 Work = Literal["submit", "cancel", "poll", "clean"]
+#: Carries one nudge, for the site with this id. Must raise nothing: the request that nudges has done its work.
+Sender = Callable[[Work, int], None]
 
-#: A hint that waited longer than this has been overtaken by the tick.
-EXPIRES = 10
-#: Seconds in which nobody would notice the difference, and a hint costs a create a third of its time.
-MERGED_FOR = 0.05
+_sender: Sender | None = None
 
-_lock = threading.Lock()
-#: What this process hinted at a moment ago, and whether more has come since.
-_recent: dict[tuple[str, int], bool] = {}
+
+def send_by(sender: Sender | None) -> None:
+    """Have nudges carried by `sender` from now on; None: nothing is sent, as before the first call."""
+    global _sender
+    _sender = sender
 
 
 def nudge(work: Work, site_id: int) -> None:
-    """Send the hint once this transaction has committed. Redis away costs at most its time-out, and no error."""
-    transaction.on_commit(lambda: _send_merged(work, site_id))
-
-
-def send(work: str, site_id: int) -> None:
-    """Send one hint now, without retrying."""
-    try:
-        current_app.send_task(f"jobs.{work}", args=[site_id], expires=EXPIRES, retry=False, ignore_result=True)
-    except (OperationalError, OSError) as error:
-        logger.warning("no hint sent", extra={"work": work, "site": site_id, "why": type(error).__name__})
-
-
-def _send_merged(work: str, site_id: int) -> None:
-    with _lock:
-        is_recent = (work, site_id) in _recent
-        _recent[work, site_id] = is_recent
-    if is_recent:
-        return
-    try:
-        send(work, site_id)
-    finally:
-        moment = threading.Timer(MERGED_FOR, _end_moment, [work, site_id])
-        moment.daemon = True
-        moment.start()
-
-
-def _end_moment(work: str, site_id: int) -> None:
-    with _lock:
-        more_came = _recent.pop((work, site_id))
-    if more_came:
-        _send_merged(work, site_id)
+    """Nudge once this transaction has committed; at once where there is none."""
+    if _sender is not None:
+        sender = _sender
+        transaction.on_commit(lambda: sender(work, site_id))

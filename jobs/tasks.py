@@ -17,7 +17,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from controlplane.auth import memberships
-from jobs import nudge
+from jobs import hints
 from jobs.models import Heartbeat
 from jobs.sweeps import held, orphans, retention
 from jobs.worker import due
@@ -53,7 +53,7 @@ _stopping = threading.Event()
 def tick() -> None:
     """Send a hint for all that is due."""
     for kind, site_id in due.work(now=timezone.now()):
-        nudge.send(kind, site_id)
+        hints.send(kind, site_id)
     Heartbeat.beat("tick")
 
 

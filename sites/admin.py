@@ -16,8 +16,8 @@ from controlplane.auth.admin_base import RecordedAdmin
 from controlplane.errors import Conflict, Invalid
 from sites import allocations, connections
 from sites import terms as wording
-from sites.connectors import open_connector
 from sites.connectors.config import BadConfig
+from sites.connectors.registry import open_connector
 from sites.models import Allocation, Flavor, Partition, Route, Site
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from controlplane import secrets
-from sites.connectors import open_connector
+from controlplane import remembered, secrets
 from sites.connectors.base import Unreachable
+from sites.connectors.registry import open_connector
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -59,12 +59,11 @@ def reseal(site: Site) -> bool:
     return fresh is not None
 
 
+@remembered.registered
 def close_all() -> None:
     """Let go of every connector of this process. Jobs go on."""
-    with _lock:
-        connectors = [connector for _, connector in _open.values()]
-        _open.clear()
-    for connector in connectors:
+    while _open:  # without the lock, which in a forked child nobody might give back
+        _, (_, connector) = _open.popitem()
         connector.close()
 
 

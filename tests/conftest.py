@@ -12,14 +12,10 @@ from django.db import connection
 from django.test import Client
 from hypothesis import HealthCheck, settings
 
-from controlplane.auth import callers
-from controlplane.auth.oidc import authenticate, bearer_tokens, providers
-from controlplane.auth.tokens.last_use import last_use
+from controlplane import remembered
 from controlplane.environment import ROLES
 from controlplane.ops.database_roles import with_database
 from controlplane.tenants.models import Person
-from jobs.interlink.last_heard import heard
-from jobs.interlink.status import close_connections
 from tests.api import Api, role_of
 from tests.federation import Federation, make_federation
 
@@ -35,15 +31,9 @@ settings.load_profile("isthmus")
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> Iterator[None]:
-    """Each test starts as a new process does: what the wire remembers of callers belongs to rows that are gone."""
+    """Each test starts as a new process does: what was remembered belongs to rows that are gone."""
     yield
-    callers.memory.forget()
-    last_use.forget()
-    authenticate.memory.forget()
-    bearer_tokens.forget()
-    providers.forget()
-    heard.forget()
-    close_connections()
+    remembered.forget_everything()
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ def make_site(**fields: Any) -> Site:
         **{
             "slug": f"site-{number}",
             "name": f"Site {number}",
-            "kind": Site.Kind.MEMORY,
+            "kind": "memory",
             "shared_account": True,
             **fields,
         }

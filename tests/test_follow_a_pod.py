@@ -9,10 +9,7 @@ import pytest
 from django.utils import timezone
 
 from jobs import tasks
-from jobs.interlink import status_reader
 from jobs.models import Job, UsageRecord
-from jobs.worker.poll import forget_recorded
-from sites import connections
 from sites.connectors.memory.site import forget_memory_sites, memory_site
 from sites.models import Site
 from tests.factories import make_node, make_pod, make_request, make_site
@@ -30,10 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def vega() -> Iterator[Site]:
     """A supercomputer in memory."""
     yield make_site(slug="vega", name="Vega", config={"name": "vega"})
-    connections.close_all()
     forget_memory_sites()
-    forget_recorded()
-    status_reader.reader.cache_clear()  # the connections of /status, or the test database could not be dropped
 
 
 @pytest.fixture

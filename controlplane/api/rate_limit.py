@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import redis
 from django.conf import settings
 
+from controlplane import remembered
 from controlplane.errors import TooMany
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def count(actor: Actor) -> Limit:
     return Limit(most, used, _WINDOW - int(into))
 
 
+@remembered.registered
 def start_anew() -> None:
     """Forget the connection and that it was away, as a new process does."""
     global _away_until

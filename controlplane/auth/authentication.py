@@ -63,7 +63,9 @@ def again(request: Request, caller: PersonCaller | ServiceCaller) -> PersonCalle
     if header is not None:
         text = callers.bearer(header)
         return (
-            own_tokens.again(text, now=now) if token_format.is_ours(text) else issuer_tokens.memory.again(text, now=now)
+            own_tokens.owner_again(text, now=now)
+            if token_format.is_ours(text)
+            else issuer_tokens.memory.again(text, now=now)
         )
     person = Person.objects.filter(pk=getattr(caller, "person_id", 0), is_active=True).first()
     if person is None:

@@ -1,7 +1,7 @@
 """From the text of one of our own tokens to who calls, with a memory of a few seconds.
 
 The look-up itself is passed in: Django's views ask through Django's connection, /status through a pool of its own. What
-others issued is read in `foreign.py`.
+others issued is read in `oidc/bearer_tokens.py`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from controlplane.audit.actors import Actor
 from controlplane.auth import token_format
 from controlplane.auth.rights import Rights
 from controlplane.errors import Forbidden, InvalidToken, Unauthenticated
+from controlplane.remembered import Remembered
 from controlplane.tenants.models import ApiToken
 
 #: One row per token; `FoundToken` names its columns. One parameter: the digest. The function reads past row security,
 #: since nobody is known yet whose rows might be seen (controlplane/tenants/migrations).
 BY_DIGEST = "SELECT * FROM isthmus_token(%s)"
-#: Beyond this many verified tokens in a process the memory starts anew: that costs one query each, and bounds it.
-_REMEMBERED_AT_MOST = 20_000
 
 
 class FoundToken(NamedTuple):
@@ -125,47 +124,38 @@ def bearer(header: str) -> str:
     return text
 
 
+class _Known(NamedTuple):
+    """What is remembered of a good token. node: the virtual node whose it is, None where it is no node's."""
+
+    found: FoundToken
+    node: NodeCaller | None
+
+
 class TokenMemory:
     """Our own tokens verified less than TOKEN_MEMORY seconds ago, so that a revocation acts within that time."""
 
     def __init__(self) -> None:
-        self._found: dict[bytes, tuple[float, FoundToken]] = {}
-        self._nodes: dict[bytes, tuple[float, NodeCaller]] = {}
+        self._known: Remembered[bytes, _Known] = Remembered(at_most=20_000)
 
     def caller(self, text: str, *, find: Find) -> NodeCaller:
         """The virtual node that shows this token. Raises InvalidToken, Forbidden, and whatever `find` raises."""
         digest = token_format.digest(text)
-        until, caller = self._nodes.get(digest, (0.0, None))
-        if caller is not None and time.monotonic() < until:
-            return caller
-        caller = node_of(self.found(text, find=find))
-        self._nodes[digest] = (self._found[digest][0], caller)
-        return caller
+        known = self._known.get(digest) or self._verified(digest, text, find=find)
+        return known.node or node_of(known.found)  # which says why it is no node's
 
     def found(self, text: str, *, find: Find) -> FoundToken:
         """What is on record of a token of ours that is good now. Raises InvalidToken, and whatever `find` raises."""
         digest = token_format.digest(text)
-        until, found = self._found.get(digest, (0.0, None))
-        if found is not None and time.monotonic() < until:
-            return found
+        known = self._known.get(digest) or self._verified(digest, text, find=find)
+        return known.found
+
+    def _verified(self, digest: bytes, text: str, *, find: Find) -> _Known:
         if token_format.kind_of(text) is ApiToken.Kind.CLIENT:
             raise InvalidToken("A client secret is good for the token endpoint alone: get a token at /oauth2/token.")
-        self._found.pop(digest, None)
-        self._nodes.pop(digest, None)
         found = checked(text, find=find)
-        self._remember(digest, found)
-        return found
-
-    def forget(self) -> None:
-        """Forget everything: the next calls ask again."""
-        self._found.clear()
-        self._nodes.clear()
-
-    def _remember(self, digest: bytes, found: FoundToken) -> None:
-        if len(self._found) >= _REMEMBERED_AT_MOST:
-            self.forget()
-        remembered_for = min(settings.TOKEN_MEMORY, found.expires_at - time.time())
-        self._found[digest] = (time.monotonic() + remembered_for, found)
+        known = _Known(found, node_of(found) if found.kind == ApiToken.Kind.NODE else None)
+        self._known.put(digest, known, seconds=min(settings.TOKEN_MEMORY, found.expires_at - time.time()))
+        return known
 
 
 #: The one of this process.

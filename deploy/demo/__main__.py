@@ -115,7 +115,7 @@ def _prepare(chosen: options.Options, running: embedded.Services, url: str, prov
     sites = [seed.local_site(LOCAL, base, user.pw_name if user else "")]
     if chosen.slurm:
         sites.append(seed.slurm_site(chosen.slurm))
-    nodes = [seed.node_of(site, url, known) for site in sites]
+    nodes = [seed.node_for(site, url, known) for site in sites]
     seed_people.communities(sites[0])
     people = seed_people.people({person["name"]: person["token"] for person in before["people"]})
     page = {
@@ -187,11 +187,10 @@ def _cancel_local_jobs() -> None:
     from jobs import cancellation
     from jobs.models import Job
     from jobs.states import ALIVE
-    from sites.models import Site
     from sites.reasons import Reason
 
     connection.close()  # the one from the start may have ended meanwhile
-    local = Job.objects.filter(site__kind=Site.Kind.LOCAL, state__in=ALIVE)
+    local = Job.objects.filter(site__kind="local", state__in=ALIVE)
     try:
         chosen = list(local.values_list("pk", flat=True))
         cancellation.cancel(chosen, reason=Reason.DEMO_STOPPED, message="The demo was stopped.", now=timezone.now())

@@ -39,7 +39,7 @@ def local_site(slug: str, base: Path, user: str) -> Site:
     config: dict[str, Any] = {"base": str(base), "runtime": {"kind": "host"}, "slots": 4}
     if user:
         config["user"] = user
-    return _site(slug, "This host", Site.Kind.LOCAL, config, interval=1)
+    return _site(slug, "This host", "local", config, interval=1)
 
 
 def slurm_site(chosen: SlurmSite) -> Site:
@@ -49,13 +49,13 @@ def slurm_site(chosen: SlurmSite) -> Site:
     config: dict[str, Any] = {"ssh": ssh, "runtime": {key: value for key, value in runtime.items() if value}}
     if chosen.slurm_conf:
         config["env"] = {"SLURM_CONF": chosen.slurm_conf}
-    site = _site("slurm", f"Slurm at {chosen.host}", Site.Kind.SLURM, config, interval=5)
+    site = _site("slurm", f"Slurm at {chosen.host}", "slurm", config, interval=5)
     connections.seal_credential(site, chosen.key)
     site.save(update_fields=["credential", "changed_at"])
     return site
 
 
-def node_of(site: Site, url: str, known: dict[str, str]) -> Node:
+def node_for(site: Site, url: str, known: dict[str, str]) -> Node:
     """The virtual node that sends to `site`; its token is the one in `known` while that is good."""
     tenant, _ = Tenant.objects.get_or_create(slug="demo", defaults={"name": "Demo community"})
     node, _ = VirtualNode.objects.get_or_create(slug=f"demo-{site.slug}", defaults={"tenant": tenant})
@@ -92,7 +92,7 @@ def is_good(token: str, **owner: VirtualNode | Person) -> bool:
     return good.filter(digest=token_format.digest(token)).exists()
 
 
-def _site(slug: str, name: str, kind: Site.Kind, config: dict[str, Any], *, interval: float) -> Site:
+def _site(slug: str, name: str, kind: str, config: dict[str, Any], *, interval: float) -> Site:
     site, _ = Site.objects.update_or_create(
         slug=slug,
         defaults={

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 _PIECE = 64 * 1024
 
 
-def read_json(environ: WSGIEnvironment) -> Any:
+def json_body(environ: WSGIEnvironment) -> Any:
     """The body as JSON. BadRequest where it is none, TooLarge beyond INTERLINK_MAX_BODY bytes.
 
     Called once the caller is known, so that nobody else makes us read or parse anything.
     """
-    body = read_body(environ)
+    body = raw_body(environ)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"The body is not JSON (line {error.lineno}, column {error.colno}).") from None
 
 
-def read_body(environ: WSGIEnvironment) -> bytes:
+def raw_body(environ: WSGIEnvironment) -> bytes:
     """The body, unparsed. TooLarge beyond INTERLINK_MAX_BODY bytes.
 
     Not through Django, whose own limit is meant for forms and whose reader knows no body without a length.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
+from controlplane import remembered
 from controlplane.tenants.scope import seeing_everything
 
 if TYPE_CHECKING:
@@ -89,8 +90,10 @@ class Heard:
             raise
 
     def forget(self) -> None:
-        """Leave what was heard unwritten."""
+        """Leave what was heard unwritten. A forked child has no thread yet: its next `note` starts one."""
         self._nodes, self._tokens, self._pods = set(), set(), set()
+        if self._thread is not None and not self._thread.is_alive():
+            self._thread = None
 
     def _start(self) -> None:
         with self._starting:
@@ -125,3 +128,4 @@ def _write(statement: str, *lists: list[Any]) -> None:
 
 #: The one of this process.
 heard = Heard()
+remembered.registered(heard.forget)

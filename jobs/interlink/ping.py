@@ -7,7 +7,6 @@ expired (or allows none of the thing at all), and while PostgreSQL is away the l
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -17,6 +16,7 @@ from django.db import connection
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from controlplane.remembered import Remembered
 from jobs.placement.routes import SOURCES
 from sites.models import Partition, Route
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 GPU = "nvidia.com/gpu"
 _UNITS = (("Ti", 2**40), ("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10))
-_REMEMBERED_AT_MOST = 20_000
-
+#: The last answer to each token, by the token's digest.
+_answers: Remembered[bytes, bytes] = Remembered(at_most=20_000)
 
 # The node, whether its tenant may do anything, and what of its allocation shapes it: one row, whatever there is.
 _NODE = f"""
@@ -58,7 +58,7 @@ class Shape(NamedTuple):
     partitions: list[str]
 
 
-def answer(node_id: int) -> bytes:
+def body(node_id: int) -> bytes:
     """The body of /pinglink's answer for this node, from our own rows: two statements, and no site is asked."""
     with connection.cursor() as cursor:
         cursor.execute(_NODE, {"node": node_id, "now": timezone.now()})
@@ -82,11 +82,13 @@ def resources(shape: Shape, partitions: Iterable[Partition]) -> dict[str, Any]:
     cpus = _figure(shape.own_cpus, shape.cpus, sum(each.cpus for each in counted), settings.NODE_CPUS)
     memory = _figure(shape.own_memory, shape.memory, sum(each.memory for each in counted), settings.NODE_MEMORY)
     pods = _figure(shape.own_pods, shape.pods, 0, settings.NODE_PODS)
-    accelerators = _within(shape.own_accelerators, shape.gpus) or _gpus(counted, shape.gpus)
+    # The node's own are under Kubernetes' names, which say nothing of the kinds that limits are for.
+    own = {kind: min(number, shape.gpus.get("", number)) for kind, number in shape.own_accelerators.items()}
+    accelerators = own or _gpus(counted, shape.gpus)
     on = int(shape.is_on)
     return {
         "cpu": str(cpus * on),
-        "memory": quantity(memory * on),
+        "memory": kubernetes_quantity(memory * on),
         "pods": str(pods * on),
         "accelerators": [
             {"resourceType": kind, "available": str(number * on)} for kind, number in sorted(accelerators.items())
@@ -102,12 +104,7 @@ def _figure(own: int | None, limit: int | None, known: int, default: int) -> int
     return min(limit, size or limit)
 
 
-def _within(own: Mapping[str, int], limits: Mapping[str, int]) -> dict[str, int]:
-    """The node's own accelerators: under Kubernetes' names, which say nothing of the kinds that limits are for."""
-    return {kind: min(number, limits.get("", number)) for kind, number in own.items()}
-
-
-def quantity(size: int) -> str:
+def kubernetes_quantity(size: int) -> str:
     """Bytes as Kubernetes writes them, in the largest unit that gives a whole number."""
     for unit, factor in _UNITS:
         if size and size % factor == 0:
@@ -130,36 +127,24 @@ def _gpus(partitions: Iterable[Partition], limits: Mapping[str, int]) -> dict[st
     return {GPU: number} if any(kinds.values()) else {}
 
 
-class PingMemory:
-    """The last answer to each token for INTERLINK_PING_MEMORY seconds, here and in Redis for the other processes."""
-
-    def __init__(self) -> None:
-        self._answers: dict[bytes, tuple[float, bytes]] = {}
-
-    def remember(self, digest: bytes, text: bytes) -> None:
-        """Keep it here always, and in Redis when Redis answers."""
-        if len(self._answers) >= _REMEMBERED_AT_MOST:
-            self._answers.clear()
-        self._answers[digest] = (time.monotonic(), text)
-        try:
-            cache.set(_name(digest), text, settings.INTERLINK_PING_MEMORY)
-        except RedisError:
-            return  # a convenience: this process remembers by itself
-
-    def recall(self, digest: bytes) -> bytes | None:
-        """The last answer, None if there is none or it is too old."""
-        at, text = self._answers.get(digest, (0.0, b""))
-        if text and time.monotonic() - at < settings.INTERLINK_PING_MEMORY:
-            return text
-        try:
-            shared: bytes | None = cache.get(_name(digest))
-        except RedisError:
-            return None
-        return shared
+def remember(digest: bytes, text: bytes) -> None:
+    """Keep the answer to this token for INTERLINK_PING_MEMORY seconds: here, and for other processes in Redis."""
+    _answers.put(digest, text, seconds=settings.INTERLINK_PING_MEMORY)
+    try:
+        cache.set(_name(digest), text, settings.INTERLINK_PING_MEMORY)
+    except RedisError:
+        return  # a convenience: this process remembers by itself
 
 
-#: The one of this process.
-memory = PingMemory()
+def recall(digest: bytes) -> bytes | None:
+    """The last answer to this token, None if there is none or it is too old."""
+    if text := _answers.get(digest):
+        return text
+    try:
+        shared: bytes | None = cache.get(_name(digest))
+    except RedisError:
+        return None
+    return shared
 
 
 def _name(digest: bytes) -> str:

@@ -16,11 +16,12 @@ import msgspec
 import orjson
 from django.conf import settings
 
+from controlplane import remembered
 from controlplane.auth import callers
 from controlplane.auth.callers import BY_DIGEST, FoundToken
 from controlplane.errors import BadRequest, IsthmusError, NotAllowed, Unauthenticated
 from controlplane.requests import request_done
-from jobs.interlink.bodies import read_body
+from jobs.interlink.bodies import raw_body
 from jobs.interlink.last_heard import heard
 from jobs.interlink.status_reader import Asked, Statements, reader
 
@@ -100,17 +101,20 @@ def status(environ: WSGIEnvironment, start_response: StartResponse) -> list[byte
     return [body]
 
 
+@remembered.registered
 def close_connections() -> None:
-    """Close this process's idle connections, for a database that is to be dropped."""
+    """Close this process's idle connections; the next request opens new ones."""
     reader(STATEMENTS).close()
+    reader.cache_clear()
 
 
 def _answer(method: str, environ: WSGIEnvironment) -> bytes:
     if method not in {"GET", "POST"}:
         raise NotAllowed("Ask for /status with GET or POST.")
     caller = callers.memory.caller(callers.bearer(environ.get("HTTP_AUTHORIZATION", "")), find=_find)
-    caller.must_be(_slug(environ["PATH_INFO"]))
-    pods = _pods(read_body(environ))
+    path = environ["PATH_INFO"]
+    caller.must_be(path.split("/")[2] if path.startswith("/vk/") else None)
+    pods = _pods(raw_body(environ))
     found = _asked(caller, pods) if pods else _all(caller)
     heard.note(caller, found)
     return b"[" + b",".join(found.values()) + b"]"
@@ -140,10 +144,6 @@ def _asked(caller: NodeCaller, pods: list[_Pod]) -> dict[UUID, bytes]:
 def _all(caller: NodeCaller) -> dict[UUID, bytes]:
     rows = reader(STATEMENTS).rows("all", (b"%d" % caller.node_id, b"%d" % settings.INTERLINK_LIST_LIMIT))
     return {UUID(uid.decode()): text for uid, text in rows}
-
-
-def _slug(path: str) -> str | None:
-    return path.split("/")[2] if path.startswith("/vk/") else None
 
 
 def _find(digest: bytes) -> FoundToken | None:

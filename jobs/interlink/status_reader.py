@@ -60,6 +60,7 @@ class Line:
         self._conninfo = conninfo
         self._statements = statements
         self._held: PGconn | None = None
+        self._process = 0  # whose connection it is
 
     def rows(self, name: str, values: Sequence[bytes], *, binary: bool = False) -> list[Row]:
         """The rows of a prepared statement, as PostgreSQL writes them in text. Raises OperationalError.
@@ -79,10 +80,10 @@ class Line:
             raise
 
     def close(self) -> None:
-        """It is opened again when it is needed."""
-        if self._held is not None:
+        """It is opened again when it is needed. In a forked child it is the parent's: let go of, and not ended."""
+        if self._held is not None and self._process == os.getpid():
             self._held.finish()
-            self._held = None
+        self._held = None
 
     def _connect(self) -> PGconn:
         fresh = pq.PGconn.connect(self._conninfo.encode())
@@ -92,6 +93,7 @@ class Line:
             if fresh.prepare(name.encode(), sql.encode()).status != pq.ExecStatus.COMMAND_OK:
                 fresh.finish()
                 raise OperationalError(f"the statement {name} was refused")
+        self._process = os.getpid()
         return fresh
 
 
@@ -174,10 +176,6 @@ def _away() -> Unavailable:
 def reader(statements: Statements) -> Reader:
     """This process's reader."""
     return Reader(conninfo(options="-c statement_timeout=5000 -c plan_cache_mode=force_generic_plan"), statements)
-
-
-# A connection must not be shared across a fork.
-os.register_at_fork(after_in_child=reader.cache_clear)
 
 
 def conninfo(**parameters: str) -> str:

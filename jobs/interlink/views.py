@@ -23,7 +23,7 @@ from controlplane.errors import BadRequest, Forbidden, Unavailable
 from controlplane.tenants.scope import seeing
 from jobs import admission, deletion
 from jobs.interlink import ping
-from jobs.interlink.bodies import read_json
+from jobs.interlink.bodies import json_body
 from jobs.interlink.database_outage import outage
 from jobs.interlink.last_heard import heard
 from sites import manifest
@@ -72,11 +72,12 @@ class Create(DurableView):
     """{"pod", "configmaps", "secrets", "projectedvolumesmaps"} -> {"PodUID", "PodJID"}; no site is called."""
 
     def post(self, request: Request, slug: str | None = None) -> HttpResponse:
-        body = read_json(request.META)
+        body = json_body(request.META)
         pod = manifest.parse(body)
         now = timezone.now()
         job = outage.outlast(lambda: self._admit(pod, body, now=now), until=self.until)
-        return _json({"PodUID": str(pod.uid), "PodJID": job.key})
+        answer = orjson.dumps({"PodUID": str(pod.uid), "PodJID": job.key})
+        return HttpResponse(answer, content_type="application/json")
 
     def _admit(self, pod: PodRequest, body: dict[str, Any], *, now: datetime) -> Job:
         with self.rows():
@@ -87,7 +88,7 @@ class Delete(DurableView):
     """One v1.Pod. 200 once the wish is durable, for unknown pods too."""
 
     def delete(self, request: Request, slug: str | None = None) -> HttpResponse:
-        uid = _uid(read_json(request.META))
+        uid = _uid(json_body(request.META))
         now = timezone.now()
         outage.outlast(lambda: self._delete(uid, now=now), until=self.until)
         return HttpResponse("Deleted", content_type="text/plain")
@@ -108,14 +109,14 @@ class PingLink(WireView):
 
     def post(self, request: Request, slug: str | None = None) -> HttpResponse:
         with outage.attempt(), self.rows():
-            text = ping.answer(self.caller.node_id)
-        ping.memory.remember(_digest(request), text)
+            text = ping.body(self.caller.node_id)
+        ping.remember(_digest(request), text)
         return HttpResponse(text, content_type="application/json")
 
     get = post
 
     def handle_exception(self, error: Exception) -> Response | HttpResponse:  # type: ignore[override]
-        if isinstance(error, Unavailable) and (text := ping.memory.recall(_digest(self.request))):
+        if isinstance(error, Unavailable) and (text := ping.recall(_digest(self.request))):
             return HttpResponse(text, content_type="application/json")
         return super().handle_exception(error)
 
@@ -127,10 +128,6 @@ class UpdateCache(WireView):
         return HttpResponse("Updated cache", content_type="text/plain")
 
     get = post
-
-
-def _json(answer: dict[str, str]) -> HttpResponse:
-    return HttpResponse(orjson.dumps(answer), content_type="application/json")
 
 
 def _uid(pod: Any) -> UUID:

@@ -15,7 +15,7 @@ from jobs import lifecycle, payload
 from jobs.models import Job, new_key
 from jobs.states import State
 from sites import health, manifest
-from sites.connectors.config import DEFAULT_BASE
+from sites.connectors.registry import folder_for
 from sites.reasons import Reason
 from sites.workload import Demand
 
@@ -82,7 +82,6 @@ def _within_limits(rows: list[tuple[int, int, int, int]]) -> list[tuple[int, int
 
 def _attempt(site: Site, job_id: int, attempt: int, *, now: datetime) -> lifecycle.Move:
     key = new_key()
-    base = str(site.config.get("base") or DEFAULT_BASE).strip().rstrip("/")
     return lifecycle.Move(
         job_id,
         attempt - 1,
@@ -90,7 +89,7 @@ def _attempt(site: Site, job_id: int, attempt: int, *, now: datetime) -> lifecyc
         {
             "attempt": attempt,
             "attempt_key": key,
-            "folder": f"{base}/{key}",
+            "folder": folder_for(site.kind, site.config, key),
             "native_id": "",
             "reason": "",
             "message": "",

@@ -17,6 +17,7 @@ from django.db import DataError, IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from controlplane import remembered
 from jobs import lifecycle
 from jobs.accounting import records
 from jobs.models import Job
@@ -48,6 +49,7 @@ _LATE = 60
 #: Events written down, by site, to be handed back with the next poll. Each process has its own and may forget them:
 #: the site then tells them again.
 _recorded: defaultdict[int, set[str]] = defaultdict(set)
+remembered.registered(_recorded.clear)
 
 
 @dataclass
@@ -68,13 +70,12 @@ def poll_due(site: Site) -> bool:
     handed = frozenset(_recorded[site.pk])
     began = time.monotonic()
     with speaking_to(site) as connector:
-        answers = connector.poll([_ref(job) for job in jobs], sorted(handed))
-        busy = connector.scheduler_seconds
+        answer = connector.poll([_ref(job) for job in jobs], sorted(handed))
     took = time.monotonic() - began
     _recorded[site.pk] -= handed
     now, due = timezone.now(), site.next_poll_at
-    _recorded[site.pk] |= record(jobs, answers, now=now, afresh=now - due > timedelta(seconds=_LATE))
-    next_poll_at = _next_poll(site, asked=asked, took=took, busy=busy)
+    _recorded[site.pk] |= record(jobs, answer.reports, now=now, afresh=now - due > timedelta(seconds=_LATE))
+    next_poll_at = _next_poll(site, asked=asked, took=took, busy=answer.scheduler_seconds)
     Site.objects.filter(pk=site.pk).update(polled_at=now, next_poll_at=next_poll_at)
     return True
 
@@ -84,11 +85,6 @@ def _next_poll(site: Site, *, asked: datetime, took: float, busy: float) -> date
     # The tick finds a due poll up to a second late. Counted from when it was due, that does not add up.
     regular = max(site.next_poll_at, asked - _TICK) + timedelta(seconds=site.poll_interval)
     return max(regular, asked + timedelta(seconds=max(_REST * busy, _PATIENCE * took)))
-
-
-def forget_recorded() -> None:
-    """Drop what this process remembers between polls."""
-    _recorded.clear()
 
 
 def watched(site: Site, *, now: datetime) -> list[Watched]:

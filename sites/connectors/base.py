@@ -15,6 +15,7 @@ from controlplane.errors import IsthmusError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Self
 
     from sites.workload import JobRef, PartitionReport, Report, Workload
 
@@ -74,14 +75,36 @@ class LogRequest:
     part: Literal["log", "index"] = "log"
 
 
-class Connector(ABC):
-    """One site, spoken to in its own protocol. Instances are shared by threads.
+@dataclass(frozen=True)
+class PollAnswer:
+    """What one poll brought. reports: by key; a key that is absent from them is "not known".
 
-    scheduler_seconds: for how long the last `poll` kept the site's scheduler at work, 0 where nothing is known of it.
-    It is left alone for a multiple of that.
+    scheduler_seconds: for how long the poll kept the site's scheduler at work, 0 where that is not known. The site is
+    left alone for a multiple of it.
     """
 
+    reports: Mapping[str, Report]
     scheduler_seconds: float = 0.0
+
+
+class Connector(ABC):
+    """One site, spoken to in its own protocol.
+
+    Threads share an instance: what is true of one call goes into its answer.
+    """
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Mapping[str, object], secret: str = "") -> Self:
+        """Made from what a site's operator has set (see `registry.open_connector`), without I/O. Raises `BadConfig`."""
+
+    @classmethod
+    @abstractmethod
+    def folder_for(cls, config: Mapping[str, object], key: str) -> str:
+        """Where the attempt with this key will live at the site: kept with the job, and given back in every `JobRef`.
+
+        Decided from the settings alone, before anything is said to the site. Raises `BadConfig`.
+        """
 
     @abstractmethod
     def submit(self, workloads: Sequence[Workload]) -> Mapping[str, Submitted]:
@@ -96,8 +119,8 @@ class Connector(ABC):
         """Settle attempts whose `submit` was not answered: the native id, `ABSENT` (fenced for good), or `InDoubt`."""
 
     @abstractmethod
-    def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> Mapping[str, Report]:
-        """Ask after all of a site's jobs in one round trip; a key absent from the answer is "not known".
+    def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> PollAnswer:
+        """Ask after all of a site's jobs in one round trip.
 
         recorded: the `events` of earlier reports that have been written down, so that the site may forget them.
         """

@@ -12,8 +12,6 @@ from sites.script import Runtime
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEFAULT_BASE = ".isthmus/jobs"
-
 
 class BadConfig(Unreachable, ValueError):
     """The site's settings cannot be used. Jobs wait, as for a silent site, until the operator has corrected them."""

@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from sites.connectors.registry import kinds
+
 if TYPE_CHECKING:
     from controlplane.reach import Reach
 
@@ -29,14 +31,9 @@ class Site(models.Model):
     The columns from `answered_at` on are health: written by sites/health.py and by polling, read by everything.
     """
 
-    class Kind(models.TextChoices):
-        SLURM = "slurm", "Slurm"
-        LOCAL = "local", "This host, without a scheduler"
-        MEMORY = "memory", "In memory, for tests"
-
     slug = models.SlugField(max_length=63, unique=True)
     name = models.CharField(max_length=200)
-    kind = models.CharField(max_length=20, choices=Kind.choices)
+    kind = models.CharField(max_length=20, choices=kinds)
     config = models.JSONField(default=dict, blank=True)
     credential = models.BinaryField(null=True, blank=True, editable=False)
     enabled = models.BooleanField(default=True)

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.worker import poll
-from sites import connections
 from sites.connectors.memory.site import forget_memory_sites, memory_site
 from tests.factories import make_node, make_site
 
@@ -23,9 +21,7 @@ if TYPE_CHECKING:
 def vega(db: None) -> Iterator[Site]:
     """The row of a site in memory. What happens there is `memory`'s to say."""
     yield make_site(slug="vega", name="Vega", config={"name": "vega"})
-    connections.close_all()
     forget_memory_sites()
-    poll.forget_recorded()
 
 
 @pytest.fixture

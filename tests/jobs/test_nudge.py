@@ -1,81 +1,53 @@
-"""Hints to workers: sent at once, after the commit, and few of them."""
+"""The port that nudges leave by: after the commit, by whatever was set to carry them."""
 
 from __future__ import annotations
 
-import json
-import time
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
-from django.conf import settings
+from django.apps import apps
 from django.db import transaction
 
-from jobs import nudge
-from jobs.nudge import MERGED_FOR
+from jobs import hints, nudge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.django_db(transaction=True)
+    from pytest_django import DjangoCaptureOnCommitCallbacks as Commits
 
-SITE = 77_001
-
-
-@pytest.fixture
-def hints() -> Iterator[Hints]:
-    with redis.Redis.from_url(settings.REDIS_URL) as client:
-        client.delete("celery")
-        yield Hints(client)
-        client.delete("celery")
+pytestmark = pytest.mark.django_db
 
 
-class Hints:
-    """The messages that no worker has taken yet."""
-
-    def __init__(self, client: redis.Redis) -> None:
-        self._client = client
-
-    def __call__(self) -> list[tuple[str, str]]:
-        """(task, its arguments), the oldest first."""
-        headers = [json.loads(message)["headers"] for message in self._client.lrange("celery", 0, -1)]
-        return [(header["task"], header["argsrepr"]) for header in reversed(headers)]
+@pytest.fixture(autouse=True)
+def _sent_as_before() -> Iterator[None]:
+    yield
+    nudge.send_by(hints.send_merged)
 
 
-def test_a_hint_is_sent_at_once(hints: Hints) -> None:
-    nudge.nudge("submit", SITE)
-    assert hints() == [("jobs.submit", f"[{SITE}]")]
+def test_a_nudge_is_carried_after_the_commit(django_capture_on_commit_callbacks: Commits) -> None:
+    sent: list[tuple[nudge.Work, int]] = []
+    nudge.send_by(lambda work, site_id: sent.append((work, site_id)))
+    with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
+        nudge.nudge("submit", 7)
+        nudge.nudge("cancel", 8)
+        assert sent == []
+    assert sent == [("submit", 7), ("cancel", 8)]
 
 
-def test_nothing_is_hinted_at_before_the_commit(hints: Hints) -> None:
-    with transaction.atomic():
-        nudge.nudge("submit", SITE + 1)
-        assert hints() == []
-    assert hints() == [("jobs.submit", f"[{SITE + 1}]")]
+def test_nothing_is_sent_where_no_sender_is_set(
+    django_capture_on_commit_callbacks: Commits,
+) -> None:
+    nudge.send_by(None)
+    with django_capture_on_commit_callbacks() as callbacks:
+        nudge.nudge("submit", 7)
+    assert callbacks == []
 
 
-def test_a_burst_is_one_hint_at_its_beginning_and_one_after_it(hints: Hints, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nudge, "MERGED_FOR", 1.0)  # a slow machine is no reason for a third one
-    for _ in range(20):
-        nudge.nudge("submit", SITE + 2)
-    assert len(hints()) == 1
-    time.sleep(2.0)
-    assert hints() == [("jobs.submit", f"[{SITE + 2}]")] * 2
-
-
-def test_other_sites_and_other_work_have_hints_of_their_own(hints: Hints) -> None:
-    nudge.nudge("submit", SITE + 3)
-    nudge.nudge("submit", SITE + 4)
-    nudge.nudge("cancel", SITE + 4)
-    assert hints() == [
-        ("jobs.submit", f"[{SITE + 3}]"),
-        ("jobs.submit", f"[{SITE + 4}]"),
-        ("jobs.cancel", f"[{SITE + 4}]"),
-    ]
-
-
-def test_what_comes_after_the_moment_is_hinted_at_again(hints: Hints) -> None:
-    nudge.nudge("submit", SITE + 5)
-    time.sleep(MERGED_FOR * 10)
-    nudge.nudge("submit", SITE + 5)
-    assert len(hints()) == 2
+def test_the_app_sets_the_sender_when_it_starts(
+    django_capture_on_commit_callbacks: Commits,
+) -> None:
+    nudge.send_by(None)
+    apps.get_app_config("jobs").ready()
+    with django_capture_on_commit_callbacks() as callbacks:
+        nudge.nudge("submit", 7)
+    assert len(callbacks) == 1

@@ -20,7 +20,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from jobs import nudge, tasks
+from jobs import hints, tasks
 from jobs.models import Heartbeat, Job
 from jobs.states import State
 from jobs.worker import due
@@ -145,7 +145,7 @@ def _behind(port: int) -> Site:
         "host_key": key.export_public_key().decode(),
         "connect_timeout": 60,
     }
-    site = make_site(kind=Site.Kind.SLURM, config={"ssh": ssh, "runtime": {"kind": "host"}})
+    site = make_site(kind="slurm", config={"ssh": ssh, "runtime": {"kind": "host"}})
     connections.seal_credential(site, key.export_private_key().decode())
     site.save()
     return site
@@ -175,7 +175,7 @@ def _hint_until(condition: Callable[[], bool], site: Site) -> None:
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
-        nudge.send("submit", site.pk)
+        hints.send("submit", site.pk)
         time.sleep(0.5)
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from sites.connectors import open_connector
 from sites.connectors.base import Rejected
 from sites.connectors.memory.job import Behaviour
 from sites.connectors.memory.site import memory_site
+from sites.connectors.registry import folder_for, open_connector
 from sites.workload import Container, Demand, JobRef, Phase, Workload
 from tests.backends import control
 from tests.sites.watch import Watch
@@ -67,7 +67,7 @@ class SiteKind:
         tasks = containers or {"main": SAYS_HELLO}
         workload = Workload(
             key=key,
-            folder=f"{BASE}/{key}",
+            folder=folder_for(self.kind, self.config, key),
             pod=f"contract/{key}",
             containers=tuple(task.container(name) for name, task in tasks.items()),
             init_containers=tuple(task.container(name) for name, task in (init or {}).items()),

@@ -25,7 +25,7 @@ class Watch:
     def look(self) -> None:
         """One poll of the jobs that have not ended yet."""
         live = [ref for key, ref in self._refs.items() if not self._has_ended(key)]
-        answers = self._connector.poll(live, self._recorded)
+        answers = self._connector.poll(live, self._recorded).reports
         self._recorded = []
         for key, report in answers.items():
             self.reports[key] = report

@@ -76,7 +76,7 @@ class IssuerBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the lib
         return found
 
     def verify_token(self, token: Any, **kwargs: Any) -> dict[str, Any]:
-        return id_tokens.verified(self.issuer, token, nonce=kwargs["nonce"], now=timezone.now())
+        return id_tokens.claims_of(self.issuer, token, nonce=kwargs["nonce"], now=timezone.now())
 
     def store_tokens(self, access_token: Any, id_token: Any) -> None:
         self.request.session[ID_TOKEN] = id_token if len(id_token) <= _LONGEST_HINT else ""
@@ -109,7 +109,7 @@ class IssuerBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the lib
             claims |= told
         if self.issuer.introspection and not claim_values.whole(self.issuer, claims):
             claims |= self._introspected(access_token, payload["sub"])
-        return claim_values.completed(self.issuer, claims, granted=self.granted)
+        return claim_values.with_empty_claims(self.issuer, claims, granted=self.granted)
 
     def _introspected(self, access_token: str, subject: str) -> dict[str, Any]:
         """Groups that cannot be had are unknown, and no reason to refuse a login."""

@@ -72,7 +72,7 @@ def judge(issuer: Issuer, claims: Mapping[str, Any], *, header: Mapping[str, Any
 
 
 def _times(claims: Mapping[str, Any], *, now: float) -> float | None:
-    """exp, iat and nbf; a JWT's exp is there (foreign.py), introspection may leave it out."""
+    """exp, iat and nbf; a JWT's exp is there (bearer_tokens.py), introspection may leave it out."""
     until = _time(claims, "exp")
     if until is not None and until + LEEWAY <= now:
         raise InvalidToken("This token has expired: ask your issuer for a new one.")

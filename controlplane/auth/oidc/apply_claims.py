@@ -31,7 +31,11 @@ def apply_claims(person: Person, issuer: Issuer, claims: Mapping[str, Any], *, n
         Person.objects.select_for_update(no_key=True).get(pk=person.pk)
         kept = {_renewed(person, issuer, given, now) for given in verdict.given}
         names = {rule.name for rule in issuer.rules}
-        for held in _claimed(person):
+        claimed: list[AnyHeld] = [
+            *Membership.objects.filter(person=person, origin=Origin.CLAIMED),
+            *RoleGrant.objects.filter(person=person, origin=Origin.CLAIMED),
+        ]
+        for held in claimed:
             is_over = held.rule in verdict.decided or (held.rule not in names and verdict.is_known)
             if is_over and _identity(held) not in kept:
                 memberships.remove(held, "take")
@@ -53,17 +57,13 @@ def _renewed(person: Person, issuer: Issuer, given: Given, now: datetime) -> tup
     if held is None:
         held = model.objects.create(**fields, rule=given.rule, created_at=now, seen_at=now)
         memberships.record_change(held, "give")
-    else:
-        _renew(held, given, now)
-    return _identity(held)
-
-
-def _renew(held: AnyHeld, given: Given, now: datetime) -> None:
-    had_lapsed = held.seen_at <= type(held).objects.none().lapses_before(now=now)
+        return _identity(held)
+    had_lapsed = held.seen_at <= model.objects.none().lapses_before(now=now)
     held.rule, held.seen_at = given.rule, now
     held.save(update_fields=["rule", "seen_at"])
     if had_lapsed:
         memberships.record_change(held, "give")
+    return _identity(held)
 
 
 def _tenant(issuer: Issuer, given: Given) -> Tenant | None:
@@ -81,13 +81,6 @@ def _tenant(issuer: Issuer, given: Given) -> Tenant | None:
         changes = {"slug": slug, "name": tenant.name, "issuer": issuer.alias, "rule": given.rule}
         trail.record("tenant.create", "tenant", tenant.pk, tenant_id=tenant.pk, changes=changes)
     return tenant
-
-
-def _claimed(person: Person) -> list[AnyHeld]:
-    return [
-        *Membership.objects.filter(person=person, origin=Origin.CLAIMED),
-        *RoleGrant.objects.filter(person=person, origin=Origin.CLAIMED),
-    ]
 
 
 def _identity(held: AnyHeld) -> tuple[Any, ...]:

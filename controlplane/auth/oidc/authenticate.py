@@ -23,6 +23,7 @@ from controlplane.auth.oidc.claim_rules import try_claims
 from controlplane.auth.rights import Held, Rights, rights_of
 from controlplane.auth.roles import Role
 from controlplane.errors import Forbidden, InvalidToken, Unavailable
+from controlplane.remembered import Remembered
 from controlplane.tenants.models import Person, Tenant
 from controlplane.tenants.scope import seeing_everything
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Beyond this many remembered tokens in a process the memory starts anew, which bounds it.
 _REMEMBERED_AT_MOST = 10_000
 _REFUSED_FOR = 10.0  # seconds: the same bad token, again and again, costs its issuer one question
 
@@ -53,52 +53,36 @@ class ForeignTokens:
     """The memory of one process."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[float, _Known]] = {}
-        self._refused: dict[bytes, tuple[float, str]] = {}
+        self._known: Remembered[bytes, _Known] = Remembered(at_most=_REMEMBERED_AT_MOST)
+        #: Why each is refused, in words for whoever shows it.
+        self._refused: Remembered[bytes, str] = Remembered(at_most=_REMEMBERED_AT_MOST)
 
     def caller(self, text: str, *, now: datetime) -> PersonCaller | ServiceCaller:
         """Who shows this token. Raises InvalidToken, Forbidden, Unavailable, and the database's errors."""
         digest = token_format.digest(text)
-        until, known = self._known.get(digest, (0.0, None))
-        if known is None or time.monotonic() >= until:
-            known = self._learned(digest, text, now=now)
-        return _caller(known, now=now)
+        return _caller(self._known.get(digest) or self._learned(digest, text, now=now), now=now)
 
     def again(self, text: str, *, now: datetime) -> PersonCaller | ServiceCaller:
         """Who began something long with this token and may go on, though it has expired meanwhile. Raises as above."""
-        _, known = self._known.get(token_format.digest(text), (0.0, None))
+        known = self._known.get_even_late(token_format.digest(text))
         return self.caller(text, now=now) if known is None else _caller(known, now=now)
 
-    def forget(self) -> None:
-        self._known.clear()
-        self._refused.clear()
-
     def _learned(self, digest: bytes, text: str, *, now: datetime) -> _Known:
-        until, message = self._refused.get(digest, (0.0, ""))
-        if time.monotonic() < until:
-            raise InvalidToken(message)
-        self._known.pop(digest, None)
+        refusal = self._refused.get(digest)
+        if refusal is not None:
+            raise InvalidToken(refusal)
+        self._known.drop(digest)
         try:
             found = bearer_tokens.verified(text)
         except InvalidToken as error:
-            self._refuse(digest, error.message)
+            self._refused.put(digest, error.message, seconds=_REFUSED_FOR)
             raise
         known = _Known(found.issuer, found.access, _person_id(found, text, now=now))
-        self._remember(digest, known)
-        return known
-
-    def _remember(self, digest: bytes, known: _Known) -> None:
-        remembered_for = settings.FOREIGN_TOKEN_MEMORY
+        seconds = settings.FOREIGN_TOKEN_MEMORY
         if known.access.until is not None:
-            remembered_for = min(remembered_for, known.access.until - time.time())
-        if len(self._known) >= _REMEMBERED_AT_MOST:
-            self._known.clear()
-        self._known[digest] = (time.monotonic() + remembered_for, known)
-
-    def _refuse(self, digest: bytes, message: str) -> None:
-        if len(self._refused) >= _REMEMBERED_AT_MOST:
-            self._refused.clear()
-        self._refused[digest] = (time.monotonic() + _REFUSED_FOR, message)
+            seconds = min(seconds, known.access.until - time.time())
+        self._known.put(digest, known, seconds=seconds)
+        return known
 
 
 #: The one of this process.
@@ -121,7 +105,7 @@ def _person_id(found: Verified, text: str, *, now: datetime) -> int | None:
             if known is None:
                 raise  # nothing is known of it: what it may do cannot be said
             logger.info("groups not asked for, those of before stand", extra={"issuer": found.issuer.alias})
-    claims = claim_values.completed(found.issuer, claims, granted=str(claims.get("scope", "")))
+    claims = claim_values.with_empty_claims(found.issuer, claims, granted=str(claims.get("scope", "")))
     with seeing_everything():
         person = known or people.arrive(found.issuer, subject, claims)
         if not found.access.by_capability:

@@ -1,6 +1,6 @@
 """Access tokens that identity providers issued: what is in one, once it is known to be good.
 
-Length, exact look-up of `iss` (a stranger is never asked anything), algorithm and signature, then what access_rules.py
+Length, exact look-up of `iss` (a stranger is never asked anything), algorithm and signature, then what access_tokens.py
 judges. What is no JWT is introspected, at the issuers for which the operator says so. One that does not answer is
 Unavailable, for its own tokens alone, and left in peace for a moment.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from controlplane.auth.oidc import access_tokens, issuers, providers, signatures
 from controlplane.errors import InvalidToken, Unauthenticated, Unavailable
+from controlplane.remembered import Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 #: RFC 6750: the only characters of a bearer token.
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 _PAUSE = 5.0  # seconds for which a silent introspection or userinfo is not asked again
-_silent_until: dict[Issuer, float] = {}
+_silent: Remembered[Issuer, None] = Remembered(at_most=1000)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def verified(text: str) -> Verified:
     if issuer is None:
         raise InvalidToken("This token comes from an issuer that is not known here.")
     try:
-        header, claims = signatures.verified(issuer, text)
+        header, claims = signatures.signed(issuer, text)
     except Unauthenticated as error:
         raise InvalidToken(error.message) from error
     access = access_tokens.judge(issuer, claims, header=header, now=time.time())
@@ -93,12 +94,12 @@ def _introspected(text: str) -> Verified:
 
 def _asked(ask: Callable[[Issuer, str], dict[str, Any]], issuer: Issuer, text: str) -> dict[str, Any]:
     """At most one wait a moment for an issuer that has stopped answering, whoever shows its tokens."""
-    if time.monotonic() < _silent_until.get(issuer, 0.0):
+    if issuer in _silent:
         raise Unavailable(f"{issuer.name} does not answer at the moment; please try again in a minute.")
     try:
         return ask(issuer, text)
     except Unavailable:
-        _silent_until[issuer] = time.monotonic() + _PAUSE
+        _silent.put(issuer, None, seconds=_PAUSE)
         raise
 
 
@@ -118,8 +119,3 @@ def _decoded(part: str) -> Any:
         return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     except (ValueError, RecursionError):
         return None
-
-
-def forget() -> None:
-    """Ask everybody again, as a new process does."""
-    _silent_until.clear()

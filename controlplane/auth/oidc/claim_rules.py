@@ -65,21 +65,21 @@ class Verdict:
 def try_claims(issuer: Issuer, claims: Mapping[str, Any]) -> Verdict:
     """What these claims of this issuer give, by which rule, and what of them gives nothing."""
     found, ignored = facts(issuer, claims)
-    given = {_key(each): each for each in reversed([*_given(issuer, found, ignored)])}
-    complete = whole(issuer, claims)
-    return Verdict(tuple(reversed(given.values())), tuple(ignored), _decided(issuer, complete), bool(complete))
+    # Of several rules that give the same, the first in the file.
+    given = {
+        (each.give, each.tenant, each.community, each.site): each
+        for each in reversed([*_given(issuer, found, ignored)])
+    }
+    complete, offered = whole(issuer, claims), sources(issuer).keys()
+    # The rules whose every source is there and whole.
+    decided = frozenset(rule.name for rule in issuer.rules if (asked := _asked(rule) & offered) and asked <= complete)
+    return Verdict(tuple(reversed(given.values())), tuple(ignored), decided, bool(complete))
 
 
 def slug_for(community: str) -> str:
     """What the tenant of a group is called in URLs. Not unique: two groups may come to the same."""
     slug = re.sub(r"[^a-z0-9]+", "-", community.lower()).strip("-")
     return slug[:50].strip("-") or f"tenant-{hashlib.sha256(community.encode()).hexdigest()[:8]}"
-
-
-def _decided(issuer: Issuer, complete: set[Source]) -> frozenset[str]:
-    """The rules whose every source is there and whole."""
-    offered = sources(issuer).keys()
-    return frozenset(rule.name for rule in issuer.rules if (asked := _asked(rule) & offered) and asked <= complete)
 
 
 def _asked(rule: Rule) -> set[Source]:
@@ -133,7 +133,3 @@ def _gift(issuer: Issuer, rule: Rule, fact: Fact) -> Given:
         may_create=first[:_LONGEST_TENANT] if may_create else "",
         site=rule.site,
     )
-
-
-def _key(given: Given) -> tuple[str, ...]:
-    return given.give, given.tenant, given.community, given.site

@@ -69,7 +69,7 @@ def facts(issuer: Issuer, claims: Mapping[str, Any]) -> tuple[list[Fact], list[I
     return found, ignored
 
 
-def completed(issuer: Issuer, claims: Mapping[str, Any], *, granted: str) -> dict[str, Any]:
+def with_empty_claims(issuer: Issuer, claims: Mapping[str, Any], *, granted: str) -> dict[str, Any]:
     """The claims, and those that the issuer left out since they are empty.
 
     Keycloak does so: of somebody who is in no group any more it says nothing. Its silence counts where the scope of the

@@ -20,11 +20,11 @@ _LONGEST = 256 * 1024
 _LONGEST_SUBJECT = 255
 
 
-def verified(issuer: Issuer, token: Any, *, nonce: str, now: datetime) -> dict[str, Any]:
+def claims_of(issuer: Issuer, token: Any, *, nonce: str, now: datetime) -> dict[str, Any]:
     """The claims of a good ID token. Raises Unauthenticated with one sentence, and Unavailable without keys."""
     if not isinstance(token, str):
         raise Unauthenticated(f"{issuer.name} did not say who you are (there is no ID token in its answer).")
-    header, claims = signatures.verified(issuer, token, longest=_LONGEST)
+    header, claims = signatures.signed(issuer, token, longest=_LONGEST)
     wrong = _wrong(issuer, header, claims, now.timestamp())
     if not wrong and not _is_text(claims.get("nonce"), nonce):
         wrong = "belongs to another login than this one"

@@ -81,7 +81,7 @@ class Issuer:
     shared_clients: whose access tokens are taken (`aud`; `azp` where there is no `aud`; those of shared clients may
     only read). introspection: whether it is asked about opaque tokens and missing groups. tenant: the slug of the
     tenant of its capability tokens. create_tenants: patterns (fnmatch) of groups whose tenant is made at first sight.
-    leaves_out_empty: whether a claim that would be empty is not there at all (claim_values.completed).
+    leaves_out_empty: whether a claim that would be empty is not there at all (claim_values.with_empty_claims).
     """
 
     alias: str

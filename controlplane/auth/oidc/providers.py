@@ -17,6 +17,7 @@ from django.conf import settings
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from controlplane import remembered
 from controlplane.auth.oidc import http
 from controlplane.auth.oidc.issuer_file import is_safe
 from controlplane.errors import Unauthenticated, Unavailable
@@ -94,12 +95,7 @@ def known() -> list[Metadata]:
     return [found for each in [*_providers.values()] if (found := each.metadata.remembered) is not None]
 
 
-def forget() -> None:
-    """Forget what issuers published, as a new process does."""
-    _providers.clear()
-
-
-class Remembered(Generic[T]):
+class Published(Generic[T]):
     """Something that an issuer publishes, with its age. One thread asks at a time; the others use the old meanwhile."""
 
     def __init__(self, load: Callable[[], T]) -> None:
@@ -157,11 +153,12 @@ class _Provider:
     """What is remembered of one issuer."""
 
     def __init__(self, issuer: Issuer) -> None:
-        self.metadata = Remembered(lambda: _discover(issuer))
-        self.keys = Remembered(lambda: _fetch_keys(issuer, self.metadata.value()))
+        self.metadata = Published(lambda: _discover(issuer))
+        self.keys = Published(lambda: _fetch_keys(issuer, self.metadata.value()))
 
 
 _providers: dict[str, _Provider] = {}
+remembered.registered(_providers.clear)
 
 
 def _provider(issuer: Issuer) -> _Provider:

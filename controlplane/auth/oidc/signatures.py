@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LONGEST = 8 * 1024
 
 
-def verified(issuer: Issuer, token: str, *, longest: int = LONGEST) -> tuple[dict[str, Any], dict[str, Any]]:
+def signed(issuer: Issuer, token: str, *, longest: int = LONGEST) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and claims of a JWT that the issuer signed; nothing but the signature is checked.
 
     Raises Unauthenticated with one sentence, and Unavailable while the issuer's keys cannot be had.

@@ -14,7 +14,7 @@ from controlplane.auth import callers, token_format
 from controlplane.auth.callers import BY_DIGEST, FoundToken, PersonCaller, ServiceCaller
 from controlplane.auth.rights import Held, Rights, rights_of
 from controlplane.auth.roles import Role
-from controlplane.auth.tokens.last_use import last_use
+from controlplane.auth.tokens import last_use
 from controlplane.errors import InvalidToken
 from controlplane.tenants.models import ApiToken, Person, ServiceAccount
 from controlplane.tenants.scope import seeing
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _DISABLED = "The owner of this token is disabled: ask your federation operator."
 
 
-def find(digest: bytes) -> FoundToken | None:
+def find_token(digest: bytes) -> FoundToken | None:
     """What is on record of the token with this SHA-256, None where there is none. /status has a look-up of its own."""
     with connection.cursor() as cursor:
         cursor.execute(BY_DIGEST, [digest])
@@ -38,11 +38,11 @@ def find(digest: bytes) -> FoundToken | None:
 def caller(text: str, *, now: datetime) -> NodeCaller | PersonCaller | ServiceCaller:
     """Who shows this token of ours. Raises InvalidToken, and the database's errors."""
     if token_format.kind_of(text) is ApiToken.Kind.NODE:
-        return callers.memory.caller(text, find=find)
-    return _owner(callers.memory.found(text, find=find), now=now)
+        return callers.memory.caller(text, find=find_token)
+    return _owner(callers.memory.found(text, find=find_token), now=now)
 
 
-def again(text: str, *, now: datetime) -> PersonCaller | ServiceCaller:
+def owner_again(text: str, *, now: datetime) -> PersonCaller | ServiceCaller:
     """Who began something long with this token and may go on, though it has expired meanwhile. Raises InvalidToken."""
     return _owner(_not_revoked(text), now=now)
 
@@ -53,7 +53,7 @@ def node_again(text: str) -> NodeCaller:
 
 
 def _not_revoked(text: str) -> FoundToken:
-    found = find(token_format.digest(text))
+    found = find_token(token_format.digest(text))
     if found is None or found.is_revoked or not found.in_force:
         raise InvalidToken("This token was revoked, or its owner is disabled.")
     return found

@@ -23,9 +23,8 @@ from django.views.decorators.csrf import csrf_exempt
 from controlplane.audit import actors
 from controlplane.audit.actors import Actor
 from controlplane.auth import callers, failures, token_format
-from controlplane.auth.tokens import issue
-from controlplane.auth.tokens.authenticate import find
-from controlplane.auth.tokens.last_use import last_use
+from controlplane.auth.tokens import issue, last_use
+from controlplane.auth.tokens.authenticate import find_token
 from controlplane.errors import InvalidToken
 from controlplane.tenants.models import ApiToken, VirtualNode
 from controlplane.tenants.scope import seeing
@@ -126,7 +125,7 @@ def _secret(text: str, *, slug: str) -> FoundToken:
     """What is on record of a client secret of this node. Raises InvalidToken, which tells strangers nothing."""
     if token_format.kind_of(text) is not ApiToken.Kind.CLIENT:
         raise InvalidToken(_UNKNOWN)
-    found = callers.checked(text, find=find)
+    found = callers.checked(text, find=find_token)
     if found.kind != ApiToken.Kind.CLIENT or found.slug != slug:
         raise InvalidToken(_UNKNOWN)
     return found

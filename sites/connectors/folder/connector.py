@@ -7,9 +7,10 @@ import secrets
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from sites.connectors.base import Connector, InDoubt
+from sites.connectors.base import Connector, InDoubt, PollAnswer
+from sites.connectors.config import Config
 from sites.connectors.folder.outcomes import recorded_of, sections
-from sites.connectors.folder.protocol import Doubt, batches, require_success, safe_folder
+from sites.connectors.folder.protocol import Doubt, batches, read_base, require_success, safe_folder
 from sites.connectors.shell.programs import read_program
 
 if TYPE_CHECKING:
@@ -34,12 +35,16 @@ class FolderConnector(Connector):
         self._folders = folders
         self._name = folders.shell.name
 
+    @classmethod
+    def folder_for(cls, config: Mapping[str, object], key: str) -> str:
+        return f"{read_base(Config(config))}/{key}"
+
     @abstractmethod
     def _search(self, account: str, refs: Sequence[JobRef]) -> Mapping[JobRef, str]:
         """Attempts long in doubt: their native ids, "" for those that are sure to have none; others stay in doubt."""
 
     @abstractmethod
-    def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> Mapping[str, Report]:
+    def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> PollAnswer:
         """One round trip as one local account. recorded: for `_ask`."""
 
     def find(self, refs: Sequence[JobRef]) -> dict[str, Found]:
@@ -52,13 +57,16 @@ class FolderConnector(Connector):
             answers.update((key, UNSURE if isinstance(told, Doubt) else told) for key, told in found.items())
         return answers
 
-    def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> dict[str, Report]:
+    def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> PollAnswer:
         found: dict[str, Report] = {}
+        seconds = 0.0
         accounts = dict.fromkeys([ref.account for ref in refs] + [token.partition(":")[0] for token in recorded])
         for account in accounts:
             own = [ref for ref in refs if ref.account == account and ref.native_id]
-            found |= self._poll_account(account, own, recorded_of(account, recorded))
-        return found
+            answer = self._poll_account(account, own, recorded_of(account, recorded))
+            found |= answer.reports
+            seconds += answer.scheduler_seconds
+        return PollAnswer(found, seconds)
 
     def _ask(self, account: str, program: str, refs: Sequence[JobRef], recorded: bytes, given: Given) -> _Answer:
         """Run the text of a poll's program. Returns its sections by name, and what the program complained of."""

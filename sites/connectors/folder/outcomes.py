@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def moment(epoch: str) -> datetime | None:
+def from_epoch(epoch: str) -> datetime | None:
     """Epoch seconds as a site prints them; anything else (`N/A`, `Unknown`, 0) is no time."""
     return datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() and epoch != "0" else None
 
@@ -41,9 +41,9 @@ class Story:
             return
         known = self.containers.get(container) or ContainerReport(container, restart=restart)
         if kind == "started":
-            known = replace(known, started_at=moment(epoch))
+            known = replace(known, started_at=from_epoch(epoch))
         elif code.lstrip("-").isdigit():
-            known = replace(known, ended_at=moment(epoch), exit_code=int(code))
+            known = replace(known, ended_at=from_epoch(epoch), exit_code=int(code))
         self.containers[container] = known
 
     @property

@@ -21,17 +21,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sites.connectors.base import LogRequest, Submitted
-    from sites.connectors.folder.staging import Batch
+    from sites.connectors.config import Config
     from sites.connectors.shell.base import Completed, Shell
     from sites.workload import JobRef, Workload
 
 MOST_AT_ONCE = 200
 MOST_LOG_BYTES = 32 * 1024 * 1024
 KEY = re.compile(r"[0-9a-f]{8,64}\Z")
+#: The parent of attempt folders where a site's operator has set no `base`, in the account's home.
+DEFAULT_BASE = ".isthmus/jobs"
 
 Given = Mapping[str, object]
 
 _program = partial(read_program, "sites.connectors.folder")
+
+
+@dataclass(frozen=True)
+class StagedBatch:
+    """Jobs of one account below one folder, as one stream. tar: all of their files; keys: theirs, in its order."""
+
+    account: str
+    parent: str
+    keys: tuple[str, ...]
+    tar: bytes
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,7 @@ class AttemptFolders:
         text = "".join((_program("prelude"), self._prelude, "\n", values, *programs))
         return self.shell.run(text, stdin, timeout=timeout or self._timeout, account=account)
 
-    def stage_and_launch(self, batch: Batch, launcher: str, given: Given) -> dict[str, Launch]:
+    def stage_and_launch(self, batch: StagedBatch, launcher: str, given: Given) -> dict[str, Launch]:
         """Unpack a batch and launch each of its jobs.
 
         launcher: the text of a program that defines launch(), which runs in a job's folder.
@@ -95,7 +107,7 @@ class AttemptFolders:
         return self._settled(self.run(account, [_program("resolve")], {"resolved": lines}), by_folder)
 
     def _settled(self, done: Completed, by_folder: Mapping[str, str]) -> dict[str, str | Absent | Doubt]:
-        lines = whole(done, "end\t\t", self.shell.name)
+        lines = complete_lines(done, "end\t\t", self.shell.name)
         rows = (line.split("\t") for line in lines)
         return {by_folder[folder]: _found(word, detail) for folder, word, detail in rows}
 
@@ -117,7 +129,7 @@ class AttemptFolders:
 
 
 def launch_batch(
-    folders: AttemptFolders, batch: Batch, launcher: str, given: Given, answers: dict[str, Submitted]
+    folders: AttemptFolders, batch: StagedBatch, launcher: str, given: Given, answers: dict[str, Submitted]
 ) -> dict[str, Launch]:
     """Stage and launch one of several batches: what became of the others is told whatever becomes of this one."""
     try:
@@ -138,6 +150,11 @@ def batches(refs: Sequence[JobRef]) -> Iterator[tuple[str, list[JobRef]]]:
             yield account, own[start : start + MOST_AT_ONCE]
 
 
+def read_base(config: Config) -> str:
+    """The setting `base`: the folder at the site in which attempts have theirs. Raises `BadConfig`."""
+    return config.folder("base", DEFAULT_BASE)
+
+
 def safe_folder(job: JobRef | Workload) -> str:
     """The job's folder, sure to be named for its key: what we remove or rename at a site is never anything else."""
     folder, key = job.folder, job.key
@@ -152,7 +169,7 @@ def require_success(done: Completed, site: str) -> None:
         raise Unreachable(f"A command at {site} failed ({done.exit}): {done.complaint or 'it said nothing'}.")
 
 
-def whole(done: Completed, last: str, site: str) -> list[str]:
+def complete_lines(done: Completed, last: str, site: str) -> list[str]:
     """The lines of an answer, sure to be complete: the program's last line is there."""
     require_success(done, site)
     lines = done.stdout.decode(errors="replace").split("\n")

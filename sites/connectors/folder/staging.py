@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import posixpath
 import tarfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sites.connectors.base import Rejected
-from sites.connectors.folder.protocol import MOST_AT_ONCE, safe_folder
+from sites.connectors.folder.protocol import MOST_AT_ONCE, StagedBatch, safe_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,17 +20,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 32 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Jobs of one account below one folder, as one stream."""
-
-    account: str
-    parent: str
-    keys: tuple[str, ...]
-    tar: bytes
-
-
-def pack(jobs: Iterable[tuple[Workload, Staged]], refused: dict[str, Submitted]) -> Iterator[Batch]:
+def staged_batches(jobs: Iterable[tuple[Workload, Staged]], refused: dict[str, Submitted]) -> Iterator[StagedBatch]:
     """Cut jobs into batches of at most MOST_AT_ONCE and MOST_BYTES. Those that fit into none land in `refused`."""
     groups: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
     for workload, staged in jobs:
@@ -47,7 +36,7 @@ def pack(jobs: Iterable[tuple[Workload, Staged]], refused: dict[str, Submitted])
             # `whole` tells that all has arrived, for tar does not.
             end = _header("whole", tarfile.REGTYPE, 0, 0o600) + bytes(2 * tarfile.BLOCKSIZE)
             tar = b"".join(members for _, members in part) + end
-            yield Batch(account, parent, tuple(key for key, _ in part), tar)
+            yield StagedBatch(account, parent, tuple(key for key, _ in part), tar)
 
 
 def members_of(key: str, staged: Staged) -> bytes:

@@ -10,12 +10,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sites.connectors.base import InDoubt, Rejected
-from sites.connectors.config import DEFAULT_BASE, Config
+from sites.connectors.base import InDoubt, PollAnswer, Rejected
+from sites.connectors.config import Config
 from sites.connectors.folder.connector import FolderConnector
-from sites.connectors.folder.outcomes import Story, moment, stories
-from sites.connectors.folder.protocol import AttemptFolders, batches, launch_batch, require_success
-from sites.connectors.folder.staging import pack
+from sites.connectors.folder.outcomes import Story, from_epoch, stories
+from sites.connectors.folder.protocol import (
+    DEFAULT_BASE,
+    AttemptFolders,
+    batches,
+    launch_batch,
+    read_base,
+    require_success,
+)
+from sites.connectors.folder.staging import staged_batches
 from sites.connectors.shell.local import LocalShell
 from sites.connectors.shell.programs import read_program
 from sites.script import Runtime, render
@@ -48,7 +55,7 @@ class LocalSettings:
         config = Config(values)
         settings = cls(
             runtime=config.runtime("host"),
-            base=config.folder("base", DEFAULT_BASE),
+            base=read_base(config),
             slots=config.number("slots", 4, most=1000),
             user=config.text("user"),
         )
@@ -64,14 +71,14 @@ class LocalConnector(FolderConnector):
         self._settings = settings
 
     @classmethod
-    def from_config(cls, values: Mapping[str, object], secret: str) -> LocalConnector:
+    def from_config(cls, values: Mapping[str, object], secret: str = "") -> LocalConnector:
         return cls(LocalSettings.from_config(values))
 
     def submit(self, workloads: Sequence[Workload]) -> dict[str, Submitted]:
         answers: dict[str, Submitted] = {}
         given = {"slots": self._settings.slots, "lanes": 1}
         staged = ((workload, self._stage(workload)) for workload in workloads)
-        for batch in pack(staged, answers):
+        for batch in staged_batches(staged, answers):
             launches = launch_batch(self._folders, batch, _program("launch"), given, answers)
             answers.update((key, _submitted(launch)) for key, launch in launches.items())
         return answers
@@ -87,10 +94,10 @@ class LocalConnector(FolderConnector):
         # job.sh names itself before anything else: without a name after so long, it never started.
         return dict.fromkeys(refs, "")
 
-    def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> dict[str, Report]:
+    def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> PollAnswer:
         parts, _ = self._ask(account, _program("poll"), refs, recorded, {})
         told = stories(parts["events"], parts["outcomes"], account)
-        return dict(read_jobs(parts["jobs"].lines, {ref.key: ref for ref in refs}, told))
+        return PollAnswer(dict(read_jobs(parts["jobs"].lines, {ref.key: ref for ref in refs}, told)))
 
     def cancel(self, refs: Sequence[JobRef]) -> None:
         for account, batch in batches(refs):
@@ -114,7 +121,7 @@ def read_jobs(
             continue
         story = told.get(key, Story())
         cpus, gpus, *_ = request.split() if request else ("1", "0")
-        started = moment(begun)
+        started = from_epoch(begun)
         report = Report(
             key,
             refs[key].native_id,
@@ -133,7 +140,7 @@ def read_jobs(
 def _ended(report: Report, state: str, end: str, story: Story) -> Report:
     if end.count(" ") >= 2:
         epoch, code, word, *left = end.split(" ")
-        told = _told_end(replace(report, ended_at=moment(epoch)), int(code), word, story)
+        told = _told_end(replace(report, ended_at=from_epoch(epoch)), int(code), word, story)
         return replace(told, message=f"{told.message} {_unkilled(left)}".strip()) if left else told
     if state == "alive":
         waiting = "" if report.started_at else "Waits for one of this host's slots."

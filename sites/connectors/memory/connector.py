@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sites.connectors.base import ABSENT, Connector
+from sites.connectors.base import ABSENT, Connector, PollAnswer
 from sites.connectors.config import Config
 from sites.connectors.memory.site import memory_site
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sites.connectors.base import Found, LogRequest, Submitted
     from sites.connectors.memory.site import MemorySite, Operation
-    from sites.workload import JobRef, PartitionReport, Report, Workload
+    from sites.workload import JobRef, PartitionReport, Workload
 
 
 class MemoryConnector(Connector):
@@ -36,6 +36,11 @@ class MemoryConnector(Connector):
         settings.finish()
         return cls(memory_site(name))
 
+    @classmethod
+    def folder_for(cls, config: Mapping[str, object], key: str) -> str:
+        """There are no folders here; the name is of the same form as elsewhere."""
+        return f"memory/{key}"
+
     def submit(self, workloads: Sequence[Workload]) -> Mapping[str, Submitted]:
         self._travel("submit", len(workloads))
         with self._site.lock:
@@ -50,15 +55,14 @@ class MemoryConnector(Connector):
         self._site.answered("find")
         return self._site.told({key: ABSENT if job is None else job.native_id for key, job in jobs.items()})
 
-    def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> Mapping[str, Report]:
+    def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> PollAnswer:
         self._travel("poll", len(refs))
-        self.scheduler_seconds = self._site.latency
         with self._site.lock:
             self._site.forget_events(recorded)
             jobs = [job for ref in refs if (job := self._site.look_up(ref)) is not None and not job.hidden]
             reports = {job.workload.key: job.report() for job in jobs}
         self._site.answered("poll")
-        return self._site.told(reports)
+        return PollAnswer(self._site.told(reports), self._site.latency)
 
     def cancel(self, refs: Sequence[JobRef]) -> None:
         self._travel("cancel", len(refs))

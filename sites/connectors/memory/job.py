@@ -125,7 +125,11 @@ class BatchJob:
             reason=self.reason,
             message=self.message,
             exit_code=self.exit_code,
-            containers=tuple(self._tell(name) for name in self.runs if name in news),
+            containers=tuple(
+                ContainerReport(name, run.started_at, run.ended_at, run.exit_code, self.restart)
+                for name, run in self.runs.items()
+                if name in news
+            ),
             started_at=self.started_at,
             ended_at=self.ended_at,
             cpus=self.workload.demand.cpus if ran else None,
@@ -134,10 +138,6 @@ class BatchJob:
             restart=self.restart,
             events=tuple(self.unrecorded),
         )
-
-    def _tell(self, name: str) -> ContainerReport:
-        run = self.runs[name]
-        return ContainerReport(name, run.started_at, run.ended_at, run.exit_code, self.restart)
 
     def _running(self) -> list[str]:
         return [name for name, run in self.runs.items() if run.ended_at is None]

@@ -8,6 +8,7 @@ import selectors
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from typing import IO, TypedDict
 
 from sites.connectors.base import Rejected, Unreachable
@@ -47,7 +48,8 @@ class LocalShell(Shell):
                 return self._pump(process, stdin, deadline)
             except BaseException:
                 # Not yet waited for, so the number is still this program's and nobody else's.
-                _kill_group(process.pid)
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 raise
 
     def _pump(self, process: subprocess.Popen[bytes], stdin: bytes, deadline: float) -> Completed:
@@ -132,10 +134,3 @@ def _receive(ready: selectors.DefaultSelector, pipe: IO[bytes], answer: bytearra
     answer += piece
     if not piece:
         ready.unregister(pipe)
-
-
-def _kill_group(pid: int) -> None:
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return

@@ -13,7 +13,7 @@ import asyncssh
 from sites.connectors.base import Rejected, Unreachable
 from sites.connectors.shell.base import DEFAULT_OUTPUT_LIMIT, Completed, Shell
 from sites.connectors.shell.event_loop import wait_for
-from sites.connectors.shell.ssh_settings import SshSettings, credential
+from sites.connectors.shell.ssh_settings import SshSettings, client_keys
 
 if TYPE_CHECKING:
     from typing import Any
@@ -33,7 +33,7 @@ class SshShell(Shell):
     def __init__(self, settings: SshSettings, secret: str, output_limit: int = DEFAULT_OUTPUT_LIMIT) -> None:
         self.name = settings.host
         self._settings = settings
-        self._keys = credential(secret)
+        self._keys = client_keys(secret)
         self._output_limit = output_limit
         self._lines: dict[tuple[int, str], _Line] = {}
 
@@ -48,7 +48,7 @@ class SshShell(Shell):
         except TimeoutError as late:
             raise Unreachable(f"{self.name} gave no answer within {timeout:.0f} seconds.") from late
         except (asyncssh.Error, OSError) as wrong:
-            raise Unreachable(sentence(wrong, self.name, user)) from wrong
+            raise Unreachable(failure_in_words(wrong, self.name, user)) from wrong
 
     def _line(self, user: str) -> _Line:
         # By process: a fork must not use its parent's connections.
@@ -152,7 +152,7 @@ class _Line:
                 compression_algs=None,
             )
         except (asyncssh.Error, OSError) as wrong:
-            raise Unreachable(sentence(wrong, hop.host, user)) from wrong
+            raise Unreachable(failure_in_words(wrong, hop.host, user)) from wrong
 
     async def _drop(self) -> None:
         for connection in (self._connection, self._jump):
@@ -195,7 +195,7 @@ class _Answer(asyncssh.SSHClientSession[bytes]):
             self.completed.set_exception(reason)
 
 
-def sentence(wrong: Exception, host: str, user: str) -> str:
+def failure_in_words(wrong: Exception, host: str, user: str) -> str:
     """What went wrong, for people."""
     match wrong:
         case asyncssh.HostKeyNotVerifiable():

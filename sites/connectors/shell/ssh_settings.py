@@ -49,7 +49,8 @@ def pinned(text: str, host: str, port: int) -> str:
     """Known-hosts lines for one host. A bare public key, as people like to paste it, is taken as the host's."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     name = host if port == 22 else f"[{host}]:{port}"
-    known = "\n".join(f"{name} {line}" if _is_bare_key(line) else line for line in lines)
+    bare = ("ssh-", "ecdsa-", "sk-")
+    known = "\n".join(f"{name} {line}" if line.startswith(bare) else line for line in lines)
     try:
         trusted, *_ = asyncssh.match_known_hosts(known.encode(), host, "", port)
     except ValueError as wrong:
@@ -59,11 +60,7 @@ def pinned(text: str, host: str, port: int) -> str:
     return known
 
 
-def _is_bare_key(line: str) -> bool:
-    return line.split()[0].startswith(("ssh-", "ecdsa-", "sk-"))
-
-
-def credential(secret: str) -> list[tuple[asyncssh.SSHKey, asyncssh.SSHCertificate | None]]:
+def client_keys(secret: str) -> list[tuple[asyncssh.SSHKey, asyncssh.SSHCertificate | None]]:
     """The private key, with the certificate that may follow it on a line of its own."""
     key = "\n".join(line for line in secret.splitlines() if "-cert-v01@openssh.com " not in line)
     certificates = [line for line in secret.splitlines() if "-cert-v01@openssh.com " in line]

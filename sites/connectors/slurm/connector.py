@@ -8,17 +8,17 @@ from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from sites.connectors.base import InDoubt, Rejected, Unreachable
-from sites.connectors.config import DEFAULT_BASE, BadConfig, Config
+from sites.connectors.base import InDoubt, PollAnswer, Rejected, Unreachable
+from sites.connectors.config import BadConfig, Config
 from sites.connectors.folder.connector import FolderConnector
-from sites.connectors.folder.protocol import AttemptFolders, batches, launch_batch
-from sites.connectors.folder.staging import pack
+from sites.connectors.folder.protocol import DEFAULT_BASE, AttemptFolders, batches, launch_batch, read_base
+from sites.connectors.folder.staging import staged_batches
 from sites.connectors.shell.local import LocalShell
 from sites.connectors.shell.programs import read_program
 from sites.connectors.shell.ssh import SshShell
 from sites.connectors.shell.ssh_settings import SshSettings
 from sites.connectors.slurm.header import header
-from sites.connectors.slurm.output import partitions
+from sites.connectors.slurm.output import partition_reports
 from sites.connectors.slurm.refusals import is_silence, refusal
 from sites.connectors.slurm.reports import read_answer, reports, squeue_seconds
 from sites.script import Runtime, render
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sites.connectors.base import Submitted
     from sites.connectors.folder.protocol import Launch
     from sites.connectors.shell.base import Shell
-    from sites.workload import JobRef, PartitionReport, Report, Workload
+    from sites.workload import JobRef, PartitionReport, Workload
 
 _program = partial(read_program, "sites.connectors.slurm")
 
@@ -63,7 +63,7 @@ class SlurmSettings:
         ssh = config.part("ssh")
         settings = cls(
             runtime=config.runtime(),
-            base=config.folder("base", DEFAULT_BASE),
+            base=read_base(config),
             ssh=SshSettings.from_config(ssh) if ssh else None,
             user=config.text("user"),
             bin=config.text("bin"),
@@ -90,6 +90,8 @@ class SlurmConnector(FolderConnector):
         path = f'export PATH={quote(settings.bin)}:"$PATH"\n' if settings.bin else ""
         prelude = f"{_program('env')}{variables}{path}"
         super().__init__(AttemptFolders(shell, prelude, settings.timeout, settings.submit_timeout))
+        # A fact about the site, and the one thing that threads tell each other here: a poll that learns better sets it
+        # to False, none sets it back, and one that comes too early for it learns it again.
         self._has_accounting = True
 
     @classmethod
@@ -105,7 +107,7 @@ class SlurmConnector(FolderConnector):
             (job, render(job, own.runtime, header(job, requeue=own.requeue, extra=own.extra_options)))
             for job in workloads
         )
-        for batch in pack(staged, answers):
+        for batch in staged_batches(staged, answers):
             launches = launch_batch(self._folders, batch, _program("launch"), {"lanes": own.lanes}, answers)
             silences += [launch.text for launch in launches.values() if is_silence(launch.text)]
             answers.update((key, _submitted(launch)) for key, launch in launches.items())
@@ -126,19 +128,15 @@ class SlurmConnector(FolderConnector):
         sure = "end|yes" in done.stdout.decode().split("\n")
         return {ref: native for ref, native in found.items() if native or sure}
 
-    def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> dict[str, Report]:
-        self.scheduler_seconds = 0.0
-        return super().poll(refs, recorded)
-
-    def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> dict[str, Report]:
+    def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> PollAnswer:
         given = {"most_details": MOST_DETAILS, "accounting": self._accounting}
         parts, complaint = self._ask(account, _program("poll"), refs, recorded, given)
-        self.scheduler_seconds += squeue_seconds(parts)
         if parts["queue"].code != 0:
             raise Unreachable(f"Slurm at {self._name} does not answer: {complaint or 'squeue took too long'}.")
         answer = read_answer(parts, account, has_accounting=self._has_accounting)
-        self._has_accounting = answer.has_accounting
-        return reports(answer, refs)
+        if not answer.has_accounting:
+            self._has_accounting = False
+        return PollAnswer(reports(answer, refs), squeue_seconds(parts))
 
     def cancel(self, refs: Sequence[JobRef]) -> None:
         for account, batch in batches(refs):
@@ -153,7 +151,7 @@ class SlurmConnector(FolderConnector):
         done = self._folders.run("", [_program("capacity")], {})
         if done.exit != 0:
             raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint or 'sinfo took too long'}.")
-        return partitions(done.stdout.decode(errors="replace").split("\n"))
+        return partition_reports(done.stdout.decode(errors="replace").split("\n"))
 
     @property
     def _accounting(self) -> str:

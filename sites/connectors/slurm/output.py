@@ -38,7 +38,9 @@ def queue_rows(lines: Iterable[str]) -> Iterator[Row]:
         if len(fields) == 9:
             native, state, start, end, nodes, cpus, gres, reason, name = fields
             count = _whole(nodes)
-            yield Row(native, name, state, start, end, count, _whole(cpus), _gpus_a_node(gres) * count, reason)
+            # Of each node: `gres:gpu:a100:2`, `gres/gpu=2`, `gpu:1,license:3`; mostly `N/A`.
+            gpus = sum(number for _, number in _gpu_kinds(gres)) if "gpu" in gres else 0
+            yield Row(native, name, state, start, end, count, _whole(cpus), gpus * count, reason)
 
 
 def accounting_rows(lines: Iterable[str]) -> Iterator[Row]:
@@ -81,7 +83,7 @@ def exit_of(text: str) -> int | None:
     return 128 + int(signal) if signal != "0" else int(code)
 
 
-def partitions(lines: Iterable[str]) -> list[PartitionReport]:
+def partition_reports(lines: Iterable[str]) -> list[PartitionReport]:
     """sinfo -e -o '%R|%P|%a|%l|%D|%c|%m|%G': a line for each kind of node, added up by partition."""
     found: dict[str, PartitionReport] = {}
     for line in lines:
@@ -97,14 +99,14 @@ def partitions(lines: Iterable[str]) -> list[PartitionReport]:
             cpus=known.cpus + count * _whole(cpus),
             memory=known.memory + count * _whole(memory) * 1024 * 1024,
             gpus=_added(known.gpus, gres, count),
-            time_limit=seconds(limit),
+            time_limit=time_in_seconds(limit),
             default=starred.endswith("*"),
             up=available == "up",
         )
     return list(found.values())
 
 
-def seconds(limit: str) -> int | None:
+def time_in_seconds(limit: str) -> int | None:
     """`days-hours:minutes:seconds` in any of Slurm's short forms; None without a limit."""
     days, dash, clock = limit.rpartition("-")
     parts = clock.split(":")
@@ -116,11 +118,6 @@ def seconds(limit: str) -> int | None:
         parts += ["0"]
     hours, minutes, rest = [0] * (3 - len(parts)) + [int(part) for part in parts]
     return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + rest
-
-
-def _gpus_a_node(gres: str) -> int:
-    """`gres:gpu:a100:2`, `gres/gpu=2`, `gpu:1,license:3`, `N/A`."""
-    return sum(number for _, number in _gpu_kinds(gres)) if "gpu" in gres else 0
 
 
 def _gpu_kinds(gres: str) -> Iterator[tuple[str, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sites.connectors.folder.outcomes import Section, Story, moment, stories
+from sites.connectors.folder.outcomes import Section, Story, from_epoch, stories
 from sites.connectors.slurm.output import Row, accounting_rows, exit_codes, queue_rows
 from sites.connectors.slurm.states import ENDS, End, live
 from sites.workload import Phase, Report
@@ -83,7 +83,7 @@ def _live(row: Row, ref: JobRef, story: Story | None) -> Report:
         message,
         containers=story.reports,
         # squeue prints when a waiting job is expected to start in the same column.
-        started_at=moment(row.start) if runs else None,
+        started_at=from_epoch(row.start) if runs else None,
         cpus=row.cpus if runs else None,
         gpus=row.gpus if runs else None,
         nodes=row.nodes if runs else None,
@@ -109,7 +109,7 @@ def _gone(answer: Answer, ref: JobRef, queued: Row | None) -> Report | None:
 
 def _is_too_early(row: Row, story: Story) -> bool:
     """Some sites show FAILED for a moment right after a submission."""
-    return row.state == "FAILED" and moment(row.end) is None and not story.is_whole
+    return row.state == "FAILED" and from_epoch(row.end) is None and not story.is_whole
 
 
 def _ended(row: Row, ref: JobRef, story: Story, who: str) -> Report:
@@ -125,8 +125,8 @@ def _ended(row: Row, ref: JobRef, story: Story, who: str) -> Report:
         exit_code=own_code if end.exit_code is None else end.exit_code,
         containers=story.reports,
         # Of a job that was cancelled while it waited, Slurm prints the end as the start too: it never began.
-        started_at=None if row.start == row.end and not story.containers else moment(row.start),
-        ended_at=moment(row.end),
+        started_at=None if row.start == row.end and not story.containers else from_epoch(row.start),
+        ended_at=from_epoch(row.end),
         cpus=row.cpus,
         gpus=row.gpus,
         nodes=row.nodes,

@@ -124,8 +124,7 @@ def waiting(reason: str) -> str:
 def _word(text: str) -> str:
     """One CamelCase word for a pod's status."""
     words = text.strip("()").split(",")[0].replace("_", " ").split()
-    return "" if words in ([], ["null"], ["None"]) else "".join(word[:1].upper() + _tail(word) for word in words)
-
-
-def _tail(word: str) -> str:
-    return word[1:].lower() if word.isupper() else word[1:]
+    if words in ([], ["null"], ["None"]):
+        return ""
+    # Slurm shouts some of them (NODE_FAIL) and writes others as we do (BeginTime).
+    return "".join(word.capitalize() if word.isupper() else word[:1].upper() + word[1:] for word in words)

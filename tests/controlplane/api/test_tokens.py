@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from controlplane import remembered
 from controlplane.audit.models import Event
-from controlplane.auth import callers
 from controlplane.tenants.models import ApiToken
 from tests.federation import new_token, token_of
 from tests.wire import call
@@ -120,7 +120,7 @@ def test_a_revoked_token_is_out(api: Api, federation: Federation) -> None:
     token = token_of(federation.operator)
     row, text = new_token(federation.operator)
     assert [api.delete(f"tokens/{row.pk}", token=token).status for _ in range(2)] == [204, 204]
-    callers.memory.forget()
+    remembered.forget_everything()
     assert api.get("me", token=text).status == 401
     assert Event.objects.filter(verb="token.revoke", object_id=row.pk).count() == 1
 
@@ -149,7 +149,7 @@ def test_a_disabled_service_account_is_out(api: Api, federation: Federation) -> 
     manager, token = token_of(federation.chemistry.manager), token_of(federation.chemistry.service)
     path = "tenants/chemistry/service-accounts/pipeline"
     assert api.patch(path, {"enabled": False}, token=manager).status == 200
-    callers.memory.forget()
+    remembered.forget_everything()
     assert api.get("me", token=token).status == 401
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.utils import timezone
 
+from controlplane import remembered
 from controlplane.auth import callers
 from controlplane.auth.callers import FoundToken, NodeCaller, TokenMemory
 from controlplane.errors import Unauthenticated
@@ -85,7 +86,7 @@ def test_a_verified_token_is_remembered_for_a_few_seconds_only(settings: Any) ->
     assert [memory.caller(token, find=find) for _ in range(3)]
     assert len(asked) == 1
     settings.TOKEN_MEMORY = 0
-    memory.forget()
+    remembered.forget_everything()
     assert [memory.caller(token, find=find) for _ in range(3)]
     assert len(asked) == 4
 

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.worker import poll
-from sites import connections
 from sites.connectors.memory.site import forget_memory_sites
 from tests.jobs.api.federation import Federation, make_federation
 
@@ -20,6 +18,4 @@ if TYPE_CHECKING:
 @pytest.fixture
 def federation(api: Api) -> Iterator[Federation]:
     yield make_federation(api)
-    connections.close_all()
     forget_memory_sites()
-    poll.forget_recorded()

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.core.cache import cache
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane import remembered
 from controlplane.tenants.models import Tenant
 from jobs.interlink import ping
 from sites.models import Allocation, Partition, Site
@@ -148,12 +148,12 @@ def test_a_node_without_an_allocation_is_not_drained_and_a_disabled_tenant_is() 
 def test_a_ping_takes_two_statements(django_assert_num_queries: Any) -> None:
     node, _ = make_node()
     with django_assert_num_queries(2):
-        ping.answer(node.pk)
+        ping.body(node.pk)
 
 
 @given(st.integers(1, 2**60))
 def test_memory_is_written_without_rounding(memory: int) -> None:
-    text = ping.quantity(memory)
+    text = ping.kubernetes_quantity(memory)
     for unit, factor in (("Ti", 2**40), ("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10)):
         if text.endswith(unit):
             assert int(text.removesuffix(unit)) * factor == memory
@@ -162,19 +162,18 @@ def test_memory_is_written_without_rounding(memory: int) -> None:
 
 
 def test_the_last_answer_is_kept_for_its_token_alone_and_not_for_ever(settings: Any) -> None:
-    memory = ping.PingMemory()
-    memory.remember(b"a", b"text")
-    assert memory.recall(b"a") == b"text"
-    assert memory.recall(b"b") is None
+    ping.remember(b"a", b"text")
+    assert ping.recall(b"a") == b"text"
+    assert ping.recall(b"b") is None
     settings.INTERLINK_PING_MEMORY = 0
-    memory._answers[b"a"] = (time.monotonic() - 1, b"text")
-    cache.clear()
-    assert memory.recall(b"a") is None
+    ping.remember(b"a", b"text")
+    assert ping.recall(b"a") is None
 
 
 def test_another_process_finds_the_last_answer_in_redis() -> None:
-    ping.PingMemory().remember(b"shared", b"text")
-    assert ping.PingMemory().recall(b"shared") == b"text"
+    ping.remember(b"shared", b"text")
+    remembered.forget_everything()
+    assert ping.recall(b"shared") == b"text"
 
 
 def test_redis_away_costs_a_ping_next_to_nothing(settings: Any) -> None:
@@ -198,7 +197,7 @@ def ping_takes() -> float:
 
 
 def size(node: VirtualNode) -> dict[str, Any]:
-    resources: dict[str, Any] = json.loads(ping.answer(node.pk))["resources"]
+    resources: dict[str, Any] = json.loads(ping.body(node.pk))["resources"]
     return resources
 
 

@@ -24,7 +24,6 @@ from controlplane.ops.serve import granian_command
 from jobs.models import ArchivedLog, Job
 from jobs.states import State
 from sites.connections import connector_for
-from sites.models import Site
 from sites.workload import Container, JobRef, Workload
 from tests.backends.control import find_backends
 from tests.backends.fixtures import START, unavailable
@@ -32,6 +31,8 @@ from tests.factories import make_job, make_node, make_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sites.models import Site
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(120)]
 
@@ -71,7 +72,7 @@ def site() -> Site:
     if os.geteuid() == 0:
         backends = find_backends() or unavailable(f"As root there is no user to run jobs as: {START}.")
         config["user"] = backends.user
-    return make_site(kind=Site.Kind.LOCAL, config=config)
+    return make_site(kind="local", config=config)
 
 
 def _answers(url: str) -> bool:

@@ -30,7 +30,7 @@ def test_a_due_pod_reaches_its_site_and_has_its_native_id(vega: Site, memory: Me
     job.refresh_from_db()
     assert (job.state, job.attempt) == (State.PENDING, 1)
     assert memory.job(job.attempt_key).native_id == job.native_id
-    assert job.folder == f".isthmus/jobs/{job.attempt_key}"
+    assert job.folder == f"memory/{job.attempt_key}"
     assert job.submitted_at is not None
 
 

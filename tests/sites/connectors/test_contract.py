@@ -113,7 +113,7 @@ def test_find_before_submit_fences_the_attempt_for_good(site: SiteKind) -> None:
     assert site.connector.find([ref]) == {ref.key: ABSENT}
     assert not isinstance(site.connector.submit([workload])[ref.key], str)
     assert site.connector.find([ref]) == {ref.key: ABSENT}
-    assert ref.key not in site.connector.poll([ref])
+    assert ref.key not in site.connector.poll([ref]).reports
     assert site.batch_jobs(ref.key) == 0
 
 
@@ -142,23 +142,23 @@ def test_a_race_of_submit_and_find_ends_with_a_job_or_with_a_fence(site: SiteKin
 
 
 def test_what_the_site_does_not_know_is_absent_from_the_answer(site: SiteKind, ended: Ended) -> None:
-    assert set(site.connector.poll([UNKNOWN, ended.refs["hello"]])) == {ended.refs["hello"].key}
-    assert dict(site.connector.poll([])) == {}
+    assert set(site.connector.poll([UNKNOWN, ended.refs["hello"]]).reports) == {ended.refs["hello"].key}
+    assert dict(site.connector.poll([]).reports) == {}
 
 
 def test_a_native_id_that_belongs_to_another_job_is_not_known(site: SiteKind) -> None:
     (ref,) = site.start(site.workload(main=RUNS_LONG))
     Watch(site.connector, [ref]).until_phase(Phase.RUNNING)
     stranger = replace(UNKNOWN, native_id=ref.native_id)
-    assert dict(site.connector.poll([stranger])) == {}
+    assert dict(site.connector.poll([stranger]).reports) == {}
     site.connector.cancel([stranger])
     time.sleep(1.0 if site.real else 0.0)  # the time that a wrong cancel would take
-    assert site.connector.poll([ref])[ref.key].phase is Phase.RUNNING
+    assert site.connector.poll([ref]).reports[ref.key].phase is Phase.RUNNING
 
 
 def test_a_waiting_job_is_pending_and_says_why(site: SiteKind) -> None:
     (ref,) = site.start(site.waiting() or pytest.skip("nothing waits at this site"))
-    report = site.connector.poll([ref])[ref.key]
+    report = site.connector.poll([ref]).reports[ref.key]
     assert report.phase is Phase.PENDING
     assert report.reason.isalnum()
     assert report.message.endswith(".")
@@ -220,26 +220,31 @@ def test_events_are_told_until_they_are_recorded(site: SiteKind) -> None:
     (ref,) = site.start(site.workload())
     told: set[str] = set()
     deadline = time.monotonic() + 60
-    while not (report := site.connector.poll([ref])[ref.key]).phase.is_end or len(report.events) < 2:
+    while not (report := site.connector.poll([ref]).reports[ref.key]).phase.is_end or len(report.events) < 2:
         assert told <= set(report.events)
         assert time.monotonic() < deadline
         told = set(report.events)
         time.sleep(0.1)
-    assert site.connector.poll([ref])[ref.key].events
-    assert site.connector.poll([ref], report.events)[ref.key].events == ()
-    assert site.connector.poll([ref])[ref.key].events == ()
+    assert site.connector.poll([ref]).reports[ref.key].events
+    assert site.connector.poll([ref], report.events).reports[ref.key].events == ()
+    assert site.connector.poll([ref]).reports[ref.key].events == ()
 
 
 def test_events_may_be_handed_back_twice_and_after_their_job_was_cleaned(site: SiteKind) -> None:
     (ref,) = site.start(site.workload(main=RUNS_LONG))
-    Watch(site.connector, [ref]).until(lambda: bool(site.connector.poll([ref])[ref.key].events))
-    events = site.connector.poll([ref])[ref.key].events
+    Watch(site.connector, [ref]).until(lambda: bool(site.connector.poll([ref]).reports[ref.key].events))
+    events = site.connector.poll([ref]).reports[ref.key].events
     site.connector.poll([ref], events)
     site.connector.poll([ref], events)
     site.connector.cancel([ref])
     Watch(site.connector, [ref]).until_ended()
     site.connector.clean([ref])
-    assert dict(site.connector.poll([], events)) == {}
+    assert dict(site.connector.poll([], events).reports) == {}
+
+
+def test_a_poll_tells_how_long_it_kept_a_scheduler_at_work(site: SiteKind, ended: Ended) -> None:
+    seconds = site.connector.poll([ended.refs["hello"]]).scheduler_seconds
+    assert 0 <= seconds < 60
 
 
 # cancel
@@ -270,7 +275,7 @@ def test_cancelling_a_waiting_job_keeps_it_from_ever_running(site: SiteKind) -> 
 def test_cancelling_what_is_finished_or_unknown_is_no_error(site: SiteKind, ended: Ended) -> None:
     site.connector.cancel([ended.refs["hello"], UNKNOWN])
     site.connector.cancel([])
-    assert site.connector.poll([ended.refs["hello"]])[ended.refs["hello"].key].phase is Phase.SUCCEEDED
+    assert site.connector.poll([ended.refs["hello"]]).reports[ended.refs["hello"].key].phase is Phase.SUCCEEDED
 
 
 # read_logs

@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from controlplane.auth.oidc import providers
+from controlplane import remembered
 from controlplane.tenants.models import Membership, Origin, Person, RoleGrant
 from tests.controlplane.auth.oidc.test_issuers import EGI, write
 from tests.factories import make_tenant
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _issuers(settings: Any, tmp_path: Path) -> None:
-    providers.forget()
+    remembered.forget_everything()
     second = {**EGI, "alias": "iam", "name": "<b>IAM</b>", "issuer": "https://iam.example.org/"}
     settings.ISSUERS = str(write(tmp_path, EGI, second))
 

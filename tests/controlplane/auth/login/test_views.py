@@ -13,8 +13,8 @@ import requests
 from django.db import connection
 from django.test import Client
 
+from controlplane import remembered
 from controlplane.audit.models import Event
-from controlplane.auth.oidc import providers
 from controlplane.tenants.models import Person, Tenant
 from jobs.models import Job
 from jobs.states import ENDS
@@ -74,7 +74,7 @@ def _quick(settings: Any) -> Iterator[None]:
     settings.ISSUER_TIMEOUT = 1
     settings.ISSUER_RETRY = 0
     yield
-    providers.forget()
+    remembered.forget_everything()
 
 
 @pytest.fixture
@@ -464,7 +464,7 @@ def test_logout_works_without_the_issuer_and_needs_our_own_form(checkin: Identit
     assert browser.person
     form = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', browser.client.get("/account/").content.decode())
     assert form
-    providers.forget()
+    remembered.forget_everything()
     checkin.down = {"all"}
     answer = browser.client.post("/logout/", {"csrfmiddlewaretoken": form[1]})
     assert answer["Location"] == "/login/"

@@ -142,6 +142,7 @@ def test_a_token_is_not_remembered_past_its_end(keycloak: IdentityProvider, monk
 
 def test_what_is_remembered_is_bounded(keycloak: IdentityProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(authenticate, "_REMEMBERED_AT_MOST", 2)
+    monkeypatch.setattr(authenticate, "memory", authenticate.ForeignTokens())
     for _ in range(4):
         who(keycloak.access_token())
         who("not.a.token" + str(time.time()))
@@ -275,7 +276,7 @@ def test_a_new_key_is_fetched_once_in_a_while_and_an_old_one_stays_good(
     assert keycloak.calls.count("jwks") == 1
     settings.ISSUER_RETRY = 0
     assert who(keycloak.access_token()).status == 200
-    authenticate.memory.forget()
+    authenticate.memory._known.forget()
     assert who(old).status == 200
 
 

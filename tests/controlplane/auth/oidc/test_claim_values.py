@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.auth.oidc.claim_values import Source, completed, whole
+from controlplane.auth.oidc.claim_values import Source, whole, with_empty_claims
 from controlplane.auth.oidc.issuer import PROFILES, Issuer
 
 ALL = "openid profile email groups entitlements eduperson_entitlement"
@@ -20,20 +20,23 @@ def issuer(**fields: Any) -> Issuer:
 
 
 def test_a_claim_that_is_left_out_though_its_scope_was_granted_is_empty() -> None:
-    found = completed(issuer(leaves_out_empty=True), {"sub": "ada"}, granted=ALL)
+    found = with_empty_claims(issuer(leaves_out_empty=True), {"sub": "ada"}, granted=ALL)
     assert found["groups"] == []
     assert whole(issuer(), found) >= {Source.GROUPS, Source.ENTITLEMENTS}
 
 
 @pytest.mark.parametrize("granted", ["", "openid profile email", "openid groups-of-others"])
 def test_without_its_scope_it_stays_unknown(granted: str) -> None:
-    assert completed(issuer(leaves_out_empty=True), {"sub": "ada"}, granted=granted) == {"sub": "ada"}
+    assert with_empty_claims(issuer(leaves_out_empty=True), {"sub": "ada"}, granted=granted) == {"sub": "ada"}
 
 
 def test_of_an_issuer_that_does_otherwise_silence_stays_silence() -> None:
-    assert completed(issuer(), {"sub": "ada"}, granted=ALL) == {"sub": "ada"}
+    assert with_empty_claims(issuer(), {"sub": "ada"}, granted=ALL) == {"sub": "ada"}
 
 
 def test_what_is_said_stands() -> None:
     claims = {"groups": ["/climate"], "entitlements": "no list"}
-    assert completed(issuer(leaves_out_empty=True), claims, granted=ALL) == {**claims, "eduperson_entitlement": []}
+    assert with_empty_claims(issuer(leaves_out_empty=True), claims, granted=ALL) == {
+        **claims,
+        "eduperson_entitlement": [],
+    }

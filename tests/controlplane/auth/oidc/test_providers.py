@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from joserfc.jwk import OctKey, RSAKey
 
+from controlplane import remembered
 from controlplane.auth.oidc import issuer_file, providers, signatures
 from controlplane.errors import Unauthenticated, Unavailable
 from tests.controlplane.auth.oidc.test_issuers import write
@@ -25,7 +26,7 @@ def provider(settings: Any) -> Iterator[IdentityProvider]:
     settings.ISSUER_TIMEOUT = 0.5
     with running("wlcg-iam") as one:
         yield one
-    providers.forget()
+    remembered.forget_everything()
 
 
 @pytest.fixture
@@ -65,10 +66,10 @@ def test_an_unknown_key_is_asked_for_but_not_at_every_token(
     token = provider.sign({"sub": "x"})
     for _ in range(3):
         with pytest.raises(Unauthenticated, match="does not publish"):
-            signatures.verified(issuer, token)
+            signatures.signed(issuer, token)
     assert provider.calls.count("jwks") == 1
     settings.ISSUER_RETRY = 0
-    assert signatures.verified(issuer, token)[1] == {"sub": "x"}
+    assert signatures.signed(issuer, token)[1] == {"sub": "x"}
     assert provider.calls.count("jwks") == 2
 
 
@@ -178,5 +179,5 @@ def test_only_our_algorithms_and_the_issuers_keys_sign(provider: IdentityProvide
     ]  # fmt: skip
     for token in bad:
         with pytest.raises(Unauthenticated):
-            signatures.verified(issuer, token)
-    assert signatures.verified(issuer, whole)[1] == {"sub": "x"}
+            signatures.signed(issuer, token)
+    assert signatures.signed(issuer, whole)[1] == {"sub": "x"}

@@ -10,10 +10,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from controlplane import remembered
 from controlplane.audit.models import Event
-from controlplane.auth import callers, token_format
+from controlplane.auth import token_format
 from controlplane.auth.tokens import issue
-from controlplane.auth.tokens.authenticate import find
+from controlplane.auth.tokens.authenticate import find_token
 from controlplane.tenants.models import ApiToken
 from jobs.sweeps import retention
 from tests.database_roles import as_web_role, database_away
@@ -182,7 +183,7 @@ def test_revoking_a_secret_ends_the_tokens_that_were_given_for_it_and_no_others(
     beside = as_the_sidecar(node, kept).json()["access_token"]
     assert call("POST", "/updateCache", token=given).status == 200
     issue.revoke(ApiToken.objects.get(digest=token_format.digest(secret)))
-    callers.memory.forget()
+    remembered.forget_everything()
     assert call("POST", "/updateCache", token=given).status == 401
     assert call("POST", "/updateCache", token=beside).status == 200
 
@@ -219,7 +220,7 @@ def test_the_endpoint_works_behind_row_security() -> None:
         assert not ApiToken.objects.exists(), "outside of a scope nothing is seen"
         answer = as_the_sidecar(node, secret)
         assert answer.status_code == 200
-        assert find(token_format.digest(answer.json()["access_token"])) is not None
+        assert find_token(token_format.digest(answer.json()["access_token"])) is not None
 
 
 @pytest.mark.django_db(transaction=True)

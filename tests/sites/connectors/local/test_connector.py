@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from sites.connectors import open_connector
 from sites.connectors.base import ABSENT, InDoubt
 from sites.connectors.local.connector import read_jobs
+from sites.connectors.registry import open_connector
 from sites.connectors.shell.programs import read_program
 from sites.workload import Container, Demand, JobRef, Phase, Workload
 from tests.sites.attempts import link_programs
@@ -233,7 +233,7 @@ def test_a_job_of_an_earlier_boot_is_lost_with_its_host(local: Local) -> None:
     local.watch(ref).until_phase(Phase.RUNNING)
     pid, started, _ = ref.native_id.split(".")
     earlier = replace(ref, native_id=f"{pid}.{started}.00000000-0000-0000-0000-000000000000")
-    report = local.connector.poll([earlier])[ref.key]
+    report = local.connector.poll([earlier]).reports[ref.key]
     assert (report.phase, report.reason, report.exit_code) == (Phase.FAILED, "NodeLost", 137)
 
 
@@ -242,10 +242,10 @@ def test_a_process_that_has_taken_over_a_jobs_number_is_not_the_job(local: Local
     local.watch(ref).until_phase(Phase.RUNNING)
     pid, started, boot = ref.native_id.split(".")
     other = replace(ref, native_id=f"{pid}.{int(started) + 1}.{boot}")
-    assert local.connector.poll([other])[ref.key].reason == "Killed"
+    assert local.connector.poll([other]).reports[ref.key].reason == "Killed"
     local.connector.cancel([other])
     time.sleep(0.3)
-    assert local.connector.poll([ref])[ref.key].phase is Phase.RUNNING
+    assert local.connector.poll([ref]).reports[ref.key].phase is Phase.RUNNING
 
 
 def test_usage_is_what_was_asked_for(local: Local) -> None:

@@ -47,8 +47,8 @@ def ref(key: str = "a1", native_id: str = "") -> JobRef:
 
 def test_two_connectors_of_one_name_speak_to_one_site(connector: MemoryConnector) -> None:
     connector.submit([workload()])
-    assert "a1" in MemoryConnector.from_config({"name": "test"}).poll([ref()])
-    assert MemoryConnector.from_config({"name": "another"}).poll([ref()]) == {}
+    assert "a1" in MemoryConnector.from_config({"name": "test"}).poll([ref()]).reports
+    assert MemoryConnector.from_config({"name": "another"}).poll([ref()]).reports == {}
 
 
 def test_a_site_without_a_name_is_refused() -> None:
@@ -71,7 +71,7 @@ def test_a_site_may_be_silent_for_one_operation_only(connector: MemoryConnector,
     connector.submit([workload()])
     with pytest.raises(Unreachable, match="scancel hangs"):
         connector.cancel([ref()])
-    assert connector.poll([ref()])["a1"].phase is Phase.PENDING
+    assert connector.poll([ref()]).reports["a1"].phase is Phase.PENDING
 
 
 def test_a_lost_answer_leaves_the_work_done(connector: MemoryConnector, site: MemorySite) -> None:
@@ -79,7 +79,7 @@ def test_a_lost_answer_leaves_the_work_done(connector: MemoryConnector, site: Me
     with pytest.raises(Unreachable):
         connector.submit([workload()])
     native_id = connector.find([ref()])["a1"]
-    assert connector.poll([ref()])["a1"].native_id == native_id
+    assert connector.poll([ref()]).reports["a1"].native_id == native_id
     assert isinstance(connector.submit([workload()])["a1"], InDoubt)
     assert site.submissions == {"a1": 1}
 
@@ -89,7 +89,7 @@ def test_a_partial_answer_lacks_keys_whose_work_is_done(connector: MemoryConnect
     answers = connector.submit([workload("a1"), workload("b2")])
     assert list(answers) == ["a1"]
     assert site.keys() == ["a1", "b2"]
-    assert len(connector.poll([ref("a1"), ref("b2")])) == 2
+    assert len(connector.poll([ref("a1"), ref("b2")]).reports) == 2
 
 
 def test_a_refused_pod_never_starts_and_others_do(connector: MemoryConnector, site: MemorySite) -> None:
@@ -104,16 +104,16 @@ def test_a_refused_pod_never_starts_and_others_do(connector: MemoryConnector, si
 def test_a_forgotten_job_is_in_no_poll_and_may_reappear(connector: MemoryConnector, site: MemorySite) -> None:
     connector.submit([workload()])
     site.forget("a1")
-    assert connector.poll([ref()]) == {}
+    assert connector.poll([ref()]).reports == {}
     site.remember("a1")
-    assert connector.poll([ref()])["a1"].phase is Phase.PENDING
+    assert connector.poll([ref()]).reports["a1"].phase is Phase.PENDING
 
 
 def test_a_recycled_native_id_is_not_our_job(connector: MemoryConnector) -> None:
     connector.submit([workload()])
-    assert connector.poll([ref("a1", "999")]) == {}
+    assert connector.poll([ref("a1", "999")]).reports == {}
     connector.cancel([ref("a1", "999")])
-    assert connector.poll([ref("a1")])["a1"].phase is Phase.PENDING
+    assert connector.poll([ref("a1")]).reports["a1"].phase is Phase.PENDING
 
 
 def test_a_scripted_job_runs_by_the_sites_own_clock(connector: MemoryConnector, site: MemorySite) -> None:
@@ -121,9 +121,9 @@ def test_a_scripted_job_runs_by_the_sites_own_clock(connector: MemoryConnector, 
     site.clock = lambda: start
     site.behave(Behaviour(starts_after=10, runs_for=5, exit_codes={"main": 3}, logs={"main": b"so long\n"}))
     connector.submit([workload()])
-    assert connector.poll([ref()])["a1"].phase is Phase.PENDING
+    assert connector.poll([ref()]).reports["a1"].phase is Phase.PENDING
     site.clock = lambda: start + timedelta(seconds=60)
-    report = connector.poll([ref()])["a1"]
+    report = connector.poll([ref()]).reports["a1"]
     assert report.phase is Phase.FAILED
     assert report.started_at == start + timedelta(seconds=10)
     assert report.ended_at == start + timedelta(seconds=15)
@@ -133,7 +133,7 @@ def test_a_scripted_job_runs_by_the_sites_own_clock(connector: MemoryConnector, 
 def test_a_failing_init_container_ends_the_job_before_the_others(connector: MemoryConnector, site: MemorySite) -> None:
     site.behave(Behaviour(starts_after=0, exit_codes={"fetch": 2}))
     connector.submit([workload(init=("fetch", "unpack"))])
-    report = connector.poll([ref()])["a1"]
+    report = connector.poll([ref()]).reports["a1"]
     assert report.phase is Phase.FAILED
     assert [(c.name, c.exit_code) for c in report.containers] == [("fetch", 2)]
 
@@ -142,10 +142,10 @@ def test_a_requeued_job_starts_from_nothing(connector: MemoryConnector, site: Me
     connector.submit([workload()])
     site.start("a1")
     site.requeue("a1")
-    report = connector.poll([ref()])["a1"]
+    report = connector.poll([ref()]).reports["a1"]
     assert (report.phase, report.restart, report.started_at) == (Phase.PENDING, 1, None)
     site.finish("a1", 4)
-    report = connector.poll([ref()])["a1"]
+    report = connector.poll([ref()]).reports["a1"]
     assert [(c.exit_code, c.restart) for c in report.containers] == [(4, 1)]
 
 
@@ -153,7 +153,7 @@ def test_the_site_may_end_a_job_with_its_own_reason(connector: MemoryConnector, 
     connector.submit([workload()])
     site.start("a1")
     site.end("a1", Phase.FAILED, "OOMKilled", "The job used more memory than it asked for.", 137)
-    report = connector.poll([ref()])["a1"]
+    report = connector.poll([ref()]).reports["a1"]
     assert (report.reason, report.exit_code, report.containers[0].exit_code) == ("OOMKilled", 137, 137)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sites.connectors import open_connector
 from sites.connectors.base import ABSENT, InDoubt, Rejected, Unreachable
 from sites.connectors.config import BadConfig
+from sites.connectors.registry import open_connector
 from sites.connectors.shell.local import LocalShell
 from sites.workload import Phase
 from tests.sites.stand_in import NO_ACCOUNTING, SBATCH, StandIn, ref_of, stand_in
@@ -98,12 +99,21 @@ def test_a_silent_queue_is_never_an_empty_one(site: StandIn) -> None:
         site.connector().cancel([ref])
 
 
+def test_each_of_two_polls_at_once_is_told_how_long_its_own_squeue_took(site: StandIn) -> None:
+    site.command("squeue", f"mkdir {site.folder}/first 2>/dev/null && sleep 1.2; exit 0")
+    connector = site.connector()
+    with ThreadPoolExecutor(2) as threads:
+        polls = [threads.submit(connector.poll, [ref_of(site.workload(), "7")]) for _ in range(2)]
+    quick, slow = sorted(poll.result().scheduler_seconds for poll in polls)
+    assert quick < 1 <= slow
+
+
 def test_that_there_is_no_accounting_is_learnt_once(site: StandIn) -> None:
     site.command("sacct", f"echo >> {site.folder}/sacct.calls\n{NO_ACCOUNTING}")
     connector = site.connector()
     ref = ref_of(site.workload(), "7")
     for _ in range(3):
-        assert connector.poll([ref]) == {}
+        assert connector.poll([ref]).reports == {}
     assert site.calls("sacct") == 1
 
 
@@ -112,7 +122,7 @@ def test_an_accounting_that_is_down_is_asked_again(site: StandIn) -> None:
     connector = site.connector()
     ref = ref_of(site.workload(), "7")
     for _ in range(3):
-        assert connector.poll([ref]) == {}
+        assert connector.poll([ref]).reports == {}
     assert site.calls("sacct") == 3
 
 
@@ -122,7 +132,7 @@ def test_the_accounting_is_asked_only_for_jobs_that_left_the_queue(site: StandIn
     site.command(
         "sacct", f'echo "$@" > {site.folder}/asked; echo "8|COMPLETED|0:0|100|200|1|1|cpu=1|isthmus-{gone.key}"'
     )
-    reports = site.connector().poll([ref_of(live, "7"), ref_of(gone, "8")])
+    reports = site.connector().poll([ref_of(live, "7"), ref_of(gone, "8")]).reports
     assert {key: report.phase for key, report in reports.items()} == {
         live.key: Phase.RUNNING,
         gone.key: Phase.SUCCEEDED,

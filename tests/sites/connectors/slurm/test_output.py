@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from sites.connectors.slurm.output import Row, accounting_rows, exit_codes, exit_of, partitions, queue_rows, seconds
+from sites.connectors.slurm.output import (
+    Row,
+    accounting_rows,
+    exit_codes,
+    exit_of,
+    partition_reports,
+    queue_rows,
+    time_in_seconds,
+)
 
 FAILED = "7|FAILED|1795477799|1795477801|1|1|gres:gpu:a100:2|NonZeroExitCode|isthmus-abc"
 SCONTROL = (
@@ -59,7 +67,7 @@ def test_exit_codes_are_told_as_a_shell_would() -> None:
     [("1:00:00", 3600), ("30:00", 1800), ("5", 300), ("2-00:00:00", 172_800), ("1-12", 129_600), ("infinite", None)],
 )
 def test_time_limits_in_all_their_forms(limit: str, expected: int | None) -> None:
-    assert seconds(limit) == expected
+    assert time_in_seconds(limit) == expected
 
 
 def test_partitions_are_added_up_over_their_kinds_of_nodes() -> None:
@@ -68,7 +76,7 @@ def test_partitions_are_added_up_over_their_kinds_of_nodes() -> None:
         "debug|debug*|up|1:00:00|2|128+|512000+|(null)",
         "closed|closed|down|infinite|1|64|1000|gpu:2,gpu:h100:1",
     ]
-    debug, closed = partitions(lines)
+    debug, closed = partition_reports(lines)
     assert (debug.nodes, debug.cpus, debug.memory) == (6, 4 * 64 + 2 * 128, (4 * 256000 + 2 * 512000) * 1024 * 1024)
     assert (debug.gpus, debug.time_limit, debug.default, debug.up) == ((("a100", 16),), 3600, True, True)
     assert (closed.gpus, closed.time_limit, closed.default, closed.up) == ((("", 2), ("h100", 1)), None, False, False)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sites.connectors import open_connector
 from sites.connectors.base import ABSENT, InDoubt, Unreachable
+from sites.connectors.registry import open_connector
 from sites.workload import Container, Demand, Phase, Workload
 from tests.backends.control import (
     batch_jobs,
@@ -116,7 +116,7 @@ def test_a_controller_that_is_down_takes_nothing_loses_nothing_and_comes_back(
             slurm.submit(late)
     finally:
         start_slurmctld(ssh_backend)
-    assert {report.phase for report in slurm.poll(refs).values()} == {Phase.PENDING}
+    assert {report.phase for report in slurm.poll(refs).reports.values()} == {Phase.PENDING}
     found = settle(slurm, late)
     assert set(found.values()) == {ABSENT}
     assert_each_once_or_never(ssh_backend, found)
