@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controlplane.api.models import KeptAnswer  # here so that Django finds it: its table came with this app
+from jobs.models.changes import Changes, QuietChanges
 from jobs.models.heartbeat import Heartbeat
 from jobs.models.history import AbandonedAttempt, Transition
 from jobs.models.job import Job, Jobs, Tombstone, new_key
@@ -12,10 +13,12 @@ from jobs.models.usage import Usage, UsageRecord
 __all__ = [
     "AbandonedAttempt",
     "ArchivedLog",
+    "Changes",
     "Heartbeat",
     "Job",
     "Jobs",
     "KeptAnswer",
+    "QuietChanges",
     "Tombstone",
     "Transition",
     "Usage",

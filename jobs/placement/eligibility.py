@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from controlplane.tenants.models import Tenant
-    from jobs.models import Job
+    from jobs.models import Changes, Job
     from sites.manifest import PodRequest
     from sites.models import Partition, Site
 
@@ -134,7 +134,7 @@ class Situation:
         return limits.closed(self.allocation, tenant=self.tenant.name, site=self.site.name, now=self.now)
 
     @property
-    def terms(self) -> dict[str, Any]:
+    def terms(self) -> Changes:
         """The columns of a job that starts under this allocation."""
         if self.allocation is None:
             return {}

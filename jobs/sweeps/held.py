@@ -5,7 +5,7 @@ site has not begun. What a job's allocation has room for is for `starting` to sa
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db.models import Q
 
@@ -24,10 +24,12 @@ from sites.models import Site
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from jobs.models import Changes
+
 logger = logging.getLogger(__name__)
 
 # Without a site a job has nothing due, and nothing left to clean: an attempt that was fenced is listed as abandoned.
-_NOTHING_DUE: dict[str, Any] = {"next_start_at": None, "next_submit_at": None, "attempt_key": "", "folder": ""}
+_NOTHING_DUE: Changes = {"next_start_at": None, "next_submit_at": None, "attempt_key": "", "folder": ""}
 
 
 def place_held(*, now: datetime) -> int:
@@ -45,13 +47,13 @@ def hold_drained(*, now: datetime) -> int:
     """
     drained = Q(site__enabled=False)
     queued = Job.objects.filter(drained, state=State.QUEUED)
-    elsewhere = {**_NOTHING_DUE, "site_id": None, "reason": DRAINING}
+    elsewhere: Changes = {**_NOTHING_DUE, "site_id": None, "reason": DRAINING}
     taken = lifecycle.move_all(queued.filter(node__isnull=False), to=State.HELD, changes=elsewhere, now=now)
     for site in Site.objects.filter(enabled=False):
-        here = {**_NOTHING_DUE, "next_start_at": now, "reason": DRAINING, "message": draining(site.name)}
+        here: Changes = {**_NOTHING_DUE, "next_start_at": now, "reason": DRAINING, "message": draining(site.name)}
         theirs = Job.objects.filter(site=site, node__isnull=True)
         taken += lifecycle.move_all(theirs.filter(state=State.QUEUED), to=State.HELD, changes=here, now=now)
-        told = {"reason": DRAINING, "message": draining(site.name)}
+        told: Changes = {"reason": DRAINING, "message": draining(site.name)}
         lifecycle.move_all(theirs.filter(state=State.HELD).exclude(reason=DRAINING), changes=told, now=now)
     return len(taken)
 
@@ -61,25 +63,32 @@ def _place(node_id: int, *, now: datetime) -> int:
     held = Job.objects.filter(node_id=node_id, state=State.HELD)
     if not isinstance(answer, Placed):
         untold = held.exclude(reason=answer.reason, message=answer.message)
-        said = {"site_id": None, "next_start_at": None, "reason": answer.reason, "message": answer.message}
+        said: Changes = {"site_id": None, "next_start_at": None, "reason": answer.reason, "message": answer.message}
         lifecycle.move_all(untold, changes=said, now=now)
         return 0
     elsewhere = held.exclude(site_id=answer.site_id) if answer.site_id else held
-    due = {"site_id": answer.site_id, "next_start_at": now, "reason": answer.reason, "message": answer.message}
+    due: Changes = {"site_id": answer.site_id, "next_start_at": now, "reason": answer.reason, "message": answer.message}
     placed = lifecycle.move_all(elsewhere.filter(flavor=""), changes=due, now=now)
     for job in elsewhere.exclude(flavor=""):
-        placed += [moved.pk for moved in lifecycle.move([_with_flavor(job, due)], now=now)]
+        placed += [moved.pk for moved in lifecycle.move([_with_flavor(job, answer.site_id, due)], now=now)]
     if placed:
         nudge.nudge("submit", answer.site_id)
     return len(placed)
 
 
-def _with_flavor(job: Job, due: dict[str, Any]) -> Move:
+def _with_flavor(job: Job, site_id: int, due: Changes) -> Move:
     """What its flavor means is another thing at each site; where there is none of that name, the job fails."""
     try:
         pod = manifest.parse(payload.read_request(job))
-        wanted = eligibility.Wanted.of(eligibility.settled(pod, Site.objects.get(pk=due["site_id"])))
+        wanted = eligibility.Wanted.of(eligibility.settled(pod, Site.objects.get(pk=site_id)))
     except (IsthmusError, Unsealable) as refusal:
         return Move(job.pk, job.attempt, State.FAILED, {"reason": "InvalidPod", "message": str(refusal)})
-    asked = {name: value for name, value in wanted.columns.items() if name != "flavor"}
+    asked: Changes = {
+        "cpus": wanted.cpus,
+        "memory": wanted.memory,
+        "gpus": wanted.gpus,
+        "gpu_kind": wanted.gpu_kind,
+        "partition": wanted.partition,
+        "time_limit": wanted.time_limit,
+    }
     return Move(job.pk, job.attempt, changes={**due, **asked})

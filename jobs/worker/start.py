@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from jobs.models import Changes
     from jobs.placement.eligibility import Verdict
     from sites.models import Site
 
@@ -109,7 +110,7 @@ def _start(site: Site, tenant_id: int, *, now: datetime) -> bool:
         may_be_more = len(candidates) >= settings.BATCH_JOBS
         if freed_at is not None and not (may_be_more and started):
             # What has been freed since then was not looked for: it stays noted.
-            theirs.filter(next_start_at=freed_at).update(next_start_at=None)
+            theirs.looked_at(freed_at)
     if moved:
         logger.info("looked at held jobs", extra={"tenant": tenant_id, "jobs": len(moved), "started": started})
     return may_be_more and bool(moved)
@@ -158,7 +159,7 @@ def _decide(candidates: Iterable[Candidate], situation: Situation) -> list[Move]
 
 
 def _started(job: Candidate, verdict: Verdict, situation: Situation) -> Move:
-    changes = {
+    changes: Changes = {
         **situation.terms,
         "time_limit": verdict.time_limit,
         "reserved_cpu_seconds": verdict.ask.cpu_seconds,

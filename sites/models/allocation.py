@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
@@ -11,9 +13,20 @@ from controlplane.reach import Reached
 from controlplane.tenants.models import Tenant
 from sites.models.site import Site
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 
 class Allocations(Reached["Allocation"]):
-    """Allocations, and who may see them."""
+    """Allocations, who may see them, and when what waits for them is looked at."""
+
+    def wake(self, *, now: datetime) -> None:
+        """Something changed that held jobs may wait for: a worker looks at them from `now` on."""
+        self.update(next_start_at=now)
+
+    def looked_at(self, freed_at: datetime) -> None:
+        """What waited since `freed_at` was looked at. What was freed later stays noted."""
+        self.filter(next_start_at=freed_at).update(next_start_at=None)
 
 
 class Allocation(models.Model):
