@@ -88,3 +88,8 @@ def _texts(value: object) -> Iterator[str]:
     elif isinstance(value, tuple):
         for each in value:
             yield from _texts(each)
+
+
+def path(module: str) -> str:
+    """A module's file, as a column's help text writes it."""
+    return files()[module].relative_to(PROJECT).as_posix()

@@ -6,8 +6,9 @@ from controlplane.api.models import KeptAnswer  # here so that Django finds it: 
 from jobs.models.changes import Changes, QuietChanges
 from jobs.models.heartbeat import Heartbeat
 from jobs.models.history import AbandonedAttempt, Transition
-from jobs.models.job import Job, Jobs, Tombstone, new_key
+from jobs.models.job import Job, Jobs, new_key
 from jobs.models.logs import ArchivedLog
+from jobs.models.tombstone import Tombstone
 from jobs.models.usage import Usage, UsageRecord
 
 __all__ = [
