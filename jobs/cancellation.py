@@ -8,7 +8,8 @@ from django.db import transaction
 
 from controlplane.audit import trail
 from jobs import lifecycle, nudge
-from jobs.models import Job
+from jobs.lifecycle import Move
+from jobs.models import Changes, Job
 from jobs.states import AT_SITE, ENDS, State
 from sites.models import Site
 
@@ -29,20 +30,21 @@ def cancel(
         # Locked before the decision: a job being claimed this moment must get the wish, not the end.
         locked = Job.objects.select_for_update().filter(pk__in=job_ids, cancel_requested_at__isnull=True)
         jobs = locked.exclude(state__in=ENDS).only("pk", "state", "attempt").order_by("pk")
-        moved = lifecycle.move([_move(job, reason, message, now=now) for job in jobs], now=now)
+        wish: Changes = {"cancel_requested_at": now, "cancel_reason": reason}
+        at_site: Changes = {**wish, "next_cancel_at": now}
+        elsewhere: Changes = {**wish, "reason": reason, "message": message}
+        moves = [
+            Move(job.pk, job.attempt, changes=at_site)
+            if job.state in AT_SITE
+            else Move(job.pk, job.attempt, State.CANCELLED, elsewhere)
+            for job in jobs
+        ]
+        moved = lifecycle.move(moves, now=now)
         if verb:
             _record(verb, moved, reason)
         for site_id in {job.site_id for job in moved if job.state in AT_SITE and job.site_id}:
             nudge.nudge("cancel", site_id)
     return moved
-
-
-def _move(job: Job, reason: str, message: str, *, now: datetime) -> lifecycle.Move:
-    wish = {"cancel_requested_at": now, "cancel_reason": reason}
-    if job.state in AT_SITE:
-        return lifecycle.Move(job.pk, job.attempt, changes={**wish, "next_cancel_at": now})
-    said = {"reason": reason, "message": message}
-    return lifecycle.Move(job.pk, job.attempt, State.CANCELLED, {**wish, **said})
 
 
 def _record(verb: str, jobs: Iterable[Job], reason: str) -> None:

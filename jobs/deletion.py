@@ -9,7 +9,7 @@ from django.db import transaction
 
 from controlplane import database
 from controlplane.audit import trail
-from jobs import cancellation
+from jobs import cancellation, lifecycle
 from jobs.models import Job, Tombstone
 from sites.reasons import Reason
 
@@ -27,22 +27,17 @@ def delete(caller: NodeCaller, pod_uid: UUID, *, now: datetime) -> None:
         theirs = Job.objects.filter(node_id=caller.node_id, pod_uid=pod_uid)
         job = theirs.values_list("pk", "key").first()
         if job is None:
-            _bury(caller, pod_uid, now=now)
+            # The pod is this transaction's alone: no other one leaves a tombstone in between.
+            if not Tombstone.objects.filter(node_id=caller.node_id, pod_uid=pod_uid).exists():
+                Tombstone.objects.create(node_id=caller.node_id, pod_uid=pod_uid, created_at=now)
+                trail.record("pod.delete", "pod", pod_uid, tenant_id=caller.tenant_id)
             return
         job_id, key = job
         # In every state, ended ones too: what is deleted is never told of again.
-        if theirs.filter(deleted_at__isnull=True).update(deleted_at=now):
+        if lifecycle.change_quietly(theirs.filter(deleted_at__isnull=True), {"deleted_at": now}):
             trail.record("job.delete", "job", key, tenant_id=caller.tenant_id, changes={"uid": str(pod_uid)})
         said = "The pod was deleted from its cluster."
         cancellation.cancel([job_id], reason=Reason.DELETED, message=said, now=now, verb="")
-
-
-def _bury(caller: NodeCaller, pod_uid: UUID, *, now: datetime) -> None:
-    """Nobody else can: the pod is this transaction's alone."""
-    if Tombstone.objects.filter(node_id=caller.node_id, pod_uid=pod_uid).exists():
-        return
-    Tombstone.objects.create(node_id=caller.node_id, pod_uid=pod_uid, created_at=now)
-    trail.record("pod.delete", "pod", pod_uid, tenant_id=caller.tenant_id)
 
 
 def one_at_a_time(node_id: int, pod_uid: UUID) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 from django.conf import settings
@@ -19,30 +19,33 @@ from controlplane import database
 from jobs import nudge, rendering
 from jobs.accounting import records
 from jobs.accounting.counters import Ledger
-from jobs.models import Job, Transition, UsageRecord
+from jobs.models import Changes, Job, Transition, UsageRecord
 from jobs.states import ENDS, State, may_move
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from django.db.models import QuerySet
 
+    from jobs.models import QuietChanges
     from sites.workload import Report
 
 logger = logging.getLogger(__name__)
 
-#: What a move may write beside the state. The other columns have one writer each, elsewhere.
-WRITABLE = frozenset(
-    {
-        "site_id", "reason", "message", "observed", "exit_code", "attempt", "attempt_key", "folder", "account",
-        "native_id", "submitted_at", "started_at", "ended_at", "cancel_requested_at", "cancel_reason", "deleted_at",
-        "missing_since", "lost_at", "tries", "next_start_at", "next_submit_at", "next_find_at", "next_cancel_at",
-        "next_archive_at", "next_clean_at", "allocation_id", "reserved_cpu_seconds", "reserved_gpu_seconds",
-        "time_limit", "priority", "cpus", "memory", "gpus", "gpu_kind", "flavor", "partition", "demand",
-    }
-)  # fmt: skip
-_STORED = (*sorted(WRITABLE), "is_counted", "state", "status_first", "status_exact")
+_STORED = (*sorted(Changes.__annotations__), "is_counted", "next_archive_at", "state", "status_first", "status_exact")
+_TYPES = {field.attname: field.db_type(connection) for field in Job._meta.concrete_fields}
+# At an end, what the pod brought along is erased. The moment is that of writing, not that of the news: whoever follows
+# the changes must miss none.
+_STORE = (
+    "UPDATE jobs_job AS job SET "  # noqa: S608  (names from the model, values as one parameter)
+    + ", ".join(f"{name} = new.{name}" for name in _STORED)
+    + ", changed_at = clock_timestamp(), request = CASE WHEN new.state IN ("
+    + ", ".join(f"'{end}'" for end in sorted(ENDS))
+    + ") THEN NULL ELSE job.request END FROM jsonb_to_recordset(%s::jsonb) AS new(id bigint, "
+    + ", ".join(f"{name} {_TYPES[name]}" for name in _STORED)
+    + ") WHERE job.id = new.id"
+)
 
 
 @dataclass(frozen=True)
@@ -50,18 +53,14 @@ class Move:
     """One wished change of one job.
 
     to: the new state; None leaves it and changes only what is said of the job. attempt: the attempt this news is about;
-    it applies to no other. changes: columns of WRITABLE. report: the site's news behind it, for usage at an end.
+    it applies to no other. report: the site's news behind it, for usage at an end.
     """
 
     job_id: int
     attempt: int
     to: State | None = None
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Changes = field(default_factory=Changes)
     report: Report | None = None
-
-    def __post_init__(self) -> None:
-        if strangers := self.changes.keys() - WRITABLE:
-            raise ValueError(f"a move may not write {sorted(strangers)}")
 
 
 def create(job: Job) -> None:
@@ -112,7 +111,7 @@ def move(moves: Iterable[Move], *, now: datetime) -> list[Job]:
     return moved
 
 
-def move_all(jobs: QuerySet[Job], *, to: State | None = None, changes: Mapping[str, Any], now: datetime) -> list[int]:
+def move_all(jobs: QuerySet[Job], *, to: State | None = None, changes: Changes, now: datetime) -> list[int]:
     """The same move for each of these jobs, a bounded batch at a time and each job once; the ids of those moved."""
     # Sorted here: asked for a few rows in the order of ids, PostgreSQL would walk a million ended jobs to find them.
     rows = sorted(jobs.order_by().values_list("pk", "attempt"))
@@ -121,6 +120,11 @@ def move_all(jobs: QuerySet[Job], *, to: State | None = None, changes: Mapping[s
         moves = [Move(pk, attempt, to, changes) for pk, attempt in rows[start : start + settings.BATCH_JOBS]]
         moved += [job.pk for job in move(moves, now=now)]
     return moved
+
+
+def change_quietly(jobs: QuerySet[Job], changes: QuietChanges) -> int:
+    """Change what nobody is told of, so that neither the jobs' texts nor `changed_at` follow. How many there were."""
+    return jobs.update(**changes)
 
 
 def _applies(job: Job, old: State, wish: Move) -> bool:
@@ -153,6 +157,8 @@ def _change(job: Job, wish: Move, *, now: datetime) -> None:
 def _count(job: Job, old: State, wish: Move, ledger: Ledger) -> None:
     if wish.to in {State.HELD, *ENDS}:
         ledger.release(job)
+        job.is_counted = False
+        job.reserved_cpu_seconds = job.reserved_gpu_seconds = 0
     elif old is State.HELD and wish.to is State.QUEUED and job.allocation_id is not None:
         job.is_counted = True
         ledger.take(job)
@@ -179,27 +185,12 @@ def _line(job: Job, old: State, *, now: datetime) -> Transition:
 
 
 def _store(jobs: Sequence[Job]) -> None:
-    """Write the changed rows in one statement; at an end, what the pod brought along is erased.
+    """Write the changed rows in one statement.
 
-    They are stamped with the moment of writing, not that of the news: whoever follows the changes must miss none.
     Not `bulk_update`: its CASE per row and column takes longer than the scheduler takes to accept the jobs.
     """
     if not jobs:
         return
     rows = [{"id": job.pk, **{name: getattr(job, name) for name in _STORED}} for job in jobs]
-    columns = ", ".join(f"{name} = new.{name}" for name in _STORED)
-    types = ", ".join(f"{name} {_column_type(name)}" for name in _STORED)
-    ends = ", ".join(f"'{end}'" for end in sorted(ENDS))
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE jobs_job AS job SET {columns}, changed_at = clock_timestamp(),"  # noqa: S608  (names from this module, values as one parameter)
-            f" request = CASE WHEN new.state IN ({ends}) THEN NULL ELSE job.request END"
-            f" FROM jsonb_to_recordset(%s::jsonb) AS new(id bigint, {types}) WHERE job.id = new.id",
-            [orjson.dumps(rows).decode()],
-        )
-
-
-def _column_type(name: str) -> str:
-    column = Job._meta.get_field(name.removesuffix("_id") if name in {"site_id", "allocation_id"} else name)
-    kind = column.rel_db_type(connection) if column.is_relation else column.db_type(connection)  # type: ignore[union-attr]
-    return str(kind)
+        cursor.execute(_STORE, [orjson.dumps(rows).decode()])

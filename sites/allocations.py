@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
     from controlplane.tenants.models import Tenant
 
-#: A new one of these is another period of the budget: what was spent in it is counted anew
-#: (jobs/accounting/counters.py).
-_OF_PERIOD = frozenset({"period", "valid_from"})
-
 
 def grant(tenant: Tenant | int, site: Site, terms: Mapping[str, Any]) -> Allocation:
     """A new allocation of this tenant (or tenant id), or its revoked one given again on these terms.
@@ -35,14 +31,15 @@ def grant(tenant: Tenant | int, site: Site, terms: Mapping[str, Any]) -> Allocat
         site = _locked(site)
         values = wording.read(terms, site)
         known = Allocation.objects.select_for_update(no_key=True).filter(tenant_id=tenant_id, site=site).first()
-        if known is not None and known.enabled:
-            raise Conflict(f"This tenant has an allocation at {site.name} already: change that one.")
-        allocation = known or Allocation(tenant_id=tenant_id, site=site)
-        before = trail.snapshot(allocation) if known else {}
-        _set(allocation, {"enabled": True, **values})
+        if known is not None:
+            if known.enabled:
+                raise Conflict(f"This tenant has an allocation at {site.name} already: change that one.")
+            return _change(known, site, {"enabled": True, **values}, verb="allocation.grant")
+        allocation = Allocation(tenant_id=tenant_id, site=site, next_start_at=timezone.now(), **values)
+        wording.require_order(allocation)
         _require_own_account(allocation, site)
-        allocation.save()
-        _record("allocation.grant", allocation, site, trail.difference(before, trail.snapshot(allocation)))
+        allocation.save(force_insert=True)
+        _record("allocation.grant", allocation, site, trail.difference({}, trail.snapshot(allocation)))
     return allocation
 
 
@@ -65,10 +62,12 @@ def revoke(allocation: Allocation) -> Allocation:
 def _change(allocation: Allocation, site: Site, values: dict[str, Any], *, verb: str) -> Allocation:
     row = Allocation.objects.select_for_update(no_key=True).get(pk=allocation.pk)
     before = trail.snapshot(row)
-    _set(row, values)
+    for name, value in values.items():
+        setattr(row, name, value)
+    wording.require_order(row)
     _require_own_account(row, site)
-    # Its counters have another writer, and are as locked as the rest meanwhile.
-    row.save(update_fields=[*values, "next_start_at", "period_began"])
+    row.save(update_fields=list(values))
+    Allocation.objects.filter(pk=row.pk).wake(now=timezone.now())
     _record(verb, row, site, trail.difference(before, trail.snapshot(row)))
     return row
 
@@ -76,15 +75,6 @@ def _change(allocation: Allocation, site: Site, values: dict[str, Any], *, verb:
 def _locked(site: Site) -> Site:
     """No other allocation of this site is given or changed until the transaction ends."""
     return Site.objects.select_for_update(no_key=True).get(pk=site.pk)
-
-
-def _set(allocation: Allocation, values: Mapping[str, Any]) -> None:
-    if any(name in values and values[name] != getattr(allocation, name) for name in _OF_PERIOD):
-        allocation.period_began = None
-    for name, value in values.items():
-        setattr(allocation, name, value)
-    wording.require_order(allocation)
-    allocation.next_start_at = timezone.now()
 
 
 def _require_own_account(allocation: Allocation, site: Site) -> None:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.urls import get_resolver
 from django.utils import timezone
 
-from jobs import tasks
+from jobs import nudge, states, tasks
 from jobs.models import Job, UsageRecord
 from sites.connectors.memory.site import forget_memory_sites, memory_site
 from sites.models import Site
 from tests.factories import make_node, make_pod, make_request, make_site
+from tests.files_run import files_run
 from tests.wire import call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sites.connectors.memory.site import MemorySite
 
+    Tell = Callable[[str, set[str]], None]
+
 pytestmark = pytest.mark.django_db(transaction=True)
+
+#: How many of the program's files have functions that run behind a pod: what a newcomer has to open to follow it. A
+#: change may raise them for something that a pod needs; the reason then stands here.
+FILES_OF_A_POD, FILES_OF_THE_STORY = 57, 72  # as measured when this was first counted
 
 
 @pytest.fixture
@@ -28,6 +38,19 @@ def vega() -> Iterator[Site]:
     """A supercomputer in memory."""
     yield make_site(slug="vega", name="Vega", config={"name": "vega"})
     forget_memory_sites()
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str], record_property: Callable[[str, object], None]) -> Tell:
+    """Say in the run's output, and in its report, which files were run."""
+    get_resolver().url_patterns  # noqa: B018  (loaded before anything is counted)
+
+    def tell(whose: str, files: set[str]) -> None:
+        record_property(whose, sorted(files))
+        with capsys.disabled():
+            sys.stdout.write(f"\n{whose}: functions of {len(files)} files\n")
+
+    return tell
 
 
 @pytest.fixture
@@ -109,6 +132,38 @@ def test_a_pod_from_request_to_usage(vega: Site, memory: MemorySite) -> None:
     # All of that is the job's history.
     states = job.history.values_list("new", flat=True)
     assert list(states) == ["held", "queued", "submitting", "pending", "running", "succeeded"]
+
+
+def test_the_story_walks_through_few_files(vega: Site, memory: MemorySite, tell: Tell) -> None:
+    with files_run() as files:
+        test_a_pod_from_request_to_usage(vega, memory)
+    tell("the story of a pod", files)
+    assert len(files) <= FILES_OF_THE_STORY
+
+
+def test_a_pod_walks_through_few_files(vega: Site, memory: MemorySite, tell: Tell) -> None:
+    """From /create to the usage record, without the questions and the logs in between."""
+    token, request = make_node(site=vega)[1], make_request()
+    with files_run() as files:
+        assert call("POST", "/create", request, token=token).status == 200
+        tasks.submit(vega.pk)
+        [key] = memory.keys()
+        memory.start(key)
+        poll(vega)
+        memory.finish(key)
+        poll(vega)
+    assert UsageRecord.objects.exists()
+    tell("a pod from /create to its usage record", files)
+    assert len(files) <= FILES_OF_A_POD
+
+
+def test_what_threads_run_is_counted_and_what_classes_are_made_of_is_not() -> None:
+    with files_run() as files:
+        thread = threading.Thread(target=states.may_move, args=(states.State.HELD, states.State.QUEUED))
+        thread.start()
+        thread.join()
+        exec(compile("class Body:\n    x = 1", nudge.__file__, "exec"), {})
+    assert files == {"jobs/states.py"}
 
 
 def poll(site: Site) -> None:

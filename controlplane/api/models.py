@@ -7,16 +7,16 @@ from django.utils import timezone
 
 
 class KeptAnswer(models.Model):
-    """What was answered to a request of the API with an Idempotency-Key, for KEEP_ANSWERS.
+    """The answer to a request of the API with an Idempotency-Key, kept for ISTHMUS_KEEP_ANSWERS."""
 
-    name: SHA-256 over caller, method, address and key; request: over the body. answer: sealed, since it may hold a
-    token that is shown once; committed by the transaction that does the work.
-    """
-
-    name = models.BinaryField(max_length=32, unique=True)
-    request = models.BinaryField(max_length=32)
-    answer = models.BinaryField(null=True)
-    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    name = models.BinaryField(max_length=32, unique=True, help_text="SHA-256 of caller, method, address and key")
+    request = models.BinaryField(max_length=32, help_text="SHA-256 of the request's body")
+    answer = models.BinaryField(
+        null=True,
+        help_text="encrypted, because a token may be in it; committed with the work that it tells of. "
+        "Written by controlplane/api/idempotency.py.",
+    )
+    created_at = models.DateTimeField(default=timezone.now, db_index=True, help_text="when the request came")
 
     class Meta:
         app_label = "jobs"  # where its table and its migrations are: this package is no app of Django's

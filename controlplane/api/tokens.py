@@ -36,6 +36,7 @@ class TokenOut(serializers.ModelSerializer[ApiToken]):
         fields = read_only_fields = [
             "id", "kind", "hint", "label", "scopes", "tenant", "created_at", "expires_at", "revoked_at", "last_used_at",
         ]  # fmt: skip
+        extra_kwargs = {"last_used_at": {"help_text": "to the minute"}}
 
 
 class NewTokenOut(TokenOut):

@@ -7,30 +7,28 @@ from django.utils import timezone
 
 
 class Event(models.Model):
-    """Who did what. Ids only, no foreign keys: it outlives everything it tells of.
-
-    actor: the name that people know the actor by, as it was then. changes: {field: [before, after]} or further
-    particulars, never a secret. object_id: the row's number, or its name where that is what people use.
-    """
+    """Who did what. It has ids and no foreign keys, because it outlives everything that it tells of."""
 
     class Outcome(models.TextChoices):
         DONE = "done", "done"
         REFUSED = "refused", "refused"
 
-    at = models.DateTimeField(default=timezone.now)
-    actor_kind = models.CharField(max_length=10)
-    actor_id = models.BigIntegerField(null=True)
-    actor = models.CharField(max_length=255, blank=True)
-    token_id = models.BigIntegerField(null=True)
-    address = models.CharField(max_length=45, blank=True)
-    verb = models.CharField(max_length=50)
-    object_kind = models.CharField(max_length=30)
-    object_id = models.CharField(max_length=100, blank=True)
-    tenant_id = models.BigIntegerField(null=True)
-    site = models.CharField(max_length=63, blank=True)
-    outcome = models.CharField(max_length=10, choices=Outcome.choices)
-    request_id = models.CharField(max_length=64, blank=True)
-    changes = models.JSONField(default=dict)
+    at = models.DateTimeField(default=timezone.now, help_text="when it was done")
+    actor_kind = models.CharField(
+        max_length=10, help_text="what the actor is: a person, a node, a service account, ..."
+    )
+    actor_id = models.BigIntegerField(null=True, help_text="the actor's id among its kind")
+    actor = models.CharField(max_length=255, blank=True, help_text="the actor's name for people, as it was then")
+    token_id = models.BigIntegerField(null=True, help_text="the token of ours that was used, if any")
+    address = models.CharField(max_length=45, blank=True, help_text="the IP address that the request came from")
+    verb = models.CharField(max_length=50, help_text="what was done: `<object>.<act>`, such as `allocation.grant`")
+    object_kind = models.CharField(max_length=30, help_text="what it was done to")
+    object_id = models.CharField(max_length=100, blank=True, help_text="its id, or its name where people use that")
+    tenant_id = models.BigIntegerField(null=True, help_text="the tenant that it concerns, if any")
+    site = models.CharField(max_length=63, blank=True, help_text="the slug of the site that it concerns, if any")
+    outcome = models.CharField(max_length=10, choices=Outcome.choices, help_text="whether it was done or refused")
+    request_id = models.CharField(max_length=64, blank=True, help_text="the request's id, as in the logs")
+    changes = models.JSONField(default=dict, help_text="{field: [before, after]}, or other details; never a secret")
 
     class Meta:
         managed = False

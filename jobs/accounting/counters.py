@@ -31,11 +31,9 @@ _SPENT = """
 """
 _COUNTERS = (
     "used_pods", "used_cpus", "used_memory", "used_gpus", "reserved_cpu_seconds", "reserved_gpu_seconds",
-    "spent_cpu_seconds", "spent_gpu_seconds", "period_began", "next_start_at",
+    "spent_cpu_seconds", "spent_gpu_seconds", "period_began",
 )  # fmt: skip
-_TYPES = {
-    "used_pods": "integer", "used_gpus": "jsonb", "period_began": "timestamptz", "next_start_at": "timestamptz",
-}  # fmt: skip
+_TYPES = {"used_pods": "integer", "used_gpus": "jsonb", "period_began": "timestamptz"}
 _STORE = (
     "UPDATE hpc_sites_allocation AS allocation SET "  # noqa: S608  (names from this module, values as one parameter)
     + ", ".join(f"{name} = new.{name}" for name in _COUNTERS)
@@ -66,13 +64,11 @@ class Ledger:
             self._add(job.allocation_id, held_by(job), 1)
 
     def release(self, job: Job) -> None:
-        """Give back what the job holds. Its row says so too, and the caller stores it."""
+        """Give back what the job holds. The caller makes its row say so too, once this is done."""
         if not job.is_counted or job.allocation_id is None:
             return
         self._add(job.allocation_id, held_by(job), -1)
         self._changes[job.allocation_id].frees = True
-        job.is_counted = False
-        job.reserved_cpu_seconds = job.reserved_gpu_seconds = 0
 
     def spend(self, record: UsageRecord, *, sign: int = 1) -> None:
         """Charge a usage record, or with sign -1 take the charge back."""
@@ -89,11 +85,11 @@ class Ledger:
         for pk, allocation in allocations.items():
             _apply(allocation, self._changes[pk])
         freed = [allocation for pk, allocation in allocations.items() if self._changes[pk].frees]
-        woken = _awaited(freed)
-        for allocation in woken:
-            allocation.next_start_at = now
         store(allocations.values())
-        return {allocation.site_id for allocation in woken}
+        woken = _awaited(freed)
+        if woken:
+            Allocation.objects.filter(pk__in=[each.pk for each in woken]).wake(now=now)
+        return {each.site_id for each in woken}
 
     def _add(self, allocation_id: int, figures: Mapping[str, int], sign: int) -> None:
         for name, number in figures.items():
@@ -149,7 +145,14 @@ def store(allocations: Iterable[Allocation]) -> None:
         cursor.execute(_STORE, [orjson.dumps(rows).decode()])
 
 
-def set_figures(allocation: Allocation, figures: Mapping[str, int]) -> None:
+def rewrite(allocation: Allocation, held: Mapping[str, int], spent: tuple[int, int]) -> None:
+    """Put what was counted anew in place of the counters: what is held of it, CPU and GPU seconds spent."""
+    _set_figures(allocation, held)
+    allocation.spent_cpu_seconds, allocation.spent_gpu_seconds = spent
+    store([allocation])
+
+
+def _set_figures(allocation: Allocation, figures: Mapping[str, int]) -> None:
     """Put these figures in place of the row's counters. Not below zero, which the columns would not take."""
     known = {name: max(0, number) for name, number in figures.items()}
     allocation.used_pods = known.get("pods", 0)
@@ -175,7 +178,7 @@ def figures(allocation: Allocation) -> limits.Figures:
 def _apply(allocation: Allocation, change: Change) -> None:
     before = figures(allocation)
     names = {**before, **change.figures}
-    set_figures(allocation, {name: before.get(name, 0) + change.figures.get(name, 0) for name in names})
+    _set_figures(allocation, {name: before.get(name, 0) + change.figures.get(name, 0) for name in names})
     for ended_at, cpu, gpu in change.spent:
         if allocation.period_began is not None and ended_at >= allocation.period_began:
             allocation.spent_cpu_seconds = max(0, allocation.spent_cpu_seconds + cpu)

@@ -57,10 +57,8 @@ def _reconcile(allocation: Allocation, *, repair: bool, now: datetime) -> list[D
     spent = counters.spent_since({allocation.pk: began})[allocation.pk]
     drift = [*_compare(allocation, held, spent)]
     if repair and drift:
-        counters.set_figures(allocation, held)
-        allocation.spent_cpu_seconds, allocation.spent_gpu_seconds = spent
-        allocation.next_start_at = now
-        counters.store([allocation])
+        counters.rewrite(allocation, held, spent)
+        Allocation.objects.filter(pk=allocation.pk).wake(now=now)
         trail.record(
             "allocation.recount",
             "allocation",

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from controlplane import remembered
+from controlplane.auth.tokens import last_use
 from controlplane.tenants.scope import seeing_everything
 
 if TYPE_CHECKING:
@@ -33,13 +34,6 @@ _NODES = """
           AND (heard_at IS NULL OR date_trunc('minute', heard_at) < date_trunc('minute', now()))
           ORDER BY id FOR NO KEY UPDATE) AS due
     WHERE node.id = due.id
-"""
-_TOKENS = """
-    UPDATE tenants_apitoken AS token SET last_used_at = now()
-    FROM (SELECT id FROM tenants_apitoken WHERE id = ANY(%s)
-          AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
-          ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) AS due
-    WHERE token.id = due.id
 """
 _JOBS = """
     UPDATE jobs_job AS job SET polled_minute = due.heard_minutes
@@ -80,7 +74,7 @@ class Heard:
             return
         try:
             _write(_NODES, sorted(nodes))
-            _write(_TOKENS, sorted(tokens))
+            last_use.write(tokens)
             if pods:
                 _write(_JOBS, [node for node, _ in pods], [uid for _, uid in pods])
         except (DatabaseError, InterfaceError):

@@ -17,6 +17,7 @@ from django.core.files import File
 from django.core.files.storage import storages
 from django.db import transaction
 
+from jobs import lifecycle
 from jobs.logs import window
 from jobs.logs.output import PIECE, SiteOutput, pieces
 from jobs.logs.text import limited
@@ -187,9 +188,9 @@ def _record(done: Mapping[int, list[ArchivedLog]], now: datetime) -> None:
             unique_fields=["job", "container"],
             update_fields=["path", "size", "skipped", "index", "archived_at"],
         )
-        Job.objects.filter(pk__in=done, next_archive_at__isnull=False).update(
-            next_archive_at=None, next_clean_at=now + timedelta(seconds=settings.KEEP_FOLDERS), tries=0
-        )
+        clean_at = now + timedelta(seconds=settings.KEEP_FOLDERS)
+        due = Job.objects.filter(pk__in=done, next_archive_at__isnull=False)
+        lifecycle.change_quietly(due, {"next_archive_at": None, "next_clean_at": clean_at, "tries": 0})
 
 
 def _postpone(jobs: Iterable[Job], now: datetime) -> None:
@@ -198,4 +199,4 @@ def _postpone(jobs: Iterable[Job], now: datetime) -> None:
         by_tries[job.tries + 1].append(job.pk)
     for tries, pks in by_tries.items():
         due = Job.objects.filter(pk__in=pks, next_archive_at__isnull=False)
-        due.update(next_archive_at=now + health.delay(tries), tries=tries)
+        lifecycle.change_quietly(due, {"next_archive_at": now + health.delay(tries), "tries": tries})

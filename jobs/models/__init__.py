@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from controlplane.api.models import KeptAnswer  # here so that Django finds it: its table came with this app
+from jobs.models.changes import Changes, QuietChanges, demand_columns
 from jobs.models.heartbeat import Heartbeat
 from jobs.models.history import AbandonedAttempt, Transition
-from jobs.models.job import Job, Jobs, Tombstone, demand_columns, new_key
+from jobs.models.job import Job, Jobs, new_key
 from jobs.models.logs import ArchivedLog
+from jobs.models.tombstone import Tombstone
 from jobs.models.usage import Usage, UsageRecord
 
 __all__ = [
     "AbandonedAttempt",
     "ArchivedLog",
+    "Changes",
     "Heartbeat",
     "Job",
     "Jobs",
     "KeptAnswer",
+    "QuietChanges",
     "Tombstone",
     "Transition",
     "Usage",

@@ -9,8 +9,8 @@ from django.utils import timezone
 class Heartbeat(models.Model):
     """When a periodic task last ran; /metrics tells its age."""
 
-    name = models.CharField(max_length=50, primary_key=True)
-    at = models.DateTimeField()
+    name = models.CharField(max_length=50, primary_key=True, help_text="the name of the periodic task")
+    at = models.DateTimeField(help_text="when it last ran. Written by jobs/models/heartbeat.py.")
 
     def __str__(self) -> str:
         return self.name

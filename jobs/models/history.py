@@ -10,16 +10,18 @@ from sites.workload import JobRef
 
 
 class Transition(models.Model):
-    """One line of a job's history, written with the move it tells of."""
+    """One line of a job's history, inserted with the move that it tells of. Written by jobs/lifecycle.py."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="history")
-    at = models.DateTimeField()
-    old = models.CharField(max_length=10, blank=True)
-    new = models.CharField(max_length=10)
-    attempt = models.PositiveIntegerField()
-    native_id = models.CharField(max_length=200, blank=True)
-    reason = models.CharField(max_length=100, blank=True)
-    message = models.TextField(blank=True)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="history", help_text="whose history it is")
+    at = models.DateTimeField(help_text="when the job was moved")
+    old = models.CharField(max_length=10, blank=True, help_text="the state before; empty for the first line")
+    new = models.CharField(max_length=10, help_text="the state after")
+    attempt = models.PositiveIntegerField(help_text="the number of the attempt that was current then")
+    native_id = models.CharField(
+        max_length=200, blank=True, help_text="the site's name of the batch job, as it was then"
+    )
+    reason = models.CharField(max_length=100, blank=True, help_text="the job's reason, as it was then")
+    message = models.TextField(blank=True, help_text="the job's message, as it was then")
 
     class Meta:
         ordering = ["id"]
@@ -34,11 +36,13 @@ class AbandonedAttempt(models.Model):
     The fence must outlive every late end of the submission that it keeps out, so the folder goes only at `clean_at`.
     """
 
-    site = models.ForeignKey(Site, on_delete=models.CASCADE)
-    key = models.CharField(max_length=40, unique=True)
-    folder = models.CharField(max_length=500)
-    account = models.CharField(max_length=64, blank=True)
-    clean_at = models.DateTimeField()
+    site = models.ForeignKey(Site, on_delete=models.CASCADE, help_text="where its folder is")
+    key = models.CharField(max_length=40, unique=True, help_text="the attempt's random name")
+    folder = models.CharField(max_length=500, help_text="its folder at the site")
+    account = models.CharField(
+        max_length=64, blank=True, help_text="the local account that owns the folder; empty is the site's own"
+    )
+    clean_at = models.DateTimeField(help_text="when the folder is removed, and this row with it")
 
     class Meta:
         indexes = [models.Index(fields=["site", "clean_at"])]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import Q
@@ -14,9 +13,6 @@ from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualN
 from jobs.states import ALIVE, AT_SITE, ENDS, State
 from sites.models import Allocation, Site
 from sites.workload import JobRef
-
-if TYPE_CHECKING:
-    from sites.workload import Demand
 
 _STATES = [state.value for state in State]
 _ENDS = sorted(ENDS)
@@ -34,108 +30,150 @@ class Jobs(Reached["Job"]):
     """Jobs, and who may see them."""
 
 
-def demand_columns(demand: Demand) -> dict[str, Any]:
-    """The columns of a job that a demand fills, its totals with it: SQL adds those up."""
-    return {
-        "demand": demand.as_json(),
-        "cpus": demand.cpus,
-        "memory": demand.memory,
-        "gpus": demand.gpus,
-        "gpu_kind": demand.gpu_kind,
-        "flavor": demand.flavor,
-        "partition": demand.partition,
-        "time_limit": demand.time_limit,
-    }
-
-
 class Job(models.Model):
-    """One pod.
+    """One pod, from its request to its end.
 
-    request: the sealed body of /create, NULL after the end. containers: [{"name", "image", "init"}] in the pod's order,
-    init containers first. observed: container -> {"started", "ended" (epoch seconds), "code", "restart"}, as far as the
-    site told. status_first and status_exact: the answer to /status, ready to send (contracts: jobs/rendering.py).
-    reason and message say why it waits or how it ended, for people. The `next_*_at` columns are the work that is due.
-
-    It came through a virtual node, or was submitted by a person or a service account. allocation: what it is counted
-    against while `is_counted`, which is from being queued to its end; reserved_*: what of the hours it holds meanwhile.
+    It came through a virtual node, or a person or a service account submitted it. The `next_*_at` columns are the work
+    that is due. Written by jobs/lifecycle.py, but for a column that names another file.
     """
 
     # Most moves write to every index of a row: a foreign key that another index begins with has none of its own.
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False)
-    node = models.ForeignKey(VirtualNode, on_delete=models.PROTECT, null=True, db_index=False)
-    person = models.ForeignKey(Person, on_delete=models.SET_NULL, null=True, related_name="jobs", db_index=False)
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.PROTECT, db_index=False, help_text="whose pod it is, and whose allocation it uses"
+    )
+    node = models.ForeignKey(
+        VirtualNode,
+        on_delete=models.PROTECT,
+        null=True,
+        db_index=False,
+        help_text="the virtual node that it came through; none if it was submitted through the API",
+    )
+    person = models.ForeignKey(
+        Person,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="jobs",
+        db_index=False,
+        help_text="the person who submitted it through the API",
+    )
     service = models.ForeignKey(
-        ServiceAccount, on_delete=models.SET_NULL, null=True, related_name="jobs", db_index=False
+        ServiceAccount,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="jobs",
+        db_index=False,
+        help_text="the service account that submitted it through the API",
     )
     site = models.ForeignKey(
-        Site, on_delete=models.PROTECT, null=True, db_index=False, help_text="none until it is placed"
+        Site, on_delete=models.PROTECT, null=True, db_index=False, help_text="where it goes; none until that is decided"
     )
-    allocation = models.ForeignKey(Allocation, on_delete=models.PROTECT, null=True, related_name="jobs")
-    key = models.CharField(max_length=40, default=new_key, editable=False)
-    pod_uid = models.UUIDField()
-    pod_name = models.CharField(max_length=253)
-    pod_namespace = models.CharField(max_length=253)
-    request = models.BinaryField(null=True, editable=False)
-    containers = models.JSONField(default=list)
+    allocation = models.ForeignKey(
+        Allocation,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="jobs",
+        help_text="what it was started under; none while it is held",
+    )
+    key = models.CharField(
+        max_length=40, default=new_key, editable=False, help_text="its name for the outside world, random"
+    )
+    pod_uid = models.UUIDField(help_text="the pod's UID in its cluster; unique for each virtual node only")
+    pod_name = models.CharField(max_length=253, help_text="the pod's name in its cluster")
+    pod_namespace = models.CharField(max_length=253, help_text="the pod's namespace in its cluster")
+    request = models.BinaryField(
+        null=True, editable=False, help_text="the body of /create, encrypted (jobs/payload.py); erased at the end"
+    )
+    containers = models.JSONField(
+        default=list, help_text='[{"name", "image", "init"}] in the pod\'s order, init containers first'
+    )
     owner_issuer = models.CharField(
-        max_length=200, blank=True, default="", db_default="", help_text="of the person who submitted it, for good"
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="the issuer of the person who submitted it; kept when the person is removed",
     )
     owner_subject = models.CharField(
-        max_length=255, blank=True, default="", db_default="", help_text="of the person who submitted it, for good"
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="that person's name at the issuer; kept when the person is removed",
     )
     demand = models.JSONField(
         null=True,
-        help_text="a sites.workload.Demand: what the pod asks for, and from the start on what it was granted;"
-        " none while it is not settled for its site. The columns up to `time_limit` are its totals",
+        help_text="a sites.workload.Demand: what the pod asks for and, from QUEUED on, what it was granted; none until"
+        " it is settled for its site. The columns from `cpus` to `time_limit` are its totals",
     )
-    cpus = models.PositiveIntegerField(default=1)
-    memory = models.PositiveBigIntegerField(default=0)
-    gpus = models.PositiveIntegerField(default=0)
-    gpu_kind = models.CharField(max_length=63, blank=True)
-    flavor = models.CharField(max_length=63, blank=True)
-    partition = models.CharField(max_length=1100, blank=True, help_text="as the pod asks for it; may be a list")
-    time_limit = models.PositiveIntegerField(null=True, help_text="seconds; the pod's own, else its allocation's")
-    is_counted = models.BooleanField(default=False)
-    reserved_cpu_seconds = models.PositiveBigIntegerField(default=0)
-    reserved_gpu_seconds = models.PositiveBigIntegerField(default=0)
-    priority = models.SmallIntegerField(default=0)
+    cpus = models.PositiveIntegerField(default=1, help_text="CPUs of the demand, over all its nodes")
+    memory = models.PositiveBigIntegerField(default=0, help_text="bytes over all its nodes; 0 leaves it to the site")
+    gpus = models.PositiveIntegerField(default=0, help_text="GPUs of the demand, over all its nodes")
+    gpu_kind = models.CharField(max_length=63, blank=True, help_text="the kind of GPU; empty means any kind")
+    flavor = models.CharField(max_length=63, blank=True, help_text="the site's flavor that the pod names, if any")
+    partition = models.CharField(max_length=1100, blank=True, help_text="where it goes at its site; may be a list")
+    time_limit = models.PositiveIntegerField(
+        null=True, help_text="seconds that it may run; the pod's own limit, or else that of its allocation"
+    )
+    is_counted = models.BooleanField(
+        default=False, help_text="whether its allocation counts it: from QUEUED on, until it ends or is held again"
+    )
+    reserved_cpu_seconds = models.PositiveBigIntegerField(
+        default=0, help_text="CPU seconds of the budget that are kept for it while it is counted"
+    )
+    reserved_gpu_seconds = models.PositiveBigIntegerField(
+        default=0, help_text="GPU seconds of the budget that are kept for it while it is counted"
+    )
+    priority = models.SmallIntegerField(default=0, help_text="its allocation's; higher ones are submitted first")
 
-    state = models.CharField(max_length=10, choices=[(state.value, state.value) for state in State])
-    reason = models.CharField(max_length=100, blank=True)
-    message = models.TextField(blank=True)
-    observed = models.JSONField(default=dict)
-    exit_code = models.IntegerField(null=True)
-    status_first = models.TextField()
-    status_exact = models.TextField()
+    state = models.CharField(
+        max_length=10,
+        choices=[(state.value, state.value) for state in State],
+        help_text="what we have decided about it (docs/states.md)",
+    )
+    reason = models.CharField(max_length=100, blank=True, help_text="one word: why it waits, or how it ended")
+    message = models.TextField(blank=True, help_text="the same in a sentence, for the pod's owner")
+    observed = models.JSONField(
+        default=dict,
+        help_text='container -> {"started", "ended" (seconds since 1970), "code", "restart"}, what the site reported',
+    )
+    exit_code = models.IntegerField(null=True, help_text="of containers whose own exit code the site did not report")
+    status_first = models.TextField(help_text="the answer to /status for a kubelet that has not seen its containers")
+    status_exact = models.TextField(help_text="the answer to /status for the others (both: jobs/rendering.py)")
 
-    attempt = models.PositiveIntegerField(default=0)
-    attempt_key = models.CharField(max_length=40, blank=True)
-    folder = models.CharField(max_length=500, blank=True)
-    account = models.CharField(max_length=64, blank=True)
-    native_id = models.CharField(max_length=200, blank=True)
+    attempt = models.PositiveIntegerField(default=0, help_text="the number of the current attempt; 0 before the first")
+    attempt_key = models.CharField(max_length=40, blank=True, help_text="its random name, which the site knows too")
+    folder = models.CharField(max_length=500, blank=True, help_text="this attempt's folder at the site")
+    account = models.CharField(
+        max_length=64, blank=True, help_text="the local account it runs under; empty is the site's own"
+    )
+    native_id = models.CharField(max_length=200, blank=True, help_text="the site's own name of the batch job")
 
-    created_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(default=timezone.now, help_text="when the pod was accepted")
     changed_at = models.DateTimeField(default=timezone.now, help_text="of the last move; for `changed_since`")
-    submitted_at = models.DateTimeField(null=True)
-    started_at = models.DateTimeField(null=True)
-    ended_at = models.DateTimeField(null=True)
-    cancel_requested_at = models.DateTimeField(null=True)
-    cancel_reason = models.CharField(max_length=200, blank=True)
+    submitted_at = models.DateTimeField(null=True, help_text="when the site took this attempt")
+    started_at = models.DateTimeField(null=True, help_text="when it began to run, by the site's clock")
+    ended_at = models.DateTimeField(null=True, help_text="when it ended: the site's time, if that can be true, or ours")
+    cancel_requested_at = models.DateTimeField(null=True, help_text="when somebody asked to cancel it")
+    cancel_reason = models.CharField(max_length=200, blank=True, help_text="one word: why it is to be cancelled")
     deleted_at = models.DateTimeField(null=True, help_text="when its kubelet deleted the pod")
     missing_since = models.DateTimeField(null=True, help_text="since when an answering site does not know it")
     lost_at = models.DateTimeField(
         null=True,
         help_text="when it was given up as lost; cleared once its site knows it again and it has ended",
     )
-    polled_minute = models.PositiveBigIntegerField(default=0, help_text="on the node's clock of heard minutes")
+    polled_minute = models.PositiveBigIntegerField(
+        default=0,
+        help_text="its node's `heard_minutes` when its kubelet last asked for it. "
+        "Written by jobs/interlink/last_heard.py.",
+    )
 
-    tries = models.PositiveIntegerField(default=0, help_text="silences in a row, for the back-off")
+    tries = models.PositiveIntegerField(default=0, help_text="failed calls in a row, for the back-off")
     next_start_at = models.DateTimeField(null=True, help_text="when a held job is looked at next")
-    next_submit_at = models.DateTimeField(null=True)
-    next_find_at = models.DateTimeField(null=True)
-    next_cancel_at = models.DateTimeField(null=True)
-    next_archive_at = models.DateTimeField(null=True)
-    next_clean_at = models.DateTimeField(null=True)
+    next_submit_at = models.DateTimeField(null=True, help_text="when a queued job may be submitted")
+    next_find_at = models.DateTimeField(null=True, help_text="when the site is asked what became of a submission")
+    next_cancel_at = models.DateTimeField(null=True, help_text="when the site is told (again) to cancel it")
+    next_archive_at = models.DateTimeField(null=True, help_text="when the logs of an ended job are fetched")
+    next_clean_at = models.DateTimeField(null=True, help_text="when the folder of an ended job is removed")
 
     objects = Jobs.as_manager()
 
@@ -222,17 +260,3 @@ class Job(models.Model):
         return JobRef(
             key=self.attempt_key, native_id=self.native_id, folder=self.folder, account=self.account, pod=str(self)
         )
-
-
-class Tombstone(models.Model):
-    """A pod that was deleted before its create arrived: that create must not start it."""
-
-    node = models.ForeignKey(VirtualNode, on_delete=models.CASCADE)
-    pod_uid = models.UUIDField()
-    created_at = models.DateTimeField(default=timezone.now)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["node", "pod_uid"], name="one_tombstone_for_a_pod_of_a_node")]
-
-    def __str__(self) -> str:
-        return str(self.pod_uid)

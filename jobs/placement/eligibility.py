@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db import connection
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from controlplane.tenants.models import Tenant
+    from jobs.models import Changes
     from sites.limits import Ask, Short
     from sites.models import Allocation, Partition, Site
     from sites.workload import Demand
@@ -99,7 +100,7 @@ class Situation:
         self.used = limits.plus(self.used, ask)
 
     @property
-    def terms(self) -> dict[str, Any]:
+    def terms(self) -> Changes:
         """The columns of a job that starts under this allocation."""
         if self.allocation is None:
             return {}

@@ -6,7 +6,7 @@ Whether a job's allocation has room for it is for `jobs/worker/start.py` to say.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db.models import Q
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from jobs.models import Changes
     from jobs.placement.eligibility import Situation
 
 logger = logging.getLogger(__name__)
 
 # Without a site a job has nothing due, and nothing left to clean: an attempt that was fenced is listed as abandoned.
-_NOTHING_DUE: dict[str, Any] = {"next_start_at": None, "next_submit_at": None, "attempt_key": "", "folder": ""}
+_NOTHING_DUE: Changes = {"next_start_at": None, "next_submit_at": None, "attempt_key": "", "folder": ""}
 
 
 def place_held(*, now: datetime) -> int:
@@ -64,11 +65,11 @@ def hold_drained(*, now: datetime) -> int:
     """
     drained = Q(site__enabled=False)
     queued = Job.objects.filter(drained, state=State.QUEUED)
-    elsewhere = {**_NOTHING_DUE, "site_id": None, "reason": Reason.SITE_DRAINING}
+    elsewhere: Changes = {**_NOTHING_DUE, "site_id": None, "reason": Reason.SITE_DRAINING}
     taken = lifecycle.move_all(queued.filter(node__isnull=False), to=State.HELD, changes=elsewhere, now=now)
     for site in Site.objects.filter(enabled=False):
-        told = {"reason": Reason.SITE_DRAINING, "message": health.drained(site.name).message}
-        here = {**_NOTHING_DUE, "next_start_at": now, **told}
+        told: Changes = {"reason": Reason.SITE_DRAINING, "message": health.drained(site.name).message}
+        here: Changes = {**_NOTHING_DUE, **told, "next_start_at": now}
         theirs = Job.objects.filter(site=site, node__isnull=True)
         taken += lifecycle.move_all(theirs.filter(state=State.QUEUED), to=State.HELD, changes=here, now=now)
         lifecycle.move_all(theirs.filter(state=State.HELD).exclude(reason=Reason.SITE_DRAINING), changes=told, now=now)
@@ -80,7 +81,12 @@ def _place(node_id: int, *, now: datetime) -> int:
     held = Job.objects.filter(node_id=node_id, state=State.HELD)
     if found.closed is not None:
         untold = held.exclude(reason=found.closed.reason, message=found.closed.message)
-        said = {"site_id": None, "next_start_at": None, "reason": found.closed.reason, "message": found.closed.message}
+        said: Changes = {
+            "site_id": None,
+            "next_start_at": None,
+            "reason": found.closed.reason,
+            "message": found.closed.message,
+        }
         lifecycle.move_all(untold, changes=said, now=now)
         return 0
     open_sites = [situation.site.pk for situation in found.situations if situation.site.enabled]
@@ -113,7 +119,7 @@ def _settled(job: Job, situations: Sequence[Situation], *, now: datetime) -> Mov
     if best is None:
         return _failed(job, " ".join(dict.fromkeys(answer.refusal for answer in answers)))
     waits = best.closed or Waits("", "")
-    changes = {"site_id": best.site.pk, "next_start_at": now, "reason": waits.reason, "message": waits.message}
+    changes: Changes = {"site_id": best.site.pk, "next_start_at": now, "reason": waits.reason, "message": waits.message}
     return Move(job.pk, job.attempt, changes={**changes, **demand_columns(best.demand)})
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.utils import timezone
 
-from jobs import logs
+from jobs import lifecycle, logs
 from jobs.models import AbandonedAttempt, Job
 from jobs.worker.contact import speaking_to
 
@@ -37,8 +37,7 @@ def clean_due(site: Site) -> bool:
         return False
     with speaking_to(site) as connector:
         connector.clean([job.ref for job in jobs])
-    # The job has ended: nobody else writes this column any more, and nothing is told of it to anyone.
-    Job.objects.filter(pk__in=[job.pk for job in jobs]).update(next_clean_at=None)
+    lifecycle.change_quietly(Job.objects.filter(pk__in=[job.pk for job in jobs]), {"next_clean_at": None})
     return True
 
 

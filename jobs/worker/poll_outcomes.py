@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from jobs.models import Changes
     from sites.workload import ContainerReport, Report
 
 #: Characters of a site's words that are kept: `reason` is a column's width, a message is for a person to read.
@@ -112,7 +113,7 @@ def decide_lost(job: Watched, report: Report | None, *, now: datetime) -> Move |
         )
     if job.cancel_requested_at is not None:
         return None
-    wish = {"cancel_requested_at": now, "cancel_reason": Reason.LOST, "next_cancel_at": now}
+    wish: Changes = {"cancel_requested_at": now, "cancel_reason": Reason.LOST, "next_cancel_at": now}
     return Move(job.pk, job.attempt, changes=wish)
 
 
@@ -162,9 +163,9 @@ def _failure(failed: tuple[str, int] | None, report: Report) -> Outcome:
     return Outcome(State.FAILED, report.reason or Reason.BATCH_JOB_FAILED, message, report.exit_code or own or 1)
 
 
-def _progress(job: Watched, report: Report) -> dict[str, Any]:
+def _progress(job: Watched, report: Report) -> Changes:
     """What a report changes whatever its phase."""
-    changes: dict[str, Any] = {}
+    changes: Changes = {}
     if report.containers or report.restart:
         observed = observe(job.observed, report)
         if observed != job.observed:
@@ -177,12 +178,12 @@ def _progress(job: Watched, report: Report) -> dict[str, Any]:
     return changes
 
 
-def _waiting(job: Watched, report: Report) -> dict[str, Any]:
+def _waiting(job: Watched, report: Report) -> Changes:
     told = _told(report.reason, report.message)
     return told if (job.reason, job.message) != (told["reason"], told["message"]) else {}
 
 
-def _told(reason: str, message: str) -> dict[str, str]:
+def _told(reason: str, message: str) -> Changes:
     """As it fits the columns; PostgreSQL's text holds anything but NUL."""
     return {"reason": reason[:_REASON].replace("\0", ""), "message": message[:_MESSAGE].replace("\0", "")}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, LiteralString
 
 import psycopg
 from django.db import connections
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Lane = Literal["in", "watch"]
-_Function = Literal["pg_try_advisory_lock", "pg_advisory_unlock"]
 
+_TAKE: LiteralString = "SELECT pg_try_advisory_lock(%s, %s)"
+_GIVE_BACK: LiteralString = "SELECT pg_advisory_unlock(%s, %s)"
 #: First half of the lock's name; keeps lanes apart from other advisory locks and from each other.
 _CLASSES: dict[Lane, int] = {"in": 0x15740001, "watch": 0x15740002}
 
@@ -35,7 +36,7 @@ class Session:
 
     def take(self, lane: Lane, site_id: int) -> bool:
         with self._mutex:
-            if (lane, site_id) in self._held or not self._ask("pg_try_advisory_lock", lane, site_id):
+            if (lane, site_id) in self._held or not self._try(lane, site_id):
                 return False
             self._held.add((lane, site_id))
             return True
@@ -47,22 +48,22 @@ class Session:
                 return
             try:
                 # Before it is closed: PostgreSQL ends a session only some time after we have left it.
-                self._call("pg_advisory_unlock", lane, site_id)
+                self._call(_GIVE_BACK, lane, site_id)
             except psycopg.OperationalError:
                 self._close()  # the session is gone, and its locks with it
             if not self._held:
                 self._close()
 
-    def _ask(self, function: _Function, lane: Lane, site_id: int) -> bool:
+    def _try(self, lane: Lane, site_id: int) -> bool:
         try:
-            return self._call(function, lane, site_id)
+            return self._call(_TAKE, lane, site_id)
         except psycopg.OperationalError:
             # PostgreSQL has restarted since; in a new session nothing is locked.
             self._close()
-            return self._call(function, lane, site_id)
+            return self._call(_TAKE, lane, site_id)
 
-    def _call(self, function: _Function, lane: Lane, site_id: int) -> bool:
-        row = self._open().execute(f"SELECT {function}(%s, %s)", [_CLASSES[lane], site_id]).fetchone()
+    def _call(self, statement: LiteralString, lane: Lane, site_id: int) -> bool:
+        row = self._open().execute(statement, [_CLASSES[lane], site_id]).fetchone()
         return row is not None and row[0]
 
     def _open(self) -> psycopg.Connection[tuple[bool]]:

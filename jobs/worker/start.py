@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from jobs.models import Changes
     from jobs.placement.eligibility import Verdict
     from sites.models import Site
 
@@ -105,7 +106,7 @@ def _start(site: Site, tenant_id: int, *, now: datetime) -> bool:
         may_be_more = len(held) >= settings.BATCH_JOBS
         if freed_at is not None and not (may_be_more and started):
             # What has been freed since then was not looked for: it stays noted.
-            theirs.filter(next_start_at=freed_at).update(next_start_at=None)
+            theirs.looked_at(freed_at)
     if moved:
         logger.info("looked at held jobs", extra={"tenant": tenant_id, "jobs": len(moved), "started": started})
     return may_be_more and bool(moved)
@@ -154,7 +155,7 @@ def _decide(held: Iterable[HeldJob], situation: Situation) -> list[Move]:
 
 
 def _started(job: HeldJob, verdict: Verdict, situation: Situation) -> Move:
-    changes = {
+    changes: Changes = {
         **situation.terms,
         **demand_columns(verdict.demand),
         "reserved_cpu_seconds": verdict.ask.cpu_seconds,

@@ -42,6 +42,7 @@ class VirtualNodeOut(serializers.ModelSerializer[VirtualNode]):
             "slug", "name", "tenant", "site", "enabled", "cpus", "memory", "pods", "accelerators", "heard_at",
             "created_at",
         ]  # fmt: skip
+        extra_kwargs = {"heard_at": {"help_text": "when it was last heard, to the minute"}}
 
 
 class VirtualNodeChange(Input):

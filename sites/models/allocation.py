@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
@@ -11,22 +13,27 @@ from controlplane.reach import Reached
 from controlplane.tenants.models import Tenant
 from sites.models.site import Site
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 
 class Allocations(Reached["Allocation"]):
-    """Allocations, and who may see them."""
+    """Allocations, who may see them, and when what waits for them is looked at."""
+
+    def wake(self, *, now: datetime) -> None:
+        """Something changed that held jobs may wait for: a worker looks at them from `now` on."""
+        self.update(next_start_at=now)
+
+    def looked_at(self, freed_at: datetime) -> None:
+        """What waited since `freed_at` was looked at. What was freed later stays noted."""
+        self.filter(next_start_at=freed_at).update(next_start_at=None)
 
 
 class Allocation(models.Model):
-    """What a tenant may use at a site. A limit that is None is none.
+    """What a tenant may use at a site. Written by sites/allocations.py, but for a column that names another file.
 
-    Limits hold for what is queued, pending or running at once: pods, cpus, memory (bytes), gpus ({kind: number}, "" for
-    GPUs of any kind together). cpu_hours and gpu_hours are a budget for each `period`. local_account: the account there
-    ("" is the site's own); partitions: those allowed, the first one is the default ([] is any); qos: the scheduler's
-    quality of service; flavors: names of those allowed. priority: higher ones are submitted first.
-
-    The columns from `used_pods` on are counters over the tenant's jobs, written in the transaction that changes a job
-    (sites/limits.py): in use now (used_*), seconds reserved by what is in use, seconds spent in this period.
-    `manage.py reconcile_allocations` counts them anew. next_start_at: when to look again at what waits for it.
+    Limits hold for all jobs together that are queued, pending or running; a missing limit means unlimited. The counters
+    from `used_pods` on change in the transaction that changes a job; `manage.py reconcile_allocations` counts anew.
     """
 
     class Period(models.TextChoices):
@@ -35,38 +42,95 @@ class Allocation(models.Model):
         YEAR = "year", "each calendar year"
         WHOLE = "whole", "once, over its whole validity"
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="allocations")
-    site = models.ForeignKey(Site, on_delete=models.PROTECT, related_name="allocations")
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.PROTECT, related_name="allocations", help_text="the tenant that may use it"
+    )
+    site = models.ForeignKey(
+        Site, on_delete=models.PROTECT, related_name="allocations", help_text="the site where it may be used"
+    )
     enabled = models.BooleanField(default=True, help_text="off: revoked; what runs may finish, nothing new starts")
-    valid_from = models.DateTimeField(default=timezone.now)
-    valid_until = models.DateTimeField(null=True, blank=True)
+    valid_from = models.DateTimeField(default=timezone.now, help_text="nothing starts before")
+    valid_until = models.DateTimeField(null=True, blank=True, help_text="nothing starts after; empty is without end")
 
-    pods = models.PositiveIntegerField(null=True, blank=True)
-    cpus = models.PositiveIntegerField(null=True, blank=True)
-    memory = models.PositiveBigIntegerField(null=True, blank=True, help_text="bytes")
-    gpus = models.JSONField(default=dict, blank=True, help_text='kind -> number; "" is any kind')
-    cpu_hours = models.PositiveBigIntegerField(null=True, blank=True)
-    gpu_hours = models.PositiveBigIntegerField(null=True, blank=True)
-    period = models.CharField(max_length=10, choices=Period.choices, default=Period.MONTH)
+    pods = models.PositiveIntegerField(null=True, blank=True, help_text="the most pods at once; empty is unlimited")
+    cpus = models.PositiveIntegerField(null=True, blank=True, help_text="the most CPUs at once; empty is unlimited")
+    memory = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="the most bytes of memory at once; empty is unlimited"
+    )
+    gpus = models.JSONField(
+        default=dict, blank=True, help_text='the most GPUs at once: kind -> number; "" is all kinds together'
+    )
+    cpu_hours = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="the budget of CPU hours for each period; empty is unlimited"
+    )
+    gpu_hours = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="the budget of GPU hours for each period; empty is unlimited"
+    )
+    period = models.CharField(
+        max_length=10, choices=Period.choices, default=Period.MONTH, help_text="how often the budget is renewed"
+    )
     default_time_limit = models.PositiveIntegerField(default=3600, help_text="seconds, for pods without a deadline")
 
-    priority = models.SmallIntegerField(default=0)
-    local_account = models.CharField(max_length=64, blank=True)
-    partitions = ArrayField(models.CharField(max_length=100), default=list, blank=True)
-    qos = models.CharField(max_length=64, blank=True)
-    flavors = ArrayField(models.CharField(max_length=63), default=list, blank=True)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    priority = models.SmallIntegerField(default=0, help_text="jobs of a higher one are submitted first")
+    local_account = models.CharField(
+        max_length=64, blank=True, help_text="the account at the site that jobs run under; empty is the site's own"
+    )
+    partitions = ArrayField(
+        models.CharField(max_length=100),
+        default=list,
+        blank=True,
+        help_text="the partitions that may be used, the default one first; empty is any",
+    )
+    qos = models.CharField(max_length=64, blank=True, help_text="the scheduler's quality of service for its jobs")
+    flavors = ArrayField(
+        models.CharField(max_length=63), default=list, blank=True, help_text="flavors that may be used; empty is any"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="when it was first granted")
 
-    used_pods = models.PositiveIntegerField(default=0, editable=False)
-    used_cpus = models.PositiveBigIntegerField(default=0, editable=False)
-    used_memory = models.PositiveBigIntegerField(default=0, editable=False)
-    used_gpus = models.JSONField(default=dict, editable=False)
-    reserved_cpu_seconds = models.PositiveBigIntegerField(default=0, editable=False)
-    reserved_gpu_seconds = models.PositiveBigIntegerField(default=0, editable=False)
-    spent_cpu_seconds = models.PositiveBigIntegerField(default=0, editable=False)
-    spent_gpu_seconds = models.PositiveBigIntegerField(default=0, editable=False)
-    period_began = models.DateTimeField(null=True, editable=False, help_text="of the period that spent_* is of")
-    next_start_at = models.DateTimeField(null=True, editable=False)
+    used_pods = models.PositiveIntegerField(
+        default=0, editable=False, help_text="pods that count now. Written by jobs/accounting/counters.py."
+    )
+    used_cpus = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="their CPUs. Written by jobs/accounting/counters.py."
+    )
+    used_memory = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="their bytes of memory. Written by jobs/accounting/counters.py."
+    )
+    used_gpus = models.JSONField(
+        default=dict,
+        editable=False,
+        help_text='their GPUs: kind -> number, "" for all together. Written by jobs/accounting/counters.py.',
+    )
+    reserved_cpu_seconds = models.PositiveBigIntegerField(
+        default=0,
+        editable=False,
+        help_text="CPU seconds that they may still use, kept from the budget. Written by jobs/accounting/counters.py.",
+    )
+    reserved_gpu_seconds = models.PositiveBigIntegerField(
+        default=0,
+        editable=False,
+        help_text="GPU seconds that they may still use, kept from the budget. Written by jobs/accounting/counters.py.",
+    )
+    spent_cpu_seconds = models.PositiveBigIntegerField(
+        default=0,
+        editable=False,
+        help_text="CPU seconds used by jobs that ended in this period. Written by jobs/accounting/counters.py.",
+    )
+    spent_gpu_seconds = models.PositiveBigIntegerField(
+        default=0,
+        editable=False,
+        help_text="GPU seconds used by jobs that ended in this period. Written by jobs/accounting/counters.py.",
+    )
+    period_began = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="when the period of spent_* began. Written by jobs/accounting/counters.py.",
+    )
+    next_start_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="when jobs that wait for it are looked at again. Written by sites/models/allocation.py.",
+    )
 
     objects = Allocations.as_manager()
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from controlplane.tenants.models import VirtualNode
+    from jobs.models import Changes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -125,7 +126,13 @@ def admit(caller: NodeCaller, request: dict[str, Any]) -> Job:
 
 def claim(job: Job) -> lifecycle.Move:
     now = timezone.now()
-    changes = {"attempt": 1, "attempt_key": "a" * 40, "folder": "f", "next_find_at": now, "next_submit_at": None}
+    changes: Changes = {
+        "attempt": 1,
+        "attempt_key": "a" * 40,
+        "folder": "f",
+        "next_find_at": now,
+        "next_submit_at": None,
+    }
     return lifecycle.Move(job.pk, 0, State.SUBMITTING, changes)
 
 

@@ -12,36 +12,60 @@ from controlplane.tenants.models.tenants import Tenant
 class VirtualNode(models.Model):
     """One virtual kubelet's identity.
 
-    cpus, memory (bytes), pods, accelerators ({"nvidia.com/gpu": 8}) override what /pinglink tells Kubernetes; unset,
-    the allocation and the site decide. heard_minutes counts the minutes in which anything was heard of this node: an
-    orphan's age is measured on this clock, so that a kubelet that is down orphans nothing.
+    Written by controlplane/tenants/administration.py, but for a column that names another file.
     """
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="nodes")
-    slug = models.SlugField(max_length=63, unique=True)
-    name = models.CharField(max_length=200, blank=True)
-    enabled = models.BooleanField(default=True)
-    cpus = models.PositiveIntegerField(null=True, blank=True)
-    memory = models.PositiveBigIntegerField(null=True, blank=True, help_text="bytes")
-    pods = models.PositiveIntegerField(null=True, blank=True)
-    accelerators = models.JSONField(default=dict, blank=True)
-    heard_at = models.DateTimeField(null=True, editable=False)
-    heard_minutes = models.PositiveBigIntegerField(default=0, editable=False)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.PROTECT, related_name="nodes", help_text="the tenant whose pods it sends"
+    )
+    slug = models.SlugField(max_length=63, unique=True, help_text="its name in addresses; no other tenant may have it")
+    name = models.CharField(max_length=200, blank=True, help_text="its name for people")
+    enabled = models.BooleanField(default=True, help_text="off: its tokens are refused, and its held pods wait")
+    cpus = models.PositiveIntegerField(
+        null=True, blank=True, help_text="CPUs that Kubernetes is told of; empty: the allocation and the site decide"
+    )
+    memory = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="bytes that Kubernetes is told of; empty: the allocation and the site decide"
+    )
+    pods = models.PositiveIntegerField(
+        null=True, blank=True, help_text="pods that Kubernetes is told of; empty: the allocation decides"
+    )
+    accelerators = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='{"nvidia.com/gpu": 8} and the like, told to Kubernetes; empty: the allocation and the site decide',
+    )
+    heard_at = models.DateTimeField(
+        null=True, editable=False, help_text="when it was last heard. Written by jobs/interlink/last_heard.py."
+    )
+    heard_minutes = models.PositiveBigIntegerField(
+        default=0,
+        editable=False,
+        help_text="the number of minutes in which it was heard: the clock by which its jobs become orphans, so that "
+        "they do not while it is down. Written by jobs/interlink/last_heard.py.",
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="when it was made")
 
     def __str__(self) -> str:
         return self.slug
 
 
 class ServiceAccount(models.Model):
-    """A program that calls the REST API for a tenant, with the rights of `role` there."""
+    """A program that calls the REST API for a tenant. Written by controlplane/tenants/administration.py."""
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="service_accounts")
-    slug = models.SlugField(max_length=63)
-    name = models.CharField(max_length=200, blank=True)
-    role = models.CharField(max_length=10, choices=Membership.Role.choices, default=Membership.Role.MEMBER)
-    enabled = models.BooleanField(default=True)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.CASCADE, related_name="service_accounts", help_text="the tenant that it acts for"
+    )
+    slug = models.SlugField(max_length=63, help_text="its name in addresses; unique within the tenant")
+    name = models.CharField(max_length=200, blank=True, help_text="its name for people")
+    role = models.CharField(
+        max_length=10,
+        choices=Membership.Role.choices,
+        default=Membership.Role.MEMBER,
+        help_text="what it may do for the tenant",
+    )
+    enabled = models.BooleanField(default=True, help_text="off: its tokens are refused")
+    created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="when it was made")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["tenant", "slug"], name="service_account_name_is_the_tenants")]

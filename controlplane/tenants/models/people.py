@@ -10,14 +10,17 @@ from django.db.models import Q
 class Person(AbstractUser):
     """Someone who logs in, known by (issuer, subject). A break-glass administrator has neither.
 
-    username: for those with an issuer a short hash of both, never shown: an issuer's own names are not unique here.
+    Django's username is, for those with an issuer, a short hash of both, and is never shown: an issuer's own names are
+    not unique here.
     """
 
     first_name = None  # type: ignore[assignment]  # people have one name, as their issuer gives it
     last_name = None  # type: ignore[assignment]
-    name = models.CharField(max_length=200, blank=True)
-    issuer = models.CharField(max_length=200, blank=True)
-    subject = models.CharField(max_length=255, blank=True)
+    name = models.CharField(
+        max_length=200, blank=True, help_text="as the issuer gives it. Written by controlplane/auth/oidc/people.py."
+    )
+    issuer = models.CharField(max_length=200, blank=True, help_text="the address of the identity provider")
+    subject = models.CharField(max_length=255, blank=True, help_text="the issuer's own, unchanging name of the person")
 
     class Meta:
         verbose_name_plural = "people"

@@ -11,12 +11,7 @@ from controlplane.tenants.models.tenants import Tenant
 
 
 class ApprovalRequest(models.Model):
-    """Something that a tenant asks for and an operator decides.
-
-    kind names what is asked for (`sites/approvals.py` knows the kinds), payload its details, subject the row that it is
-    about, where there is one already; site: the slug of the site whose operator may decide. decision: the payload as it
-    was granted, which may differ from what was asked for.
-    """
+    """Something that a tenant asks for and an operator decides. Written by sites/approvals.py."""
 
     class State(models.TextChoices):
         OPEN = "open", "waits for a decision"
@@ -25,19 +20,29 @@ class ApprovalRequest(models.Model):
         DECLINED = "declined", "declined"
         WITHDRAWN = "withdrawn", "taken back by those who asked"
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="requests")
-    site = models.CharField(max_length=63, blank=True)
-    kind = models.CharField(max_length=30)
-    subject = models.BigIntegerField(null=True)
-    payload = models.JSONField(default=dict)
-    justification = models.TextField(blank=True)
-    asked_by = models.ForeignKey(Person, on_delete=models.SET_NULL, null=True, related_name="requests")
-    asked_at = models.DateTimeField(default=timezone.now)
-    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
-    decision = models.JSONField(null=True)
-    reason = models.TextField(blank=True)
-    decided_by = models.ForeignKey(Person, on_delete=models.SET_NULL, null=True, related_name="decisions")
-    decided_at = models.DateTimeField(null=True)
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.CASCADE, related_name="requests", help_text="the tenant that asks"
+    )
+    site = models.CharField(max_length=63, blank=True, help_text="the slug of the site whose operator decides")
+    kind = models.CharField(max_length=30, help_text="what is asked for: one of the kinds of sites/approvals.py")
+    subject = models.BigIntegerField(
+        null=True, help_text="the id of the row that is to change, if there is one already"
+    )
+    payload = models.JSONField(default=dict, help_text="the details of what is asked for")
+    justification = models.TextField(blank=True, help_text="why it is asked for, for the operator")
+    asked_by = models.ForeignKey(
+        Person, on_delete=models.SET_NULL, null=True, related_name="requests", help_text="none once they are removed"
+    )
+    asked_at = models.DateTimeField(default=timezone.now, help_text="when it was asked for")
+    state = models.CharField(
+        max_length=10, choices=State.choices, default=State.OPEN, help_text="whether and how it was decided"
+    )
+    decision = models.JSONField(null=True, help_text="the payload as it was granted, which may differ")
+    reason = models.TextField(blank=True, help_text="why it was decided so, for those who asked")
+    decided_by = models.ForeignKey(
+        Person, on_delete=models.SET_NULL, null=True, related_name="decisions", help_text="none once they are removed"
+    )
+    decided_at = models.DateTimeField(null=True, help_text="when it was decided; none while it is open")
 
     class Meta:
         constraints = [

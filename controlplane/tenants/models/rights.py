@@ -40,15 +40,20 @@ class HeldRights(models.QuerySet):  # type: ignore[type-arg]  # of two models
 
 
 class HeldRight(models.Model):
-    """What a membership and a role have in common.
+    """What a membership and a role have in common."""
 
-    rule: for a claimed one, the name of the rule of its issuer that gave it; seen_at: the last login that showed it.
-    """
-
-    origin = models.CharField(max_length=10, choices=Origin.choices)
-    rule = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    seen_at = models.DateTimeField(default=timezone.now)
+    origin = models.CharField(max_length=10, choices=Origin.choices, help_text="where it comes from")
+    rule = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="of a claimed one: the name of the issuer's rule that gave it. "
+        "Written by controlplane/auth/oidc/apply_claims.py.",
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="when it was given")
+    seen_at = models.DateTimeField(
+        default=timezone.now,
+        help_text="of a claimed one: the last login that showed it. Written by controlplane/auth/oidc/apply_claims.py.",
+    )
 
     objects = HeldRights.as_manager()
 
@@ -63,9 +68,13 @@ class Membership(HeldRight):
         MEMBER = "member", "submits pods and sees those of the tenant"
         MANAGER = "manager", "and manages its members, tokens, nodes and requests"
 
-    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="memberships")
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="memberships")
-    role = models.CharField(max_length=10, choices=Role.choices)
+    person = models.ForeignKey(
+        Person, on_delete=models.CASCADE, related_name="memberships", help_text="the person who has the role"
+    )
+    tenant = models.ForeignKey(
+        Tenant, on_delete=models.CASCADE, related_name="memberships", help_text="the tenant in which it holds"
+    )
+    role = models.CharField(max_length=10, choices=Role.choices, help_text="what the person may do there")
 
     class Meta:
         constraints = [
@@ -77,16 +86,20 @@ class Membership(HeldRight):
 
 
 class RoleGrant(HeldRight):
-    """A person's role beyond tenants. site: the slug of the site for a site operator, empty for the federation's."""
+    """A person's role beyond tenants."""
 
     class Role(models.TextChoices):
         FEDERATION_OPERATOR = "federation_operator", "Federation operator"
         FEDERATION_AUDITOR = "federation_auditor", "Federation auditor"
         SITE_OPERATOR = "site_operator", "Site operator"
 
-    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="role_grants")
-    role = models.CharField(max_length=30, choices=Role.choices)
-    site = models.CharField(max_length=63, blank=True)
+    person = models.ForeignKey(
+        Person, on_delete=models.CASCADE, related_name="role_grants", help_text="the person who has the role"
+    )
+    role = models.CharField(max_length=30, choices=Role.choices, help_text="what the person may do")
+    site = models.CharField(
+        max_length=63, blank=True, help_text="the slug of a site operator's site; empty for roles of the federation"
+    )
 
     class Meta:
         constraints = [

@@ -10,15 +10,22 @@ from django.utils import timezone
 class Tenant(models.Model):
     """A community (virtual organisation, project): the isolation domain.
 
-    community: the issuer and the group at it that this is the tenant of, where one was made at first sight; so that a
-    group of the same name at another issuer, or one that comes to the same slug, never shares it.
+    Written by controlplane/tenants/administration.py.
     """
 
-    slug = models.SlugField(max_length=63, unique=True)
-    name = models.CharField(max_length=200)
-    community = models.CharField(max_length=420, blank=True, default="", db_default="", editable=False)
-    enabled = models.BooleanField(default=True)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    slug = models.SlugField(max_length=63, unique=True, help_text="its name in addresses and in the API")
+    name = models.CharField(max_length=200, help_text="its name for people")
+    community = models.CharField(
+        max_length=420,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="issuer and group, if it was made when a member of the group first logged in. A group of the same "
+        "name at another issuer, or one with the same slug, never shares the tenant",
+    )
+    enabled = models.BooleanField(default=True, help_text="off: nothing of it starts, and its tokens are refused")
+    created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="when it was made")
 
     class Meta:
         constraints = [

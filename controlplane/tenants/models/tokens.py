@@ -15,11 +15,7 @@ from controlplane.tenants.models.tenants import Tenant
 class ApiToken(models.Model):
     """A credential of ours: shown once, stored as a SHA-256.
 
-    kind and owner go together: a node's tokens and its client secret (which only the token endpoint takes) belong to a
-    virtual node, the others to a person or a service account. tenant: the owner's; for a personal token the one tenant
-    that it is confined to, or none. scopes: what it may be used for, of `controlplane.auth.roles.Scope`; a node's have
-    none, since they open the interLink wire alone. automatic: from the token endpoint, forgotten soon after its end;
-    issued_for is then the client secret. replaced_by: its successor by rotation.
+    Written by controlplane/auth/tokens/issue.py, but for a column that names another file.
     """
 
     class Kind(models.TextChoices):
@@ -28,22 +24,69 @@ class ApiToken(models.Model):
         PERSONAL = "personal", "Personal"
         SERVICE = "service", "Service account"
 
-    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.NODE)
-    node = models.ForeignKey(VirtualNode, on_delete=models.CASCADE, related_name="tokens", null=True)
-    person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="tokens", null=True)
-    service = models.ForeignKey(ServiceAccount, on_delete=models.CASCADE, related_name="tokens", null=True)
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="tokens", null=True)
-    scopes = ArrayField(models.CharField(max_length=20), default=list, blank=True)
-    label = models.CharField(max_length=100, blank=True)
-    digest = models.BinaryField(max_length=32, unique=True, editable=False)
+    kind = models.CharField(
+        max_length=10, choices=Kind.choices, default=Kind.NODE, help_text="what it is for; this says whose it may be"
+    )
+    node = models.ForeignKey(
+        VirtualNode,
+        on_delete=models.CASCADE,
+        related_name="tokens",
+        null=True,
+        help_text="the owner of a node's token, and of a client secret, which only the token endpoint takes",
+    )
+    person = models.ForeignKey(
+        Person, on_delete=models.CASCADE, related_name="tokens", null=True, help_text="the owner of a personal token"
+    )
+    service = models.ForeignKey(
+        ServiceAccount,
+        on_delete=models.CASCADE,
+        related_name="tokens",
+        null=True,
+        help_text="the owner of a service account's token",
+    )
+    tenant = models.ForeignKey(
+        Tenant,
+        on_delete=models.CASCADE,
+        related_name="tokens",
+        null=True,
+        help_text="the owner's; of a personal token the only tenant that it may be used for, none for all",
+    )
+    scopes = ArrayField(
+        models.CharField(max_length=20),
+        default=list,
+        blank=True,
+        help_text="what it may be used for; a node's token has none, since it is for the interLink wire only",
+    )
+    label = models.CharField(max_length=100, blank=True, help_text="what its owner calls it")
+    digest = models.BinaryField(max_length=32, unique=True, editable=False, help_text="SHA-256 of the token")
     hint = models.CharField(max_length=12, editable=False, help_text="the first characters, to recognise it by")
-    automatic = models.BooleanField(default=False, editable=False)
-    issued_for = models.ForeignKey("self", on_delete=models.SET_NULL, related_name="+", null=True, editable=False)
-    replaced_by = models.ForeignKey("self", on_delete=models.SET_NULL, related_name="+", null=True, editable=False)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    expires_at = models.DateTimeField()
-    revoked_at = models.DateTimeField(null=True, blank=True)
-    last_used_at = models.DateTimeField(null=True, editable=False)
+    automatic = models.BooleanField(
+        default=False, editable=False, help_text="from the token endpoint; deleted soon after it expires"
+    )
+    issued_for = models.ForeignKey(
+        "self",
+        on_delete=models.SET_NULL,
+        related_name="+",
+        null=True,
+        editable=False,
+        help_text="the client secret that was shown for it at the token endpoint",
+    )
+    replaced_by = models.ForeignKey(
+        "self",
+        on_delete=models.SET_NULL,
+        related_name="+",
+        null=True,
+        editable=False,
+        help_text="its successor, if any",
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="when it was made")
+    expires_at = models.DateTimeField(help_text="when it ends by itself")
+    revoked_at = models.DateTimeField(null=True, blank=True, help_text="when somebody ended it")
+    last_used_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="when it was last used, to the minute. Written by controlplane/auth/tokens/last_use.py.",
+    )
 
     class Meta:
         constraints = [

@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from controlplane.tenants.models import VirtualNode
+    from jobs.models import Changes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HOUR = 3600
@@ -269,7 +270,7 @@ def _change(site: Site, nodes: list[VirtualNode], chance: random.Random) -> None
     allocations.change(allocation, {**terms, "enabled": chance.random() < 0.8})
 
 
-def _move(chance: random.Random, old: State, new: State, **changes: Any) -> None:
+def _move(chance: random.Random, old: State, new: State, **changes: Unpack[Changes]) -> None:
     job = Job.objects.filter(state=old).order_by("?").first()
     if job is not None:
         lifecycle.move([Move(job.pk, job.attempt, new, changes)], now=timezone.now())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import pytest
 from django.db import connection
@@ -25,6 +25,7 @@ from tests.jobs.clock import start_now, submit_now
 
 if TYPE_CHECKING:
     from controlplane.tenants.models import VirtualNode
+    from jobs.models import Changes
     from sites.connectors.memory.site import MemorySite
 
 Settings = Any
@@ -42,7 +43,7 @@ def held(node: VirtualNode, site: Site, *, number: int = 1, **fields: Any) -> li
     return [make_job(node=node, site=site, state=State.HELD, **fields) for _ in range(number)]
 
 
-def end(job: Job, **changes: Any) -> None:
+def end(job: Job, **changes: Unpack[Changes]) -> None:
     job.refresh_from_db()
     lifecycle.move([Move(job.pk, job.attempt, State.CANCELLED, changes)], now=timezone.now())
 

@@ -1,0 +1,22 @@
+"""Pods that were deleted before they were created."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+from controlplane.tenants.models import VirtualNode
+
+
+class Tombstone(models.Model):
+    """A pod that was deleted before its create arrived: that create must not start it."""
+
+    node = models.ForeignKey(VirtualNode, on_delete=models.CASCADE, help_text="whose kubelet deleted the pod")
+    pod_uid = models.UUIDField(help_text="the pod's UID in its cluster")
+    created_at = models.DateTimeField(default=timezone.now, help_text="when it was deleted; it is kept for a while")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["node", "pod_uid"], name="one_tombstone_for_a_pod_of_a_node")]
+
+    def __str__(self) -> str:
+        return str(self.pod_uid)
