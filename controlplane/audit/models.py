@@ -5,6 +5,15 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from controlplane.reach import Reached
+
+
+class EventRows(Reached["Event"]):
+    """Events, and who may read them."""
+
+    tenant = "tenant_id"
+    site_slug = "site"
+
 
 class Event(models.Model):
     """Who did what. Ids only, no foreign keys: it outlives everything it tells of.
@@ -31,6 +40,8 @@ class Event(models.Model):
     outcome = models.CharField(max_length=10, choices=Outcome.choices)
     request_id = models.CharField(max_length=64, blank=True)
     changes = models.JSONField(default=dict)
+
+    objects = EventRows.as_manager()
 
     class Meta:
         managed = False

@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
-    from jobs.models import Job, Jobs
+    from controlplane.reach import Reached
+    from jobs.models import Job
 
 SETTLED = timedelta(seconds=5)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST = 2**63 - 1
 
 
-def page(request: Request, jobs: Jobs, query: Mapping[str, Any], shown: Callable[[Job], Mapping[str, Any]]) -> Response:
+def page(
+    request: Request, jobs: Reached[Job], query: Mapping[str, Any], shown: Callable[[Job], Mapping[str, Any]]
+) -> Response:
     """`{"items", "next"}` as other lists have it, but `next` is always an address: where to go on, now or later."""
     jobs = jobs.filter(changed_at__lte=Now() - SETTLED).order_by("changed_at", "pk")
     begin, after = query["changed_since"], None

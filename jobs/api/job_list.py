@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from rest_framework.response import Response
 
     from controlplane.auth.callers import ServiceCaller
-    from controlplane.reach import Reach
-    from jobs.models import Jobs
+    from controlplane.reach import Reach, Reached
 
 #: What a line of the list is made of: all but what is large, sealed, or our own.
 COLUMNS = (
@@ -128,7 +127,7 @@ def answer(request: Request, reach: Reach, caller: PersonCaller | ServiceCaller)
     return page(request, rows, query, shown)
 
 
-def for_list(jobs: Jobs) -> Jobs:
+def for_list(jobs: Reached[Job]) -> Reached[Job]:
     """With all that `shown` needs: one statement, however many there are."""
     # Not a join: what a site's operator cannot see of a tenant must not hide the job.
     slug = Tenant.objects.filter(pk=OuterRef("tenant_id")).values("slug")[:1]
@@ -178,7 +177,7 @@ _FILTERS = {
 }
 
 
-def _matching(jobs: Jobs, query: Mapping[str, Any], caller: PersonCaller | ServiceCaller) -> Jobs:
+def _matching(jobs: Reached[Job], query: Mapping[str, Any], caller: PersonCaller | ServiceCaller) -> Reached[Job]:
     jobs = jobs.filter(**{column: query[name] for name, column in _FILTERS.items() if name in query})
     if "mine" in query:
         jobs = jobs.filter(own(caller)) if query["mine"] else jobs.exclude(own(caller))

@@ -5,20 +5,18 @@ from __future__ import annotations
 from controlplane.api.models import KeptAnswer  # here so that Django finds it: its table came with this app
 from jobs.models.heartbeat import Heartbeat
 from jobs.models.history import AbandonedAttempt, Transition
-from jobs.models.job import Job, Jobs, Tombstone, new_key
+from jobs.models.job import Job, Tombstone, new_key
 from jobs.models.logs import ArchivedLog
-from jobs.models.usage import Usage, UsageRecord
+from jobs.models.usage import UsageRecord
 
 __all__ = [
     "AbandonedAttempt",
     "ArchivedLog",
     "Heartbeat",
     "Job",
-    "Jobs",
     "KeptAnswer",
     "Tombstone",
     "Transition",
-    "Usage",
     "UsageRecord",
     "new_key",
 ]

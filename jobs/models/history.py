@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from jobs.models.job import Job
+from jobs.models.job import Job, OfJob
 from sites.models import Site
 from sites.workload import JobRef
 
@@ -20,6 +20,8 @@ class Transition(models.Model):
     native_id = models.CharField(max_length=200, blank=True)
     reason = models.CharField(max_length=100, blank=True)
     message = models.TextField(blank=True)
+
+    objects = OfJob.as_manager()
 
     class Meta:
         ordering = ["id"]

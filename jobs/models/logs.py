@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
-from jobs.models.job import Job
+from jobs.models.job import Job, OfJob
 
 
 class ArchivedLog(models.Model):
@@ -22,6 +22,8 @@ class ArchivedLog(models.Model):
     skipped = models.PositiveBigIntegerField(default=0)
     index = models.TextField(blank=True)
     archived_at = models.DateTimeField(default=timezone.now)
+
+    objects = OfJob.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["job", "container"], name="one_archive_for_a_container")]

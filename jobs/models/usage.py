@@ -5,14 +5,10 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
-from controlplane.reach import Reached
+from controlplane.reach import AtSite
 from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 from jobs.models.job import Job
 from sites.models import Allocation, Site
-
-
-class Usage(Reached["UsageRecord"]):
-    """Records of usage, and who may see them."""
 
 
 class UsageRecord(models.Model):
@@ -45,7 +41,7 @@ class UsageRecord(models.Model):
     estimated = models.BooleanField(default=False)
     recorded_at = models.DateTimeField()
 
-    objects = Usage.as_manager()
+    objects = AtSite.as_manager()
 
     class Meta:
         indexes = [
@@ -61,3 +57,11 @@ class UsageRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pod}: {self.cpu_seconds} CPU s"
+
+    @property
+    def cpu_hours(self) -> float:
+        return self.cpu_seconds / 3600
+
+    @property
+    def gpu_hours(self) -> float:
+        return self.gpu_seconds / 3600

@@ -7,13 +7,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from controlplane.reach import Reached
+from controlplane.reach import AtSite
 from controlplane.tenants.models import Tenant
 from sites.models.site import Site
-
-
-class Allocations(Reached["Allocation"]):
-    """Allocations, and who may see them."""
 
 
 class Allocation(models.Model):
@@ -68,7 +64,7 @@ class Allocation(models.Model):
     period_began = models.DateTimeField(null=True, editable=False, help_text="of the period that spent_* is of")
     next_start_at = models.DateTimeField(null=True, editable=False)
 
-    objects = Allocations.as_manager()
+    objects = AtSite.as_manager()
 
     class Meta:
         constraints = [

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from django.db import models
 
+from controlplane.reach import AtSite
 from controlplane.tenants.models import VirtualNode
 from sites.models.site import Site
+
+
+class RouteRows(AtSite["Route"]):
+    """Routes, and who may see them: a tenant those of its nodes, a site those that end there."""
+
+    tenant = "node__tenant"
 
 
 class Route(models.Model):
@@ -13,6 +20,8 @@ class Route(models.Model):
 
     node = models.OneToOneField(VirtualNode, on_delete=models.CASCADE, related_name="route")
     site = models.ForeignKey(Site, on_delete=models.PROTECT, related_name="routes")
+
+    objects = RouteRows.as_manager()
 
     def __str__(self) -> str:
         return f"{self.node.slug} → {self.site.slug}"

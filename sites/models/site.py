@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Self
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-if TYPE_CHECKING:
-    from controlplane.reach import Reach
+from controlplane.reach import Reach, Reached
 
 
-class Sites(models.QuerySet["Site"]):
+class SiteRows(Reached["Site"]):
     """Sites, and who may see them."""
 
-    def within(self, reach: Reach) -> Sites:
-        """Those that a caller's action may touch: of a tenant, the sites where it has an allocation."""
+    def within(self, reach: Reach) -> Self:
+        """The sites themselves; of a tenant, those where it has an allocation."""
         if reach.everything:
             return self
         theirs = self.model.objects.filter(allocations__tenant__in=reach.tenants).values("pk")
@@ -56,7 +55,7 @@ class Site(models.Model):
     next_poll_at = models.DateTimeField(default=timezone.now, editable=False)
     next_capacity_at = models.DateTimeField(default=timezone.now, editable=False)
 
-    objects = Sites.as_manager()
+    objects = SiteRows.as_manager()
 
     class Meta:
         constraints = [
@@ -69,6 +68,11 @@ class Site(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether its breaker is closed, as far as we know."""
+        return self.silent_since is None
 
 
 class Partition(models.Model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from controlplane.reach import Reached
 from controlplane.tenants.models.rights import Membership
 from controlplane.tenants.models.tenants import Tenant
 
@@ -29,6 +30,8 @@ class VirtualNode(models.Model):
     heard_minutes = models.PositiveBigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    objects = Reached.as_manager()
+
     def __str__(self) -> str:
         return self.slug
 
@@ -42,6 +45,8 @@ class ServiceAccount(models.Model):
     role = models.CharField(max_length=10, choices=Membership.Role.choices, default=Membership.Role.MEMBER)
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = Reached.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["tenant", "slug"], name="service_account_name_is_the_tenants")]

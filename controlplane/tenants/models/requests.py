@@ -6,8 +6,15 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from controlplane.reach import Reached
 from controlplane.tenants.models.people import Person
 from controlplane.tenants.models.tenants import Tenant
+
+
+class ApprovalRequestRows(Reached["ApprovalRequest"]):
+    """Requests, and who may see them."""
+
+    site_slug = "site"
 
 
 class ApprovalRequest(models.Model):
@@ -38,6 +45,8 @@ class ApprovalRequest(models.Model):
     reason = models.TextField(blank=True)
     decided_by = models.ForeignKey(Person, on_delete=models.SET_NULL, null=True, related_name="decisions")
     decided_at = models.DateTimeField(null=True)
+
+    objects = ApprovalRequestRows.as_manager()
 
     class Meta:
         constraints = [
