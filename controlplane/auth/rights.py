@@ -48,6 +48,16 @@ class Rights:
             sites=frozenset(each.site for each in allowing if each.site),
         )
 
+    @property
+    def tenants(self) -> frozenset[int]:
+        """The ids of the tenants in which the caller has a role."""
+        return frozenset(each.tenant_id for each in self.held if each.tenant_id is not None)
+
+    @property
+    def beyond_tenants(self) -> tuple[Held, ...]:
+        """The caller's roles of sites and of the federation."""
+        return tuple(each for each in self.held if each.tenant_id is None)
+
     def roles_in(self, tenant_id: int) -> frozenset[Role]:
         """The caller's own roles in one tenant."""
         return frozenset(each.role for each in self.held if each.tenant_id == tenant_id)
