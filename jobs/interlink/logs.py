@@ -12,10 +12,9 @@ from django.utils import timezone
 from controlplane.auth import callers
 from controlplane.auth.tokens import authenticate
 from controlplane.errors import BadRequest
-from jobs import logs
+from jobs import logs, queries
 from jobs.interlink.bodies import read_json
 from jobs.interlink.views import WireView
-from jobs.models import Job
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -34,11 +33,8 @@ class Logs(WireView):
     def get(self, request: Request, slug: str | None = None) -> StreamingHttpResponse:
         pod_uid, container, options = _asked(read_json(request.META))
         with self.rows():
-            job = logs.find_job(
-                Job.objects.filter(node_id=self.caller.node_id, pod_uid=pod_uid),
-                container=container,
-                otherwise=f"This virtual node has no pod with the UID {pod_uid}.",
-            )
+            job = queries.pod_for_log(self.caller.node_id, pod_uid)
+        container = logs.container_of(job, container)
         stream = logs.WhileAllowed(logs.open_log(job, container, options), lambda: self._may_read(request))
         # No charset: these are the container's bytes, whatever they are.
         return StreamingHttpResponse(stream, content_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})
@@ -54,7 +50,10 @@ class Logs(WireView):
 def _asked(body: object) -> tuple[uuid.UUID, str, logs.LogOptions]:
     if not isinstance(body, dict):
         raise BadRequest('The body must be an object: {"PodUID", "ContainerName", "Opts"}.')
-    return _uid(body.get("PodUID")), _name(body.get("ContainerName")), logs.parse(body.get("Opts"), now=timezone.now())
+    uid, container = _uid(body.get("PodUID")), body.get("ContainerName")
+    if not isinstance(container, str) or not _CONTAINER.fullmatch(container):
+        raise BadRequest("ContainerName must be a container's name: small letters, digits and hyphens, at most 63.")
+    return uid, container, logs.parse(body.get("Opts"), now=timezone.now())
 
 
 def _uid(text: object) -> uuid.UUID:
@@ -65,9 +64,3 @@ def _uid(text: object) -> uuid.UUID:
     if uid is None:
         raise BadRequest("PodUID must be the pod's UID, such as 53593d2d-d02f-4769-9cd2-101c1f14f473.")
     return uid
-
-
-def _name(text: object) -> str:
-    if not isinstance(text, str) or not _CONTAINER.fullmatch(text):
-        raise BadRequest("ContainerName must be a container's name: small letters, digits and hyphens, at most 63.")
-    return text
