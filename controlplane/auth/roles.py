@@ -45,7 +45,7 @@ _PEOPLE = frozenset({_OPERATOR, _AUDITOR, _SITE, _MANAGER, _MEMBER})
 
 
 @dataclass(frozen=True)
-class Rule:
+class Permission:
     """Which roles allow an action, and the scope that a token must have for it."""
 
     meaning: str
@@ -82,11 +82,11 @@ class Action(StrEnum):
     WIRE = "interlink.wire"
 
 
-def _rule(meaning: str, scope: Scope, *roles: Role) -> Rule:
-    return Rule(meaning, scope, frozenset(roles) or _PEOPLE)
+def _rule(meaning: str, scope: Scope, *roles: Role) -> Permission:
+    return Permission(meaning, scope, frozenset(roles) or _PEOPLE)
 
 
-RULES: dict[Action, Rule] = {
+RULES: dict[Action, Permission] = {
     Action.TOKENS_OWN: _rule("list, make, rotate and revoke one's own personal tokens", Scope.MANAGE),
     Action.TENANTS_READ: _rule("see tenants", Scope.READ),
     Action.TENANTS_CHANGE: _rule("create, rename, disable tenants", Scope.MANAGE, _OPERATOR),
