@@ -9,7 +9,7 @@ from controlplane.auth.roles import RULES, Action, Role
 from controlplane.errors import Forbidden
 from controlplane.reach import Reach
 from controlplane.tenants.models import Membership, RoleGrant
-from controlplane.tenants.scope import seeing, seeing_everything
+from controlplane.tenants.scope import seeing_everything
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,13 +83,3 @@ def rights_of(person: Person, *, now: datetime) -> Rights:
     if person.is_superuser:
         held.add(Held(Role.FEDERATION_OPERATOR))
     return Rights(tuple(sorted(held, key=lambda each: (each.role, each.tenant_id or 0, each.site))))
-
-
-def held_by(person: Person) -> tuple[list[Membership], list[RoleGrant]]:
-    """All that the person holds, whether it counts now or not, with the tenants' names: for the person to see."""
-    with seeing(person=person.pk):
-        tenants = list(Membership.objects.filter(person=person).values_list("tenant_id", flat=True))
-    with seeing(tenants=tenants, person=person.pk):
-        memberships = Membership.objects.filter(person=person).select_related("tenant").order_by("tenant__name", "role")
-        grants = RoleGrant.objects.filter(person=person).order_by("role", "site")
-        return list(memberships), list(grants)
