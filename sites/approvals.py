@@ -60,7 +60,9 @@ def ask(
         if site is not None:
             Site.objects.select_for_update(no_key=True).get(pk=site.pk)  # the same is asked for once
         KINDS[kind].check(request, payload)
-        _require_single(request)
+        of_it = {name: getattr(request, name) for name in ("tenant_id", "kind", "site", "subject")}
+        if ApprovalRequest.objects.filter(**of_it, state=_State.OPEN).exists():
+            raise Conflict("The same is asked for already: take that request back first, or wait for its decision.")
         request.save()
         _record("request.ask", request, {"kind": kind, "subject": subject, "payload": request.payload})
     return request
@@ -106,14 +108,6 @@ def _close(row: ApprovalRequest, state: str, verb: str, *, person: Person | None
     row.save(update_fields=["state", "reason", "decided_by", "decided_at", "decision"])
     _record(verb, row, {"state": state, "reason": reason, "decision": row.decision})
     return row
-
-
-def _require_single(request: ApprovalRequest) -> None:
-    same = ApprovalRequest.objects.filter(
-        tenant_id=request.tenant_id, kind=request.kind, site=request.site, subject=request.subject, state=_State.OPEN
-    )
-    if same.exists():
-        raise Conflict("The same is asked for already: take that request back first, or wait for its decision.")
 
 
 def _record(verb: str, request: ApprovalRequest, changes: dict[str, Any]) -> None:

@@ -11,10 +11,12 @@ from controlplane.errors import Invalid
 from controlplane.tenants import administration
 from controlplane.tenants.models import VirtualNode
 from sites.models import Allocation, Route, Site
+from sites.permissions import may_route_anywhere
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from controlplane.reach import Reach
     from controlplane.tenants.models import Tenant
 
 
@@ -38,12 +40,12 @@ def change_node(node: VirtualNode, values: Mapping[str, Any], *, site: Site | No
     return VirtualNode.objects.select_related("tenant", "route__site").get(pk=node.pk)
 
 
-def site_for(tenant: Tenant, slug: str, *, anywhere: bool = False) -> Site:
-    """The site of this slug, if the tenant's nodes may send there: where it has an allocation, or `anywhere`.
+def site_for(tenant: Tenant, slug: str, reach: Reach) -> Site:
+    """The site of this slug, if a caller of this reach may let the tenant's nodes send there.
 
     Raises Invalid otherwise, which does not tell a site that is not there from one that is closed to the tenant.
     """
-    sites = Site.objects.filter(slug=slug)
+    sites, anywhere = Site.objects.filter(slug=slug), may_route_anywhere(reach)
     if not anywhere:
         sites = sites.filter(pk__in=Allocation.objects.filter(tenant=tenant, enabled=True).values("site"))
     found = sites.first()

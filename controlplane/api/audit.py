@@ -5,25 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from django.db.models import OuterRef, Q, Subquery
 from django.http import HttpResponseBase, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 
 from controlplane.api.bodies import asked
-from controlplane.api.pages import PageQuery, behind, page, pages_of
+from controlplane.api.pages import PageQuery, all_shown, begin, page, pages_of
 from controlplane.api.schema import operation
-from controlplane.api.views import ApiView, rows_within
+from controlplane.api.views import ApiView
 from controlplane.audit.models import Event
+from controlplane.audit.queries import events
 from controlplane.auth.roles import Action
-from controlplane.tenants.models import Tenant
+from controlplane.tenants import queries as tenant_queries
+from controlplane.tenants.scope import seeing_reach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from django.db.models import QuerySet
     from rest_framework.request import Request
+
+    from controlplane.reach import Reached
 
 _BATCH = 500
 
@@ -41,7 +43,7 @@ class JsonLines(BaseRenderer):
 
 
 class EventOut(serializers.ModelSerializer[Event]):
-    tenant = serializers.CharField(allow_null=True, read_only=True, help_text="the slug")
+    tenant = serializers.CharField(source="tenant_slug", allow_null=True, read_only=True, help_text="the slug")
 
     class Meta:
         model = Event
@@ -62,8 +64,8 @@ class AuditQuery(PageQuery):
 
     def get_fields(self) -> dict[str, Any]:
         """With `from`, which Python keeps for itself."""
-        begin = serializers.DateTimeField(required=False, help_text="from this moment on")
-        return {**super().get_fields(), "from": begin}
+        since = serializers.DateTimeField(required=False, help_text="from this moment on")
+        return {**super().get_fields(), "from": since}
 
 
 class Audit(ApiView):
@@ -80,64 +82,22 @@ class Audit(ApiView):
     def get(self, request: Request) -> HttpResponseBase:
         """Newest first. With `format=jsonl`, or `Accept: application/jsonl`, all that there is, one event a line."""
         query = asked(request, AuditQuery)
-        rows = self._rows(query)
+        of = tenant_queries.ids_of_slug(query["tenant"]) if "tenant" in query else None
+        rows = tenant_queries.with_tenant_slug(events(self.reach, query, tenant_ids=of))
         if isinstance(request.accepted_renderer, JsonLines):
             return StreamingHttpResponse(
-                self._lines(behind(rows, query), query.get("limit")), content_type="application/jsonl"
+                self._lines(rows, begin(query), query.get("limit")), content_type="application/jsonl"
             )
-        return page(request, rows, query, _shown)
+        return page(request, rows, query, EventOut)
 
-    def _rows(self, query: Mapping[str, Any]) -> QuerySet[Event]:
-        rows = Event.objects.filter(*_conditions(query))
-        if not self.reach.everything:
-            rows = rows.filter(Q(tenant_id__in=self.reach.tenants) | Q(site__in=self.reach.sites))
-        slug = Tenant.objects.filter(pk=OuterRef("tenant_id")).values("slug")
-        return rows.annotate(tenant=Subquery(slug))
-
-    def _lines(self, rows: QuerySet[Event], left: int | None) -> Iterator[bytes]:
+    def _lines(self, rows: Reached[Event], below: int | None, left: int | None) -> Iterator[bytes]:
         """In batches, each in a transaction of its own: the request's is over when this is sent."""
         while left is None or left > 0:
-            with rows_within(self.reach, self.caller):
-                batch = list(rows.order_by("-pk")[: _BATCH if left is None else min(left, _BATCH)])
-            yield b"".join(orjson.dumps(_shown(event), option=orjson.OPT_APPEND_NEWLINE) for event in batch)
+            with seeing_reach(self.reach, person=self.caller.person_id):
+                batch = list(rows.newest_first(below=below)[: _BATCH if left is None else min(left, _BATCH)])
+            lines = (orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in all_shown(EventOut, batch))
+            yield b"".join(lines)
             if len(batch) < _BATCH:
                 return
-            rows = rows.filter(pk__lt=batch[-1].pk)
+            below = batch[-1].pk
             left = None if left is None else left - len(batch)
-
-
-def _conditions(query: Mapping[str, Any]) -> list[Q]:
-    return [_CONDITIONS[name](value) for name, value in query.items() if name in _CONDITIONS]
-
-
-def _verb(text: str) -> Q:
-    return Q(verb=text) | Q(verb__startswith=f"{text}.")
-
-
-def _object(text: str) -> Q:
-    kind, _, number = text.partition(":")
-    return Q(object_kind=kind, object_id=number) if number else Q(object_kind=kind)
-
-
-def _actor(text: str) -> Q:
-    kind, _, number = text.partition(":")
-    by_name = Q(actor=text)
-    if number.isascii() and number.isdigit() and len(number) < 19:
-        return by_name | Q(actor_kind=kind, actor_id=int(number))
-    return by_name
-
-
-_CONDITIONS: dict[str, Callable[[Any], Q]] = {
-    "actor": _actor,
-    "verb": _verb,
-    "object": _object,
-    "tenant": lambda slug: Q(tenant_id__in=Tenant.objects.filter(slug=slug).values("pk")),
-    "site": lambda slug: Q(site=slug),
-    "outcome": lambda outcome: Q(outcome=outcome),
-    "from": lambda moment: Q(at__gte=moment),
-    "until": lambda moment: Q(at__lt=moment),
-}
-
-
-def _shown(event: Event) -> dict[str, Any]:
-    return dict(EventOut(event).data)

@@ -101,14 +101,11 @@ def asked(request: Request, kind: type[Input]) -> dict[str, Any]:
         if name in _COMMON and name not in fields:
             continue
         values = request.query_params.getlist(name)
-        sent[name] = values if isinstance(fields.get(name), serializers.ListField) else _only(name, values)
+        is_list = isinstance(fields.get(name), serializers.ListField)
+        if len(values) > 1 and not is_list:
+            raise Invalid({name[:100]: "Give this parameter once."})
+        sent[name] = values if is_list else values[0]
     return _checked(kind, sent)
-
-
-def _only(name: str, values: list[str]) -> str:
-    if len(values) > 1:
-        raise Invalid({name[:100]: "Give this parameter once."})
-    return values[0]
 
 
 def _checked(kind: type[Input], data: dict[str, Any], *, partial: bool = False) -> dict[str, Any]:

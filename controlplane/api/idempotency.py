@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 _LONGEST = 200
+_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 
 
 class KeyReused(IsthmusError):
@@ -49,8 +50,14 @@ def idempotent(handler: Callable[..., Response]) -> Callable[..., Response]:
         key = request.headers.get(HEADER)
         if key is None:
             return handler(self, request, *args, **kwargs)
+        if not (0 < len(key) <= _LONGEST and key.isascii() and key.isprintable()):
+            raise Invalid({HEADER: f"Send 1 to {_LONGEST} printable ASCII characters, such as a UUID."})
         sent = [sorted(request.query_params.lists()), request.data]
-        name, body = _name(self, request, _well_formed(key)), _digest(_written(sent))
+        try:
+            body = _digest(orjson.dumps(sent, option=_OPTIONS))
+        except orjson.JSONEncodeError:
+            raise BadRequest("The body is nested too deep.") from None
+        name = _name(self, request, key)
         kept = _begun(name, body)
         if kept is not None:
             return _repeated(kept, body)
@@ -60,16 +67,6 @@ def idempotent(handler: Callable[..., Response]) -> Callable[..., Response]:
 
     once.is_idempotent = True  # type: ignore[attr-defined]  # for the description
     return once
-
-
-_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
-
-
-def _written(sent: Any) -> bytes:
-    try:
-        return orjson.dumps(sent, option=_OPTIONS)
-    except orjson.JSONEncodeError:
-        raise BadRequest("The body is nested too deep.") from None
 
 
 def _begun(name: bytes, body: bytes) -> KeptAnswer | None:
@@ -107,12 +104,6 @@ def _name(view: ApiView, request: Request, key: str) -> bytes:
     # the answer that a wider one has got, which may hold a token.
     bounds = [None if scopes is None else sorted(scopes), delegation.confined_to(view.caller)]
     return _digest(orjson.dumps([*parts, bounds, request.method, request.path, key]))
-
-
-def _well_formed(key: str) -> str:
-    if not (0 < len(key) <= _LONGEST and key.isascii() and key.isprintable()):
-        raise Invalid({HEADER: f"Send 1 to {_LONGEST} printable ASCII characters, such as a UUID."})
-    return key
 
 
 def _digest(text: bytes) -> bytes:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
+from controlplane.api.pages import shown
 from controlplane.api.schema import operation
 from controlplane.api.views import ApiView
-from controlplane.auth.callers import PersonCaller
+from controlplane.auth.tokens import delegation
 from controlplane.reach import Reach
-from controlplane.tenants.models import ApiToken, Person, Tenant
+from controlplane.tenants import queries
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -31,7 +32,9 @@ class MyTenantOut(serializers.Serializer[Any]):
 class MyTokenOut(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     hint = serializers.CharField(help_text="its first characters")
-    tenant = serializers.CharField(allow_null=True, help_text="the one tenant that it is confined to")
+    tenant = serializers.CharField(
+        source="tenant.slug", allow_null=True, help_text="the one tenant that it is confined to"
+    )
     expires_at = serializers.DateTimeField()
 
 
@@ -51,43 +54,26 @@ class MeOut(serializers.Serializer[Any]):
 
 
 class Me(ApiView):
-    """Asks for no action: whoever is known may know what is known of them."""
+    """Needs no permission: callers may always see their own identity."""
 
     def check_leave(self, request: Request) -> None:
         self._method(request)
-        held = self.caller.rights.held
-        self.see(Reach(tenants=frozenset(each.tenant_id for each in held if each.tenant_id is not None)))
+        self.see(Reach(tenants=self.caller.rights.tenants))
 
     @operation("getMe", "Who am I here, and what may I do?", answers=MeOut)
     def get(self, request: Request) -> Response:
-        rights = self.caller.rights
-        told = {
+        rights, person = self.caller.rights, queries.person(self.caller.person_id)
+        me = {
             "kind": self.caller.actor.kind,
             "name": self.caller.name,
-            **self._identity(),
-            "roles": [{"role": str(each.role), "site": each.site} for each in rights.held if each.tenant_id is None],
+            "issuer": person.issuer if person else "",
+            "subject": person.subject if person else "",
+            "roles": rights.beyond_tenants,
             "tenants": [
                 {"slug": tenant.slug, "name": tenant.name, "roles": sorted(map(str, rights.roles_in(tenant.pk)))}
-                for tenant in Tenant.objects.filter(pk__in=self.reach.tenants).order_by("slug")
+                for tenant in queries.tenants(self.reach)
             ],
             "scopes": None if rights.scopes is None else sorted(rights.scopes),
-            "token": self._token(),
+            "token": delegation.own_token(self.caller),
         }
-        return Response(MeOut(told).data)
-
-    def _identity(self) -> dict[str, str]:
-        if isinstance(self.caller, PersonCaller):
-            person = Person.objects.get(pk=self.caller.person_id)
-            return {"issuer": person.issuer, "subject": person.subject}
-        return {"issuer": "", "subject": ""}
-
-    def _token(self) -> dict[str, Any] | None:
-        token = ApiToken.objects.select_related("tenant").filter(pk=self.caller.token_id or 0).first()
-        if token is None:
-            return None
-        return {
-            "id": token.pk,
-            "hint": token.hint,
-            "tenant": token.tenant.slug if token.tenant else None,
-            "expires_at": token.expires_at,
-        }
+        return Response(shown(MeOut, me))

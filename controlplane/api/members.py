@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, extend_schema_field
+from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.response import Response
 
 from controlplane.api.bodies import Input, asked, given
 from controlplane.api.idempotency import idempotent
-from controlplane.api.pages import PageQuery, page, pages_of
+from controlplane.api.pages import PageQuery, page, pages_of, shown
 from controlplane.api.schema import operation
 from controlplane.api.views import ApiView
 from controlplane.auth import memberships
 from controlplane.auth.oidc import issuers, people
 from controlplane.auth.roles import Action
-from controlplane.errors import Invalid, NotFound
-from controlplane.tenants.models import Membership, Origin, Person, RoleGrant
+from controlplane.errors import Invalid
+from controlplane.tenants import queries
+from controlplane.tenants.models import Membership, Origin, Person
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
-    from django.db.models import QuerySet
     from rest_framework.request import Request
+
+    from controlplane.reach import Reach
 
 
 class PersonOut(serializers.ModelSerializer[Person]):
@@ -47,13 +46,9 @@ class HeldOut(serializers.Serializer[Any]):
     rule = serializers.CharField(help_text="of a claimed one: the rule of the issuer that gave it")
     created_at = serializers.DateTimeField()
     seen_at = serializers.DateTimeField(help_text="of a claimed one: the last login that showed it")
-    lapses_at = serializers.SerializerMethodField(help_text="when a claimed one ends unless a login shows it again")
-
-    @extend_schema_field(serializers.DateTimeField(allow_null=True))
-    def get_lapses_at(self, held: Membership | RoleGrant) -> datetime | None:
-        if held.origin == Origin.MANUAL:
-            return None
-        return held.seen_at + timedelta(seconds=settings.MEMBERSHIP_LAPSE)
+    lapses_at = serializers.DateTimeField(
+        read_only=True, allow_null=True, help_text="when a claimed one ends unless a login shows it again"
+    )
 
 
 class MemberOut(HeldOut):
@@ -92,11 +87,8 @@ class Members(ApiView):
     def get(self, request: Request, tenant: str) -> Response:
         """One item for each role of a person, and for each origin of it."""
         query = asked(request, MemberQuery)
-        held = Membership.objects.filter(tenant=self.tenant(tenant)).select_related("person")
-        now = timezone.now()
-        rows = Membership.objects.lapsed(now=now) if query["lapsed"] else Membership.objects.in_force(now=now)
-        chosen = {name: query[name] for name in ("origin", "role") if name in query}
-        return page(request, held.filter(pk__in=rows.values("pk"), **chosen), query, _shown)
+        rows = queries.members(queries.tenant(self.reach, tenant), query, now=timezone.now())
+        return page(request, rows, query, MemberOut)
 
     @operation(
         "addMember", "Add someone to a tenant by hand", takes=MemberIn, answers={201: MemberOut}, examples=[_EXAMPLE]
@@ -104,12 +96,10 @@ class Members(ApiView):
     @idempotent
     def post(self, request: Request, tenant: str) -> Response:
         """Adding what is there already changes nothing. Manual memberships stay until somebody removes them."""
-        row = self.tenant(tenant)
+        row = queries.tenant(self.reach, tenant)
         values = given(request, MemberIn)
-        # Whose number it is would tell a manager the names of people of other tenants.
-        known = None if self.reach.everything else Person.objects.filter(memberships__tenant=row)
-        held = memberships.give_membership(person_of(values, known), row, Membership.Role(values["role"]))
-        return Response(_shown(held), status=201)
+        held = memberships.give_membership(person_of(values, self.reach), row, Membership.Role(values["role"]))
+        return Response(shown(MemberOut, held), status=201)
 
 
 class OneMember(ApiView):
@@ -118,24 +108,20 @@ class OneMember(ApiView):
     @operation("removeMember", "Take a manual membership", answers={204: None}, errors=[400])
     def delete(self, request: Request, tenant: str, membership: int) -> Response:
         """It stops new submissions; what runs may finish. Claimed ones are ended at the person's organisation."""
-        held = Membership.objects.filter(tenant=self.tenant(tenant), pk=membership).first()
-        if held is None:
-            raise NotFound(f"The tenant {tenant} has no membership {membership}.")
-        memberships.take(held)
+        memberships.take(queries.member(queries.tenant(self.reach, tenant), membership))
         return Response(status=204)
 
 
-def person_of(values: Mapping[str, Any], known: QuerySet[Person] | None = None) -> Person:
-    """The person whom a PersonIn names; by number only among `known`. Raises Invalid where nobody can be meant."""
+def person_of(values: Mapping[str, Any], reach: Reach) -> Person:
+    """The person whom a PersonIn names; by number only within reach. Raises Invalid where nobody can be meant."""
     if "person" in values:
-        among = Person.objects.all() if known is None else known
-        found = among.filter(pk=values["person"]).first()
+        found = queries.person_within(reach, values["person"])
         if found is None:
             raise Invalid({"person": "There is no such person here: say issuer and subject."})
         return found
     if not values.get("issuer") or not values.get("subject"):
         raise Invalid({"subject": "Say who: issuer and subject, or person."})
-    found = Person.objects.filter(issuer=values["issuer"], subject=values["subject"]).first()
+    found = queries.person_of_issuer(values["issuer"], values["subject"])
     return found or _invited(values["issuer"], values["subject"])
 
 
@@ -147,7 +133,3 @@ def _invited(name: str, subject: str) -> Person:
     if not subject.isprintable():
         raise Invalid({"subject": "There is something in it that cannot be printed."})
     return people.arrive(issuer, subject, {})
-
-
-def _shown(held: Membership) -> dict[str, Any]:
-    return dict(MemberOut(held).data)

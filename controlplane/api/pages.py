@@ -1,13 +1,14 @@
-"""Long lists, a page at a time: newest first, and each page begins behind the last row of the one before.
+"""Rows as callers get them: each by the serializer that describes it, a long list a page at a time.
 
-Rows that come meanwhile are neither repeated nor do they push others off a page.
+A page is newest first, and begins behind the last row of the one before: rows that come meanwhile are neither repeated
+nor do they push others off a page.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from rest_framework import serializers
@@ -17,12 +18,13 @@ from controlplane.api.bodies import Input
 from controlplane.errors import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable, Mapping
 
-    from django.db.models import Model, QuerySet
     from rest_framework.request import Request
 
-    Row = TypeVar("Row", bound=Model)
+    from controlplane.reach import Reached
+
+    Kind = type[serializers.BaseSerializer[Any]]
 
 _LARGEST_ID = 2**63 - 1
 
@@ -41,22 +43,29 @@ class PageQuery(Input):
         return value
 
 
-def page(
-    request: Request, rows: QuerySet[Any], query: Mapping[str, Any], shown: Callable[[Any], Mapping[str, Any]]
-) -> Response:
-    """`{"items": [...], "next": address or null}` of rows, each as `shown` renders it, by what a PageQuery has read.
+def shown(kind: Kind, row: Any, **context: Any) -> dict[str, Any]:
+    """A row as `kind` describes it. context: what a serializer needs beside the row, by its name in its `context`."""
+    return dict(kind(row, context=context).data)
+
+
+def all_shown(kind: Kind, rows: Iterable[Any], **context: Any) -> list[dict[str, Any]]:
+    """The same of several."""
+    return list(kind(rows, many=True, context=context).data)
+
+
+def page(request: Request, rows: Reached[Any], query: Mapping[str, Any], kind: Kind, **context: Any) -> Response:
+    """`{"items": [...], "next": address or null}` of rows, each as `kind` describes it, by what a PageQuery has read.
 
     `next` is relative to the service's own address, so that no proxy's idea of it sends a token elsewhere.
     """
     most = query.get("limit", settings.API_PAGE)
-    found = list(behind(rows, query).order_by("-pk")[: most + 1])
-    following = _address(request, found[most - 1]) if len(found) > most else None
-    return Response({"items": [shown(row) for row in found[:most]], "next": following})
-
-
-def behind(rows: QuerySet[Row], query: Mapping[str, Any]) -> QuerySet[Row]:
-    """The rows behind the cursor, where there is one."""
-    return rows.filter(pk__lt=_id(query["cursor"])) if "cursor" in query else rows
+    found = list(rows.newest_first(below=begin(query))[: most + 1])
+    following = None
+    if len(found) > most:
+        parameters = request.query_params.copy()
+        parameters["cursor"] = base64.urlsafe_b64encode(str(found[most - 1].pk).encode()).decode().rstrip("=")
+        following = f"{request.path}?{parameters.urlencode()}"
+    return Response({"items": all_shown(kind, found[:most], **context), "next": following})
 
 
 def pages_of(item: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
@@ -71,13 +80,11 @@ def pages_of(item: type[serializers.Serializer[Any]]) -> serializers.Serializer[
     return page_of
 
 
-def _address(request: Request, last: Model) -> str:
-    parameters = request.query_params.copy()
-    parameters["cursor"] = base64.urlsafe_b64encode(str(last.pk).encode()).decode().rstrip("=")
-    return f"{request.path}?{parameters.urlencode()}"
-
-
-def _id(cursor: str) -> int:
+def begin(query: Mapping[str, Any]) -> int | None:
+    """The id behind which the page begins, None for the first page. Raises Invalid for a cursor that is none."""
+    if "cursor" not in query:
+        return None
+    cursor = query["cursor"]
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except (binascii.Error, ValueError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
@@ -10,12 +10,11 @@ from rest_framework.response import Response
 
 from controlplane.api.bodies import Input, asked, given
 from controlplane.api.idempotency import idempotent
-from controlplane.api.pages import PageQuery, page, pages_of
+from controlplane.api.pages import PageQuery, page, pages_of, shown
 from controlplane.api.schema import operation
 from controlplane.api.views import ApiView
 from controlplane.auth.roles import Action
-from controlplane.errors import NotFound
-from controlplane.tenants import administration
+from controlplane.tenants import administration, queries
 from controlplane.tenants.models import Membership, ServiceAccount
 
 if TYPE_CHECKING:
@@ -46,10 +45,7 @@ _EXAMPLE = OpenApiExample("a service account", {"slug": "pipeline", "name": "Nig
 class ServiceView(ApiView):
     def service(self, tenant: str, slug: str) -> ServiceAccount:
         """The service account of this address. NotFound where there is none within reach."""
-        found = ServiceAccount.objects.filter(tenant=self.tenant(tenant), slug=slug).first()
-        if found is None:
-            raise NotFound(f"The tenant {tenant} has no service account {slug}.")
-        return found
+        return queries.service_account(queries.tenant(self.reach, tenant), slug)
 
 
 class ServiceAccounts(ServiceView):
@@ -59,8 +55,8 @@ class ServiceAccounts(ServiceView):
         "listServiceAccounts", "List a tenant's service accounts", query=PageQuery, answers=pages_of(ServiceAccountOut)
     )
     def get(self, request: Request, tenant: str) -> Response:
-        rows = ServiceAccount.objects.filter(tenant=self.tenant(tenant))
-        return page(request, rows, asked(request, PageQuery), _shown)
+        rows = queries.service_accounts(queries.tenant(self.reach, tenant))
+        return page(request, rows, asked(request, PageQuery), ServiceAccountOut)
 
     @operation(
         "createServiceAccount",
@@ -72,8 +68,8 @@ class ServiceAccounts(ServiceView):
     )
     @idempotent
     def post(self, request: Request, tenant: str) -> Response:
-        row = administration.create_service(self.tenant(tenant), **given(request, ServiceAccountIn))
-        return Response(_shown(row), status=201)
+        row = administration.create_service(queries.tenant(self.reach, tenant), **given(request, ServiceAccountIn))
+        return Response(shown(ServiceAccountOut, row), status=201)
 
 
 class OneServiceAccount(ServiceView):
@@ -81,16 +77,12 @@ class OneServiceAccount(ServiceView):
 
     @operation("getServiceAccount", "See a service account", answers=ServiceAccountOut)
     def get(self, request: Request, tenant: str, account: str) -> Response:
-        return Response(_shown(self.service(tenant, account)))
+        return Response(shown(ServiceAccountOut, self.service(tenant, account)))
 
     @operation(
         "changeServiceAccount", "Change a service account", takes=ServiceAccountChange, answers=ServiceAccountOut
     )
     def patch(self, request: Request, tenant: str, account: str) -> Response:
         row = self.service(tenant, account)
-        values = given(request, ServiceAccountChange)
-        return Response(_shown(administration.change("service", row, values, tenant_id=row.tenant_id)))
-
-
-def _shown(service: ServiceAccount) -> dict[str, Any]:
-    return dict(ServiceAccountOut(service).data)
+        changed = administration.change("service", row, given(request, ServiceAccountChange), tenant_id=row.tenant_id)
+        return Response(shown(ServiceAccountOut, changed))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from django.db.models import Q
 from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.response import Response
 
 from controlplane.api.bodies import Input, asked, given
 from controlplane.api.idempotency import idempotent
-from controlplane.api.pages import PageQuery, page, pages_of
+from controlplane.api.pages import PageQuery, page, pages_of, shown
 from controlplane.api.schema import operation
 from controlplane.api.views import ApiView
 from controlplane.auth.roles import Action
-from controlplane.tenants import administration
+from controlplane.tenants import administration, queries
 from controlplane.tenants.models import Tenant
 
 if TYPE_CHECKING:
@@ -53,17 +52,14 @@ class Tenants(ApiView):
     @operation("listTenants", "List the tenants", query=TenantQuery, answers=pages_of(TenantOut))
     def get(self, request: Request) -> Response:
         query = asked(request, TenantQuery)
-        rows = self.tenants()
-        if "search" in query:
-            rows = rows.filter(Q(slug__icontains=query["search"]) | Q(name__icontains=query["search"]))
-        return page(request, rows, query, _shown)
+        return page(request, queries.tenants(self.reach, search=query.get("search", "")), query, TenantOut)
 
     @operation(
         "createTenant", "Create a tenant", takes=TenantIn, answers={201: TenantOut}, errors=[409], examples=[_EXAMPLE]
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        return Response(_shown(administration.create_tenant(**given(request, TenantIn))), status=201)
+        return Response(shown(TenantOut, administration.create_tenant(**given(request, TenantIn))), status=201)
 
 
 class OneTenant(ApiView):
@@ -71,14 +67,10 @@ class OneTenant(ApiView):
 
     @operation("getTenant", "See a tenant", answers=TenantOut)
     def get(self, request: Request, tenant: str) -> Response:
-        return Response(_shown(self.tenant(tenant)))
+        return Response(shown(TenantOut, queries.tenant(self.reach, tenant)))
 
     @operation("changeTenant", "Rename or disable a tenant", takes=TenantChange, answers=TenantOut)
     def patch(self, request: Request, tenant: str) -> Response:
-        row = self.tenant(tenant)
-        values = given(request, TenantChange)
-        return Response(_shown(administration.change("tenant", row, values, tenant_id=row.pk)))
-
-
-def _shown(tenant: Tenant) -> dict[str, Any]:
-    return dict(TenantOut(tenant).data)
+        row = queries.tenant(self.reach, tenant)
+        changed = administration.change("tenant", row, given(request, TenantChange), tenant_id=row.pk)
+        return Response(shown(TenantOut, changed))

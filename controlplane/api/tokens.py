@@ -11,19 +11,19 @@ from rest_framework.response import Response
 
 from controlplane.api.bodies import Input, asked, given
 from controlplane.api.idempotency import idempotent
-from controlplane.api.pages import PageQuery, page, pages_of
+from controlplane.api.pages import PageQuery, page, pages_of, shown
 from controlplane.api.schema import operation
 from controlplane.api.service_accounts import ServiceView
 from controlplane.api.views import ApiView
-from controlplane.auth.callers import PersonCaller
 from controlplane.auth.roles import Action, Scope
 from controlplane.auth.tokens import delegation, issue
-from controlplane.errors import Forbidden, Invalid, NotFound
-from controlplane.tenants.models import ApiToken, Person, Tenant
+from controlplane.tenants import queries
+from controlplane.tenants.models import ApiToken
 
 if TYPE_CHECKING:
-    from django.db.models import QuerySet
     from rest_framework.request import Request
+
+    from controlplane.reach import Reached
 
 _LONGEST_DAYS = 3650
 
@@ -40,10 +40,14 @@ class TokenOut(serializers.ModelSerializer[ApiToken]):
 
 
 class NewTokenOut(TokenOut):
-    token = serializers.CharField(read_only=True, help_text="shown this once")
+    token = serializers.SerializerMethodField(help_text="shown this once")
 
     class Meta(TokenOut.Meta):
         fields = read_only_fields = [*TokenOut.Meta.fields, "token"]
+
+    def get_token(self, _row: ApiToken) -> str:
+        """context: `text`, the token itself."""
+        return str(self.context["text"])
 
 
 class TokenIn(Input):
@@ -75,44 +79,34 @@ class TokenView(ApiView):
     #: for the description: operation ids and summaries
     words: ClassVar[dict[str, str]] = {"Of": "Personal", "of": "your personal"}
 
-    def rows(self, **address: str) -> QuerySet[ApiToken]:
-        """The owner's tokens, but for those of the token endpoint, of which there are hundreds a day."""
-        mine, confined = ApiToken.objects.filter(person_id=self.person().person_id), delegation.confined_to(self.caller)
-        return mine if confined is None else mine.filter(tenant=confined)
+    def rows(self, **address: str) -> Reached[ApiToken]:
+        """The owner's tokens. Raises NotFound, and Forbidden for personal tokens where a program calls."""
+        return delegation.own_tokens(self.caller)
 
     def row(self, token: int, **address: str) -> ApiToken:
         """NotFound where the owner has no such token."""
-        found = self.rows(**address).filter(pk=token).select_related("tenant").first()
-        if found is None:
-            raise NotFound(f"There is no token {token} here.")
-        return found
-
-    def person(self) -> PersonCaller:
-        """The person who calls. Forbidden for programs, which have no personal tokens."""
-        if not isinstance(self.caller, PersonCaller):
-            raise Forbidden("Only people have personal tokens: a service account's are under its tenant.")
-        return self.caller
+        return self.rows(**address).one(f"There is no token {token} here.", pk=token)
 
 
 class OfService(ServiceView, TokenView):
     actions = {"GET": Action.SERVICES_READ, "POST": Action.SERVICES_CHANGE, "DELETE": Action.SERVICES_CHANGE}
     words = {"Of": "ServiceAccount", "of": "a service account's"}
 
-    def rows(self, **address: str) -> QuerySet[ApiToken]:
-        return ApiToken.objects.filter(service=self.service(address["tenant"], address["account"]))
+    def rows(self, **address: str) -> Reached[ApiToken]:
+        return queries.tokens_of(self.service(address["tenant"], address["account"]))
 
 
 class ListOf(TokenView):
     @operation("list{Of}Tokens", "List {of} tokens", query=PageQuery, answers=pages_of(TokenOut))
     def get(self, request: Request, **address: str) -> Response:
         """Those that have ended are among them."""
-        return page(request, self.rows(**address).select_related("tenant"), asked(request, PageQuery), _shown)
+        return page(request, self.rows(**address), asked(request, PageQuery), TokenOut)
 
 
 class OneOf(TokenView):
     @operation("get{Of}Token", "See one of {of} tokens", answers=TokenOut)
     def get(self, request: Request, token: int, **address: str) -> Response:
-        return Response(_shown(self.row(token, **address)))
+        return Response(shown(TokenOut, self.row(token, **address)))
 
     @operation("revoke{Of}Token", "Revoke one of {of} tokens", answers={204: None})
     def delete(self, request: Request, token: int, **address: str) -> Response:
@@ -143,23 +137,14 @@ class PersonalTokens(ListOf):
     def post(self, request: Request) -> Response:
         """It allows what its scopes say and you may do at that moment, whichever is less. It is shown this once.
         Made with a personal token, it ends no later than that."""
-        caller = self.person()
-        person = Person.objects.get(pk=caller.person_id)
+        person = delegation.owner(self.caller)
         values = given(request, PersonalTokenIn)
-        tenant = self._own_tenant(values.pop("tenant", None))
-        delegation.check(caller, scopes=values["scopes"], tenant_id=tenant.pk if tenant else None)
+        slug = values.pop("tenant", None)
+        tenant = None if slug is None else delegation.own_tenant(self.caller, slug)
+        delegation.check(self.caller, scopes=values["scopes"], tenant_id=tenant.pk if tenant else None)
         values = with_lifetime(values)
-        values["lifetime"] = delegation.at_most(values["lifetime"], caller)
+        values["lifetime"] = delegation.at_most(values["lifetime"], self.caller)
         return issued(*issue.mint_personal(person, tenant=tenant, **values))
-
-    def _own_tenant(self, slug: str | None) -> Tenant | None:
-        if slug is None:
-            return None
-        mine = [each.tenant_id for each in self.caller.rights.held if each.tenant_id is not None]
-        tenant = Tenant.objects.filter(pk__in=mine, slug=slug).first()
-        if tenant is None:
-            raise Invalid({"tenant": f"You are not in a tenant {slug}."})
-        return tenant
 
 
 class ServiceTokens(OfService, ListOf):
@@ -200,11 +185,7 @@ def with_lifetime(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "lifetime": lifetime}
 
 
-def _shown(token: ApiToken) -> dict[str, Any]:
-    return dict(TokenOut(token).data)
-
-
 def issued(row: ApiToken, text: str) -> Response:
-    response = Response({**_shown(row), "token": text}, status=201)
+    response = Response(shown(NewTokenOut, row, text=text), status=201)
     response["Cache-Control"] = "no-store"
     return response

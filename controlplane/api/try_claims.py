@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from controlplane.api.bodies import Input, given
+from controlplane.api.pages import shown
 from controlplane.api.schema import operation
 from controlplane.api.views import ApiView
 from controlplane.auth.oidc import issuers
@@ -68,5 +69,5 @@ class TryClaims(ApiView):
         if issuer is None:
             raise Invalid({"issuer": "There is no issuer of this alias."})
         verdict = try_claims(issuer, values["claims"])
-        told = {"given": verdict.given, "ignored": verdict.ignored, "decided": sorted(verdict.decided)}
-        return Response(TriedOut(told).data)
+        answer = {"given": verdict.given, "ignored": verdict.ignored, "decided": sorted(verdict.decided)}
+        return Response(shown(TriedOut, answer))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import transaction
@@ -17,15 +17,13 @@ from controlplane.api.bodies import JsonBody
 from controlplane.audit import actors, trail
 from controlplane.audit.models import Event
 from controlplane.auth.authentication import BearerAuthentication, SessionAuthentication
-from controlplane.auth.callers import NodeCaller, PersonCaller, ServiceCaller
+from controlplane.auth.callers import NodeCaller
 from controlplane.errors import Forbidden, NotFound
-from controlplane.tenants.models import Tenant
-from controlplane.tenants.scope import seeing, seeing_everything
+from controlplane.tenants.scope import seeing, seeing_reach
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from django.db.models import QuerySet
     from django.http import HttpResponseBase
     from rest_framework.authentication import BaseAuthentication
     from rest_framework.parsers import BaseParser
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from rest_framework.response import Response
 
     from controlplane.api.rate_limit import Limit
+    from controlplane.auth.callers import PersonCaller, ServiceCaller
     from controlplane.auth.roles import Action
     from controlplane.reach import Reach
 
@@ -54,7 +53,7 @@ class ApiView(APIView):
 
     A handler runs in one transaction, which is committed when it returns and rolled back when it raises. `self.caller`
     is who calls, `self.reach` what the action may touch. A streamed answer must look things up in transactions of its
-    own (`rows_within`), since it is sent when this one is over.
+    own (`seeing_reach`), since it is sent when this one is over.
     """
 
     authentication_classes: Sequence[type[BaseAuthentication]] = [BearerAuthentication, SessionAuthentication]
@@ -102,29 +101,13 @@ class ApiView(APIView):
     def see(self, reach: Reach) -> None:
         """Open the transaction that the handler runs in."""
         self.reach = reach
-        self._transaction.enter_context(rows_within(reach, self.caller))
+        self._transaction.enter_context(seeing_reach(reach, person=self.caller.person_id))
         self._is_open = True
 
     def close_rows(self) -> None:
         """End the transaction before a long answer: from here on no rows are there, and no connection is held."""
         self._transaction.close()
         self._is_open = False
-
-    def tenants(self) -> QuerySet[Tenant]:
-        """The tenants within reach: for a site, those with an allocation there."""
-        if self.reach.everything:
-            return Tenant.objects.all()
-        own = Tenant.objects.filter(pk__in=self.reach.tenants)
-        if not self.reach.sites:
-            return own
-        return (own | Tenant.objects.filter(allocations__site__slug__in=self.reach.sites)).distinct()
-
-    def tenant(self, slug: str) -> Tenant:
-        """The tenant of this address. NotFound where it is none within reach."""
-        found = self.tenants().filter(slug=slug).first()
-        if found is None:
-            raise NotFound(f"There is no tenant {slug} here.")
-        return found
 
     def handle_exception(self, exc: Exception) -> Response:
         if self._is_open:
@@ -150,16 +133,8 @@ class ApiView(APIView):
             trail.record("api.refused", "route", f"{request.method} {route}", outcome=Event.Outcome.REFUSED)
 
 
-def rows_within(reach: Reach, caller: PersonCaller | ServiceCaller) -> AbstractContextManager[None]:
-    """A transaction that sees what lies within `reach`, and the person's own memberships and tokens."""
-    if reach.everything:
-        return seeing_everything()
-    person = caller.person_id if isinstance(caller, PersonCaller) else None
-    return seeing(tenants=reach.tenants, site_slugs=reach.sites, person=person)
-
-
 class Unknown(ApiView):
-    """Every address under /api/v1/ that is none."""
+    """Any other address under /api/v1/."""
 
     schema = None  # not part of the description
 

@@ -5,6 +5,15 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from controlplane.reach import Reached
+
+
+class EventRows(Reached["Event"]):
+    """Events, and who may read them."""
+
+    tenant = "tenant_id"
+    site_slug = "site"
+
 
 class Event(models.Model):
     """Who did what. It has ids and no foreign keys, because it outlives everything that it tells of."""
@@ -29,6 +38,8 @@ class Event(models.Model):
     outcome = models.CharField(max_length=10, choices=Outcome.choices, help_text="whether it was done or refused")
     request_id = models.CharField(max_length=64, blank=True, help_text="the request's id, as in the logs")
     changes = models.JSONField(default=dict, help_text="{field: [before, after]}, or other details; never a secret")
+
+    objects = EventRows.as_manager()
 
     class Meta:
         managed = False

@@ -54,7 +54,7 @@ class SessionAuthentication(DjangoSession):
         return PersonCaller(person.pk, person.get_full_name(), rights_of(person, now=timezone.now())), None
 
 
-def again(request: Request, caller: PersonCaller | ServiceCaller) -> PersonCaller | ServiceCaller:
+def caller_again(request: Request, caller: PersonCaller | ServiceCaller) -> PersonCaller | ServiceCaller:
     """`caller`, who began something long with this request, as the rows are now. Raises as authentication does.
 
     That the token has expired meanwhile is no reason: many live for minutes. That it was revoked is one.

@@ -80,6 +80,7 @@ class NodeCaller(Caller):
 class PersonCaller(Caller):
     """Someone who has logged in, or shows a token of theirs: ours, or their issuer's (which has no token_id)."""
 
+    service_id: ClassVar[None] = None
     person_id: int
     name: str
     rights: Rights = field(default_factory=Rights)
@@ -94,6 +95,7 @@ class PersonCaller(Caller):
 class ServiceCaller(Caller):
     """A program with a service account, or with a capability token of its tenant's issuer (which has no service_id)."""
 
+    person_id: ClassVar[None] = None
     tenant_id: int
     name: str
     rights: Rights = field(default_factory=Rights)

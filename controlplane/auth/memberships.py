@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from django.utils import timezone
 
 from controlplane.audit import trail
-from controlplane.errors import BadRequest
+from controlplane.errors import BadRequest, Invalid
 from controlplane.tenants.models import Membership, Origin, RoleGrant
 from controlplane.tenants.scope import seeing_everything
 
@@ -47,9 +47,9 @@ def give_membership(
 
 
 def give_role(person: Person, role: RoleGrant.Role, *, site: str = "", now: datetime | None = None) -> RoleGrant:
-    """A manual role, in the caller's transaction. site: the slug, for a site operator alone (else BadRequest)."""
+    """A manual role, in the caller's transaction. site: the slug, for a site operator alone (else Invalid)."""
     if bool(site) != (role == RoleGrant.Role.SITE_OPERATOR):
-        raise BadRequest("A site operator needs a site, and the federation's roles have none.")
+        raise Invalid({"site": "A site operator needs a site, and the federation's roles have none."})
     now = now or timezone.now()
     held, is_new = RoleGrant.objects.get_or_create(
         person=person, role=role, site=site, origin=Origin.MANUAL, defaults={"created_at": now, "seen_at": now}

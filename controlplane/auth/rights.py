@@ -9,7 +9,7 @@ from controlplane.auth.roles import RULES, Action, Role
 from controlplane.errors import Forbidden
 from controlplane.reach import Reach
 from controlplane.tenants.models import Membership, RoleGrant
-from controlplane.tenants.scope import seeing, seeing_everything
+from controlplane.tenants.scope import seeing_everything
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +48,16 @@ class Rights:
             sites=frozenset(each.site for each in allowing if each.site),
         )
 
+    @property
+    def tenants(self) -> frozenset[int]:
+        """The ids of the tenants in which the caller has a role."""
+        return frozenset(each.tenant_id for each in self.held if each.tenant_id is not None)
+
+    @property
+    def beyond_tenants(self) -> tuple[Held, ...]:
+        """The caller's roles of sites and of the federation."""
+        return tuple(each for each in self.held if each.tenant_id is None)
+
     def roles_in(self, tenant_id: int) -> frozenset[Role]:
         """The caller's own roles in one tenant."""
         return frozenset(each.role for each in self.held if each.tenant_id == tenant_id)
@@ -73,13 +83,3 @@ def rights_of(person: Person, *, now: datetime) -> Rights:
     if person.is_superuser:
         held.add(Held(Role.FEDERATION_OPERATOR))
     return Rights(tuple(sorted(held, key=lambda each: (each.role, each.tenant_id or 0, each.site))))
-
-
-def held_by(person: Person) -> tuple[list[Membership], list[RoleGrant]]:
-    """All that the person holds, whether it counts now or not, with the tenants' names: for the person to see."""
-    with seeing(person=person.pk):
-        tenants = list(Membership.objects.filter(person=person).values_list("tenant_id", flat=True))
-    with seeing(tenants=tenants, person=person.pk):
-        memberships = Membership.objects.filter(person=person).select_related("tenant").order_by("tenant__name", "role")
-        grants = RoleGrant.objects.filter(person=person).order_by("role", "site")
-        return list(memberships), list(grants)

@@ -7,7 +7,7 @@ too much. A streamed answer opens one for each look it takes; nothing here outli
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from django.db import connection, transaction
@@ -16,6 +16,8 @@ from controlplane import database
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+
+    from controlplane.reach import Reach
 
 #: The value of `isthmus.tenants` with which every tenant's rows are seen.
 EVERYTHING = "*"
@@ -47,6 +49,13 @@ def seeing_everything() -> Iterator[None]:
     """A transaction that sees all rows: for finding out who calls, for the federation's roles, and for the service."""
     with _scope(EVERYTHING, ""):
         yield
+
+
+def seeing_reach(reach: Reach, *, person: int | None) -> AbstractContextManager[None]:
+    """A transaction that sees what lies within `reach`, and the person's own memberships and tokens."""
+    if reach.everything:
+        return seeing_everything()
+    return seeing(tenants=reach.tenants, site_slugs=reach.sites, person=person)
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from controlplane.tenants.models import Tenant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
 
     from django.db.models import QuerySet
 
@@ -57,13 +56,6 @@ _COLUMNS: dict[GroupBy, dict[str, Any]] = {
     GroupBy.PERSON: {"group_person_id": F("person_id"), "group_person": F("person__name")},
     GroupBy.MONTH: {"group_month": TruncMonth("ended_at")},
 }
-
-
-def between(records: QuerySet[UsageRecord], *, begin: datetime | None, end: datetime | None) -> QuerySet[UsageRecord]:
-    """The records of what ended at `begin` or later, and before `end`."""
-    if begin is not None:
-        records = records.filter(ended_at__gte=begin)
-    return records if end is None else records.filter(ended_at__lt=end)
 
 
 def grouped(records: QuerySet[UsageRecord], by: Sequence[GroupBy]) -> list[Group]:

@@ -1,8 +1,8 @@
 """`changed_since`: jobs in the order of their last changes, so that a caller can follow them all without a gap.
 
 A change is stamped a moment before it is committed, and two that are committed in one order may be stamped in the
-other. So a page ends SETTLED before now: by then whatever was stamped earlier is committed, and nothing is missed. What
-takes longer than that between its writing and its commit could be; nothing of ours does.
+other. So a page ends `queries.SETTLED` before now: by then whatever was stamped earlier is committed, and nothing is
+missed. What takes longer than that between its writing and its commit could be; nothing of ours does.
 """
 
 from __future__ import annotations
@@ -13,37 +13,34 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db.models import Q
-from django.db.models.functions import Now
 from rest_framework.response import Response
 
+from controlplane.api.pages import all_shown
 from controlplane.errors import Invalid
+from jobs import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from rest_framework.request import Request
 
-    from jobs.models import Job, Jobs
+    from controlplane.api.pages import Kind
+    from controlplane.reach import Reached
+    from jobs.models import Job
 
-SETTLED = timedelta(seconds=5)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST = 2**63 - 1
 
 
-def page(request: Request, jobs: Jobs, query: Mapping[str, Any], shown: Callable[[Job], Mapping[str, Any]]) -> Response:
+def change_page(request: Request, jobs: Reached[Job], query: Mapping[str, Any], kind: Kind) -> Response:
     """`{"items", "next"}` as other lists have it, but `next` is always an address: where to go on, now or later."""
-    jobs = jobs.filter(changed_at__lte=Now() - SETTLED).order_by("changed_at", "pk")
     begin, after = query["changed_since"], None
     if "cursor" in query:
         begin, after = _place(query["cursor"])
-    jobs = jobs.filter(changed_at__gte=begin)
-    if after is not None:
-        jobs = jobs.filter(Q(changed_at__gt=begin) | Q(pk__gt=after))
-    found = list(jobs[: query.get("limit", settings.API_PAGE)])
+    found = list(queries.changed(jobs, begin, after=after)[: query.get("limit", settings.API_PAGE)])
     if found:
         begin, after = found[-1].changed_at, found[-1].pk
-    return Response({"items": [shown(job) for job in found], "next": _address(request, begin, after)})
+    return Response({"items": all_shown(kind, found), "next": _address(request, begin, after)})
 
 
 def _address(request: Request, begin: datetime, after: int | None) -> str:

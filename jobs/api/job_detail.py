@@ -8,23 +8,18 @@ import orjson
 from django.utils import timezone
 from rest_framework import serializers
 
-from controlplane.errors import NotFound
+from controlplane.api.pages import all_shown, shown
+from jobs import queries
 from jobs.api import job_list
 from jobs.api.job_list import JobOut
-from jobs.models import Job
 from jobs.placement import explain
 from jobs.states import MEANING, WAITING, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from controlplane.reach import Reach
-    from jobs.models import UsageRecord
+    from jobs.models import Job
 
-_COLUMNS = (
-    *job_list.COLUMNS, "pod_uid", "containers", "status_exact", "exit_code", "attempt", "native_id", "partition",
-    "flavor", "allocation_id", "cancel_reason", "deleted_at",
-)  # fmt: skip
 _HISTORY_MOST = 200
 _WAITING = WAITING | {State.SUBMITTING, State.PENDING}
 _STATES = ("waiting", "running", "terminated")
@@ -126,32 +121,18 @@ class JobDetailOut(JobOut):
     history = TransitionOut(many=True, help_text=f"oldest first; of a very long one the latest {_HISTORY_MOST}")
     usage = JobUsageOut(many=True)
 
-
-def find(key: str, reach: Reach) -> Any:
-    """The job of this address, with all that `shown` needs. NotFound where it is none within reach."""
-    job = job_list.for_list(Job.objects.within(reach)).only(*_COLUMNS).filter(key=key).first()
-    if job is None:
-        raise unknown(key)
-    return job
-
-
-def unknown(key: str) -> NotFound:
-    return NotFound(f"There is no job {key[:40]} here.")
-
-
-def told(key: str, reach: Reach) -> dict[str, Any]:
-    """All of it, as JobDetailOut has it, with why it waits as it is at this moment."""
-    job = find(key, reach)
-    return {
-        **job_list.shown(job),
-        "uid": str(job.pod_uid),
-        "waits": _waits(job),
-        "containers": list(_containers(job)),
-        **{name: getattr(job, name) for name in _PLAIN},
-        "allocation": job.allocation_id,
-        "history": list(reversed(TransitionOut(job.history.order_by("-pk")[:_HISTORY_MOST], many=True).data)),
-        "usage": [_usage(each) for each in job.usagerecord_set.order_by("pk")],
-    }
+    def to_representation(self, job: Any) -> dict[str, Any]:
+        """Of a job as `queries.job` gives it, with why it waits as it is at this moment."""
+        return {
+            **shown(JobOut, job),
+            "uid": str(job.pod_uid),
+            "waits": _waits(job),
+            "containers": list(_containers(job)),
+            **{name: getattr(job, name) for name in _PLAIN},
+            "allocation": job.allocation_id,
+            "history": all_shown(TransitionOut, queries.latest_history(job, most=_HISTORY_MOST)),
+            "usage": all_shown(JobUsageOut, queries.job_usage(job)),
+        }
 
 
 def _waits(job: Any) -> str:
@@ -183,14 +164,3 @@ def _containers(job: Job) -> Iterator[dict[str, Any]]:
             "started_at": said.get("startedAt"),
             "ended_at": said.get("finishedAt"),
         }
-
-
-def _usage(record: UsageRecord) -> dict[str, Any]:
-    return {
-        **{name: getattr(record, name) for name in _USAGE},
-        "cpu_hours": record.cpu_seconds / 3600,
-        "gpu_hours": record.gpu_seconds / 3600,
-    }
-
-
-_USAGE = ("native_id", "started_at", "ended_at", "cpus", "gpus", "nodes", "outcome", "estimated")

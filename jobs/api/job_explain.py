@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
@@ -11,6 +10,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from controlplane.api.bodies import asked
+from controlplane.api.pages import shown
 from controlplane.api.schema import operation
 from controlplane.api.views import ApiView
 from controlplane.auth.roles import Action
@@ -99,7 +99,7 @@ class ExplainJob(ApiView):
         """By the same rules as submitting it at this moment: which sites fit or why not, which limit is in the way,
         and what would be charged. Nothing is kept."""
         query = asked(request, SubmitQuery)
-        tenant = tenant_of(self, query)
+        tenant = tenant_of(self.reach, query)
         body = body_of(request, tenant)
         found = explain.explain(body, tenant_id=tenant.pk, site_slug=query.get("site"), now=timezone.now())
-        return Response({"tenant": tenant.slug, "sites": [asdict(verdict) for verdict in found]})
+        return Response(shown(ExplanationOut, {"tenant": tenant.slug, "sites": found}))

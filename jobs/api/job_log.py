@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.http import StreamingHttpResponse
 from django.utils import timezone
@@ -13,22 +13,24 @@ from rest_framework import serializers
 from controlplane.answers import FirstOrAsked, PlainText
 from controlplane.api.bodies import Input, asked
 from controlplane.api.schema import operation
-from controlplane.api.views import ApiView, rows_within
-from controlplane.auth.authentication import again
+from controlplane.api.views import ApiView
+from controlplane.auth.authentication import caller_again
 from controlplane.auth.roles import Action
-from controlplane.errors import Invalid
-from jobs import logs
-from jobs.api.job_detail import unknown
-from jobs.models import Job
+from controlplane.tenants.scope import seeing_reach
+from jobs import logs, queries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rest_framework.request import Request
 
 _MOST = 2**53 - 1
 #: Our names of the options, and those of the kubelet's own, which are understood already.
-_OPTIONS = {"follow": "Follow", "tail": "Tail", "since_seconds": "SinceSeconds", "timestamps": "Timestamps"}
+_OPTIONS = {
+    "follow": "Follow",
+    "tail": "Tail",
+    "since_seconds": "SinceSeconds",
+    "timestamps": "Timestamps",
+    "bytes": "Bytes",
+}
 
 
 class LogQuery(Input):
@@ -66,10 +68,10 @@ class JobLog(ApiView):
         """Read at the site while the job is there, and kept for a while after it has ended. 0 is the same as nothing
         for tail, since_seconds and bytes. A tenant may follow a few logs at the same time."""
         query = asked(request, LogQuery)
-        options = logs.parse(_opts(query), now=timezone.now())
-        jobs = Job.objects.within(self.reach).filter(key=key)
-        container = query.get("container") or _only_container(jobs.values_list("containers", flat=True).first())
-        job = logs.find_job(jobs, container=container, otherwise=unknown(key).message)
+        opts = {theirs: query[ours] for ours, theirs in _OPTIONS.items() if ours in query}
+        options = logs.parse(opts, now=timezone.now())
+        job = queries.job_for_log(self.reach, key)
+        container = logs.container_of(job, query.get("container"))
         self.close_rows()
         stream = logs.WhileAllowed(logs.open_log(job, container, options), lambda: self._may_read(request, key))
         # No charset: these are the container's bytes, whatever they are.
@@ -77,19 +79,7 @@ class JobLog(ApiView):
 
     def _may_read(self, request: Request, key: str) -> bool:
         """As the rows are at this moment."""
-        caller = again(request, self.caller)
+        caller = caller_again(request, self.caller)
         reach = caller.rights.reach(Action.JOBS_READ)
-        with rows_within(reach, caller):
-            return Job.objects.within(reach).filter(key=key).exists()
-
-
-def _opts(query: Mapping[str, Any]) -> dict[str, Any]:
-    return {theirs: query[ours] for ours, theirs in {**_OPTIONS, "bytes": "Bytes"}.items() if ours in query}
-
-
-def _only_container(containers: list[dict[str, Any]] | None) -> str:
-    """The name of a pod's one container. Invalid where it has several; what no pod is, `find_job` says."""
-    names = [each["name"] for each in containers or []]
-    if len(names) > 1:
-        raise Invalid({"container": f"The pod has several containers: name one of {', '.join(names)}."})
-    return names[0] if names else ""
+        with seeing_reach(reach, person=caller.person_id):
+            return queries.job_exists(reach, key)

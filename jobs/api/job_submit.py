@@ -10,12 +10,13 @@ from rest_framework import serializers
 
 from controlplane.api.bodies import Input
 from controlplane.errors import BadRequest, Invalid
+from controlplane.tenants import queries
 from sites import manifest
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-    from controlplane.api.views import ApiView
+    from controlplane.reach import Reach
     from controlplane.tenants.models import Tenant
 
 _JSON = {
@@ -73,11 +74,11 @@ def body_of(request: Request, tenant: Tenant) -> dict[str, Any]:
     return manifest.create_body(data["documents"], namespace=tenant.slug)
 
 
-def tenant_of(view: ApiView, query: dict[str, Any]) -> Tenant:
+def tenant_of(reach: Reach, query: dict[str, Any]) -> Tenant:
     """Whose job it is to be: NotFound outside of reach, Invalid where it must be said."""
     if "tenant" in query:
-        return view.tenant(query["tenant"])
-    theirs = list(view.tenants().order_by("slug")[:20])
+        return queries.tenant(reach, query["tenant"])
+    theirs = list(queries.tenants(reach)[:20])
     if len(theirs) != 1:
         names = ", ".join(tenant.slug for tenant in theirs)
         raise Invalid({"tenant": f"Say for which tenant, since you may submit in several: {names}."})

@@ -10,11 +10,11 @@ from rest_framework.response import Response
 
 from controlplane.api.bodies import asked
 from controlplane.api.idempotency import idempotent
-from controlplane.api.pages import pages_of
+from controlplane.api.pages import pages_of, shown
 from controlplane.api.schema import operation
 from controlplane.api.views import ApiView
 from controlplane.auth.roles import Action
-from jobs import admission
+from jobs import admission, queries
 from jobs.api import job_detail, job_list
 from jobs.api.job_detail import JobDetailOut
 from jobs.api.job_list import JobOut, JobQuery
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Jobs(ApiView):
-    """All jobs within reach, and new ones."""
+    """Lists jobs, and takes new ones."""
 
     actions = {"GET": Action.JOBS_READ, "POST": Action.JOBS_SUBMIT}
     parser_classes = PARSERS
@@ -41,7 +41,7 @@ class Jobs(ApiView):
     def get(self, request: Request) -> Response:
         """Newest first. With `changed_since` in the order of changes, each job at its latest one, about five seconds
         after it has happened; to follow all changes, ask the address in `next` again and again."""
-        return job_list.answer(request, self.reach, self.caller)
+        return job_list.job_page(request, self.reach, self.caller)
 
     @operation(
         "submitJob",
@@ -60,12 +60,12 @@ class Jobs(ApiView):
         """A v1 Pod, or a v1 List or several YAML documents that hold one Pod and the ConfigMaps and Secrets that it
         needs. What a limit of the tenant does not allow now waits, and the job says for what."""
         query = asked(request, SubmitQuery)
-        tenant = tenant_of(self, query)
+        tenant = tenant_of(self.reach, query)
         job = admission.submit(
             self.caller, body_of(request, tenant), tenant_id=tenant.pk, site_slug=query.get("site"), now=timezone.now()
         )
-        found = job_detail.told(job.key, self.reach)
-        return Response(found, status=201, headers={"Location": f"{request.path.rstrip('/')}/{job.key}"})
+        found, address = queries.job(self.reach, job.key), f"{request.path.rstrip('/')}/{job.key}"
+        return Response(shown(JobDetailOut, found), status=201, headers={"Location": address})
 
 
 class JobDetail(ApiView):
@@ -80,4 +80,4 @@ class JobDetail(ApiView):
         examples=[OpenApiExample("a job that waits", job_detail.EXAMPLE, response_only=True)],
     )
     def get(self, request: Request, key: str) -> Response:
-        return Response(job_detail.told(key, self.reach))
+        return Response(shown(JobDetailOut, queries.job(self.reach, key)))

@@ -12,17 +12,15 @@ from rest_framework.response import Response
 
 from controlplane.answers import Csv, FirstOrAsked
 from controlplane.api.bodies import Input, asked
+from controlplane.api.pages import all_shown, shown
 from controlplane.api.schema import operation
 from controlplane.api.views import ApiView
 from controlplane.auth.roles import Action
+from jobs import queries
 from jobs.accounting import totals
 from jobs.accounting.totals import GroupBy
-from jobs.models import UsageRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from django.db.models import QuerySet
     from rest_framework.request import Request
 
     from jobs.accounting.totals import Group
@@ -89,6 +87,12 @@ class UsageFiguresOut(serializers.Serializer[Any]):
         help_text="of the CPU-hours, 0 to 1: the part for which the site gave no times and ours stand in"
     )
 
+    def to_representation(self, group: Group) -> dict[str, Any]:
+        """With what the group is of, which only groups have: a total is of nothing in particular."""
+        share = group.estimated / group.cpu_hours if group.cpu_hours else 0.0
+        hours = {name: round(getattr(group, name), 4) for name in ("cpu_hours", "gpu_hours", "wall_hours")}
+        return {**group.of, "jobs": group.jobs, **hours, "estimated_share": round(share, 4)}
+
 
 class GroupOut(UsageFiguresOut):
     """The sums of one group; what it was not grouped by is not there."""
@@ -127,28 +131,13 @@ class Usage(ApiView):
     def get(self, request: Request) -> Response:
         """From the sites' own figures, written down when each attempt ended. At most 10,000 groups."""
         query = asked(request, UsageQuery)
-        records: QuerySet[UsageRecord] = UsageRecord.objects.within(self.reach)
-        for name in ("tenant", "site"):
-            if name in query:
-                records = records.filter(**{f"{name}__slug": query[name]})
-        records = totals.between(records, begin=query.get("from"), end=query.get("until"))
-        groups = totals.grouped(records, query["group_by"])
+        by = query["group_by"]
+        groups = totals.grouped(queries.usage_records(self.reach, query), by)
         if isinstance(request.accepted_renderer, Csv):
-            return Response(_table(groups, query["group_by"]), headers=_DOWNLOAD)
-        told = {"group_by": query["group_by"], "groups": [_told(group) for group in groups]}
-        return Response({**told, "total": _told(totals.total(groups))})
+            columns = [*(each.value for each in by), *_FIGURES]
+            rows = [[line[column] for column in columns] for line in all_shown(GroupOut, groups)]
+            return Response({"columns": columns, "rows": rows}, headers=_DOWNLOAD)
+        return Response(shown(UsageOut, {"group_by": by, "groups": groups, "total": totals.total(groups)}))
 
 
 _DOWNLOAD = {"Content-Disposition": 'attachment; filename="usage.csv"'}
-
-
-def _told(group: Group) -> dict[str, Any]:
-    share = group.estimated / group.cpu_hours if group.cpu_hours else 0.0
-    hours = {name: round(getattr(group, name), 4) for name in ("cpu_hours", "gpu_hours", "wall_hours")}
-    return {**group.of, "jobs": group.jobs, **hours, "estimated_share": round(share, 4)}
-
-
-def _table(groups: Sequence[Group], by: Sequence[GroupBy]) -> dict[str, Any]:
-    columns = [*(each.value for each in by), *_FIGURES]
-    rows = [[told[column] for column in columns] for told in map(_told, groups)]
-    return {"columns": columns, "rows": rows}

@@ -12,10 +12,9 @@ from django.utils import timezone
 from controlplane.auth import callers
 from controlplane.auth.tokens import authenticate
 from controlplane.errors import BadRequest
-from jobs import logs
+from jobs import logs, queries
 from jobs.interlink.bodies import json_body
 from jobs.interlink.views import WireView
-from jobs.models import Job
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -34,11 +33,8 @@ class Logs(WireView):
     def get(self, request: Request, slug: str | None = None) -> StreamingHttpResponse:
         pod_uid, container, options = _asked(json_body(request.META))
         with self.rows():
-            job = logs.find_job(
-                Job.objects.filter(node_id=self.caller.node_id, pod_uid=pod_uid),
-                container=container,
-                otherwise=f"This virtual node has no pod with the UID {pod_uid}.",
-            )
+            job = queries.pod_for_log(self.caller.node_id, pod_uid)
+        container = logs.container_of(job, container)
         stream = logs.WhileAllowed(logs.open_log(job, container, options), lambda: self._may_read(request))
         # No charset: these are the container's bytes, whatever they are.
         return StreamingHttpResponse(stream, content_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})

@@ -30,13 +30,11 @@ from sites import manifest
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from datetime import datetime
 
     from rest_framework.request import Request
     from rest_framework.response import Response
 
     from jobs.models import Job
-    from sites.manifest import PodRequest
 
 
 class WireView(APIView):
@@ -75,27 +73,32 @@ class Create(DurableView):
         body = json_body(request.META)
         pod = manifest.parse(body)
         now = timezone.now()
-        job = outage.outlast(lambda: self._admit(pod, body, now=now), until=self.until)
-        answer = orjson.dumps({"PodUID": str(pod.uid), "PodJID": job.key})
-        return HttpResponse(answer, content_type="application/json")
 
-    def _admit(self, pod: PodRequest, body: dict[str, Any], *, now: datetime) -> Job:
-        with self.rows():
-            return admission.admit(self.caller, pod, body, now=now)
+        def admit() -> Job:
+            with self.rows():
+                return admission.admit(self.caller, pod, body, now=now)
+
+        answer = {"PodUID": str(pod.uid), "PodJID": outage.outlast(admit, until=self.until).key}
+        return HttpResponse(orjson.dumps(answer), content_type="application/json")
 
 
 class Delete(DurableView):
     """One v1.Pod. 200 once the wish is durable, for unknown pods too."""
 
     def delete(self, request: Request, slug: str | None = None) -> HttpResponse:
-        uid = _uid(json_body(request.META))
+        pod: Any = json_body(request.META)
+        try:
+            uid = UUID(pod["metadata"]["uid"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise BadRequest("The body must be a pod, with a UUID under metadata.uid.") from None
         now = timezone.now()
-        outage.outlast(lambda: self._delete(uid, now=now), until=self.until)
-        return HttpResponse("Deleted", content_type="text/plain")
 
-    def _delete(self, uid: UUID, *, now: datetime) -> None:
-        with self.rows():
-            deletion.delete(self.caller, uid, now=now)
+        def delete() -> None:
+            with self.rows():
+                deletion.delete(self.caller, uid, now=now)
+
+        outage.outlast(delete, until=self.until)
+        return HttpResponse("Deleted", content_type="text/plain")
 
     post = delete
 
@@ -128,13 +131,6 @@ class UpdateCache(WireView):
         return HttpResponse("Updated cache", content_type="text/plain")
 
     get = post
-
-
-def _uid(pod: Any) -> UUID:
-    try:
-        return UUID(pod["metadata"]["uid"])
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise BadRequest("The body must be a pod, with a UUID under metadata.uid.") from None
 
 
 def _digest(request: Request) -> bytes:

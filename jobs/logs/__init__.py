@@ -10,6 +10,6 @@ from __future__ import annotations
 from jobs.logs.allowed import WhileAllowed
 from jobs.logs.archiving import archive, forget
 from jobs.logs.options import LogOptions, parse
-from jobs.logs.reading import LogStream, find_job, open_log
+from jobs.logs.reading import LogStream, container_of, open_log
 
-__all__ = ["LogOptions", "LogStream", "WhileAllowed", "archive", "find_job", "forget", "open_log", "parse"]
+__all__ = ["LogOptions", "LogStream", "WhileAllowed", "archive", "container_of", "forget", "open_log", "parse"]

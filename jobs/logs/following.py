@@ -21,9 +21,9 @@ from controlplane.database import lend_connection
 from controlplane.errors import TooMany
 from controlplane.tenants.scope import seeing
 from jobs.logs.feeds import Run, SharedOutput, feeds
-from jobs.logs.output import NOT_NEEDED, at_site, ended_at, is_at_site, output_of
+from jobs.logs.output import at_site, ended_at, is_at_site, output_of
 from jobs.logs.text import LogText
-from jobs.models import Job
+from jobs.queries import jobs_for_logs
 from sites.connectors.base import Rejected, Unreachable
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from jobs.logs.feeds import Feed
     from jobs.logs.options import LogOptions
+    from jobs.models import Job
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ class _Follower:
         self._looked_at = now
         try:
             with seeing(tenants=[self._job.tenant_id]):
-                job = Job.objects.select_related("site").defer(*NOT_NEEDED).filter(pk=self._job.pk).first()
+                job = jobs_for_logs().one_or_none(pk=self._job.pk)
         except (OperationalError, InterfaceError) as error:
             logger.warning("row not looked up", extra={"job": self._job.pk, "why": type(error).__name__})
         else:

@@ -38,9 +38,6 @@ _LARGEST = 1 << 50
 #: for a poll tells of its start only seconds later.
 _SHOWN = frozenset({State.PENDING, State.RUNNING})
 
-#: Columns of a job that nobody needs for its logs.
-NOT_NEEDED = ("request", "status_first", "status_exact")
-
 logger = logging.getLogger(__name__)
 
 

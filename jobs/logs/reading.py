@@ -1,4 +1,4 @@
-"""Reading a container's log: which job is meant, and the stream that answers."""
+"""Reading a container's log: which container is meant, and the stream that answers."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Self
 
 from controlplane.database import lend_connection
-from controlplane.errors import NotFound, Unavailable
+from controlplane.errors import Invalid, NotFound, Unavailable
 from jobs.logs.following import follow, seats
-from jobs.logs.output import NOT_NEEDED, ended_at, output_of
+from jobs.logs.output import ended_at, output_of
 from jobs.logs.text import LogText, limited
 from sites import health
 from sites.connectors.base import Rejected, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
-
-    from django.db.models import QuerySet
 
     from jobs.logs.options import LogOptions
     from jobs.models import Job
@@ -50,18 +48,18 @@ class LogStream:
         self._closing.close()
 
 
-def find_job(jobs: QuerySet[Job], *, container: str, otherwise: str) -> Job:
-    """The one of `jobs`, which are what its caller may see, that has this container.
+def container_of(job: Job, name: str | None) -> str:
+    """The container of this name, or the only one where none is named.
 
-    Raises NotFound: with the sentence `otherwise` where there is no job.
+    Raises NotFound where the pod has no such container, and Invalid where it has several and none is named.
     """
-    job = jobs.select_related("site").defer(*NOT_NEEDED).first()
-    if job is None:
-        raise NotFound(otherwise)
     names = [known["name"] for known in job.containers]
-    if container not in names:
-        raise NotFound(f"The pod {job} has no container {container} here; it has {', '.join(names) or 'none'}.")
-    return job
+    if not name and len(names) > 1:
+        raise Invalid({"container": f"The pod has several containers: name one of {', '.join(names)}."})
+    found = name or "".join(names)
+    if found not in names:
+        raise NotFound(f"The pod {job} has no container {found} here; it has {', '.join(names) or 'none'}.")
+    return found
 
 
 def open_log(job: Job, container: str, options: LogOptions) -> LogStream:

@@ -6,10 +6,10 @@ from controlplane.api.models import KeptAnswer  # here so that Django finds it: 
 from jobs.models.changes import Changes, QuietChanges, demand_columns
 from jobs.models.heartbeat import Heartbeat
 from jobs.models.history import AbandonedAttempt, Transition
-from jobs.models.job import Job, Jobs, new_key
+from jobs.models.job import Job, new_key
 from jobs.models.logs import ArchivedLog
 from jobs.models.tombstone import Tombstone
-from jobs.models.usage import Usage, UsageRecord
+from jobs.models.usage import UsageRecord
 
 __all__ = [
     "AbandonedAttempt",
@@ -17,12 +17,10 @@ __all__ = [
     "Changes",
     "Heartbeat",
     "Job",
-    "Jobs",
     "KeptAnswer",
     "QuietChanges",
     "Tombstone",
     "Transition",
-    "Usage",
     "UsageRecord",
     "demand_columns",
     "new_key",

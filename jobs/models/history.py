@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from jobs.models.job import Job
+from jobs.models.job import Job, OfJob
 from sites.models import Site
 from sites.workload import JobRef
 
@@ -22,6 +22,8 @@ class Transition(models.Model):
     )
     reason = models.CharField(max_length=100, blank=True, help_text="the job's reason, as it was then")
     message = models.TextField(blank=True, help_text="the job's message, as it was then")
+
+    objects = OfJob.as_manager()
 
     class Meta:
         ordering = ["id"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from typing import TypeVar
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from controlplane.reach import Reached
+from controlplane.reach import AtSite, Reached
 from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 from jobs.states import ALIVE, AT_SITE, ENDS, State
 from sites.models import Allocation, Site
@@ -19,6 +20,7 @@ _ENDS = sorted(ENDS)
 _ALIVE = sorted(ALIVE)
 _AT_SITE = sorted(AT_SITE)
 _OWNED = sorted({State.PENDING, State.RUNNING})
+_Row = TypeVar("_Row", bound=models.Model, covariant=True)
 
 
 def new_key() -> str:
@@ -26,8 +28,11 @@ def new_key() -> str:
     return secrets.token_hex(20)
 
 
-class Jobs(Reached["Job"]):
-    """Jobs, and who may see them."""
+class OfJob(Reached[_Row]):
+    """Rows with a `job`: they are its tenant's, and its site's."""
+
+    tenant = "job__tenant"
+    site = "job__site"
 
 
 class Job(models.Model):
@@ -175,7 +180,7 @@ class Job(models.Model):
     next_archive_at = models.DateTimeField(null=True, help_text="when the logs of an ended job are fetched")
     next_clean_at = models.DateTimeField(null=True, help_text="when the folder of an ended job is removed")
 
-    objects = Jobs.as_manager()
+    objects = AtSite.as_manager()
 
     class Meta:
         constraints = [
@@ -249,6 +254,11 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pod_namespace}/{self.pod_name}"
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether somebody asked for its end, and it has not ended yet."""
+        return self.cancel_requested_at is not None and self.ended_at is None
 
     @property
     def is_over(self) -> bool:

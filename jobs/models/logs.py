@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
-from jobs.models.job import Job
+from jobs.models.job import Job, OfJob
 
 
 class ArchivedLog(models.Model):
@@ -25,6 +25,8 @@ class ArchivedLog(models.Model):
         blank=True, help_text="lines `<seconds since 1970> <bytes>`: how long the log was at that second"
     )
     archived_at = models.DateTimeField(default=timezone.now, help_text="when it was stored")
+
+    objects = OfJob.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["job", "container"], name="one_archive_for_a_container")]

@@ -5,14 +5,10 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F, Q
 
-from controlplane.reach import Reached
+from controlplane.reach import AtSite
 from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 from jobs.models.job import Job
 from sites.models import Allocation, Site
-
-
-class Usage(Reached["UsageRecord"]):
-    """Records of usage, and who may see them."""
 
 
 class UsageRecord(models.Model):
@@ -88,7 +84,7 @@ class UsageRecord(models.Model):
     estimated = models.BooleanField(default=False, help_text="the site gave no times: these are ours")
     recorded_at = models.DateTimeField(help_text="when this record was made")
 
-    objects = Usage.as_manager()
+    objects = AtSite.as_manager()
 
     class Meta:
         indexes = [
@@ -104,3 +100,11 @@ class UsageRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pod}: {self.cpu_seconds} CPU s"
+
+    @property
+    def cpu_hours(self) -> float:
+        return self.cpu_seconds / 3600
+
+    @property
+    def gpu_hours(self) -> float:
+        return self.gpu_seconds / 3600

@@ -1,4 +1,4 @@
-"""An allocation as it is told: its limits, what is used of each, and what is left."""
+"""An allocation as callers get it: its limits, what is used of each, and what is left."""
 
 from __future__ import annotations
 
@@ -105,32 +105,31 @@ class AllocationOut(serializers.Serializer[Any]):
     flavors = serializers.ListField(child=serializers.CharField())
     created_at = serializers.DateTimeField()
 
-
-def shown(allocation: Any, *, now: datetime) -> dict[str, Any]:
-    """An allocation with its site, and its tenant's `tenant_slug` and `tenant_name`, as AllocationOut has it."""
-    allowed, used = limits.allowed(allocation), limits.used(allocation, now=now)
-    begins, ends = limits.period(allocation, now=now)
-    closed = limits.closed(
-        allocation, tenant=allocation.tenant_name or "The tenant", site=allocation.site.name, now=now
-    )
-    left = {name: max(0, number - used.get(name, 0)) for name, number in allowed.items()}
-    reserved = {name: getattr(allocation, f"reserved_{name}") for name in _BUDGET}
-    spent = {name: used[name] - reserved[name] for name in _BUDGET}
-    return {
-        "id": allocation.pk,
-        "tenant": allocation.tenant_slug,
-        "site": allocation.site.slug,
-        "reason": closed.reason if closed else "",
-        "message": closed.message if closed else "",
-        "period": {"kind": allocation.period, "begins": begins, "ends": ends},
-        "limits": _figures(allowed),
-        "used": _figures(used),
-        "spent": _hours(spent),
-        "reserved": _hours(reserved),
-        "left": _figures(left),
-        "near": _near(allowed, used),
-        **{name: getattr(allocation, name) for name in _PLAIN},
-    }
+    def to_representation(self, allocation: Any) -> dict[str, Any]:
+        """Of an allocation as `queries.allocations` gives it. context: `now`, the moment it is told for."""
+        now: datetime = self.context["now"]
+        allowed, used = limits.allowed(allocation), limits.used(allocation, now=now)
+        begins, ends = limits.period(allocation, now=now)
+        tenant_name = allocation.tenant_name or "The tenant"
+        closed = limits.closed(allocation, tenant=tenant_name, site=allocation.site.name, now=now)
+        left = {name: max(0, number - used.get(name, 0)) for name, number in allowed.items()}
+        reserved = {name: getattr(allocation, f"reserved_{name}") for name in _BUDGET}
+        spent = {name: used[name] - reserved[name] for name in _BUDGET}
+        return {
+            "id": allocation.pk,
+            "tenant": allocation.tenant_slug,
+            "site": allocation.site.slug,
+            "reason": closed.reason if closed else "",
+            "message": closed.message if closed else "",
+            "period": {"kind": allocation.period, "begins": begins, "ends": ends},
+            "limits": _figures(allowed),
+            "used": _figures(used),
+            "spent": _hours(spent),
+            "reserved": _hours(reserved),
+            "left": _figures(left),
+            "near": _near(allowed, used),
+            **{name: getattr(allocation, name) for name in _PLAIN},
+        }
 
 
 _PLAIN = (
@@ -141,7 +140,8 @@ _PLAIN = (
 
 def _figures(figures: Mapping[str, int]) -> dict[str, Any]:
     counts: dict[str, Any] = {name: figures.get(name) for name in _COUNTS}
-    counts["gpus"] = {_kind(name): number for name, number in figures.items() if name.partition(" ")[0] == "gpus"}
+    parts = {name: name.partition(" ") for name in figures}
+    counts["gpus"] = {kind: figures[name] for name, (what, _, kind) in parts.items() if what == "gpus"}
     return {**counts, **{_named(name): _rounded(figures.get(name)) for name in _BUDGET}}
 
 
@@ -158,12 +158,8 @@ def _near(allowed: Mapping[str, int], used: Mapping[str, int]) -> dict[str, Any]
 
 
 def _named(name: str) -> str:
-    """A figure's name as it is here: hours where quotas counts seconds, and `gpus.a100`."""
+    """A figure's name as it is here: hours where limits.py counts seconds, and `gpus.a100`."""
     return name.replace("_seconds", "_hours").replace(" ", ".")
-
-
-def _kind(name: str) -> str:
-    return name.partition(" ")[2]
 
 
 def _rounded(seconds: int | None) -> float | None:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import OuterRef, Q, Subquery
 from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.response import Response
 
 from controlplane.api.bodies import Input, asked, given
 from controlplane.api.idempotency import idempotent
-from controlplane.api.pages import PageQuery, page, pages_of
+from controlplane.api.pages import PageQuery, page, pages_of, shown
 from controlplane.api.schema import operation
 from controlplane.api.views import ApiView
-from controlplane.auth.callers import PersonCaller
 from controlplane.auth.roles import Action
-from controlplane.errors import Invalid, NotFound
-from controlplane.tenants.models import ApprovalRequest, Person, Tenant
+from controlplane.errors import Invalid
+from controlplane.tenants import queries
+from controlplane.tenants.models import ApprovalRequest, Tenant
 from sites import approvals
 from sites.api.allocation_terms import TermsIn, as_json
-from sites.models import Site
+from sites.queries import site_anywhere
 
 if TYPE_CHECKING:
-    from django.db.models import QuerySet
     from rest_framework.request import Request
+
+    from controlplane.tenants.models import Person
 
 _LONGEST = 4000
 _LARGEST = 2**63 - 1
@@ -50,18 +50,18 @@ class RequestOut(serializers.Serializer[Any]):
     """Something that a tenant asks for, and the decision."""
 
     id = serializers.IntegerField()
-    tenant = serializers.CharField(allow_null=True)
+    tenant = serializers.CharField(source="tenant_slug", allow_null=True)
     site = serializers.CharField()
     kind = serializers.ChoiceField(choices=list(approvals.KINDS))
     subject = serializers.IntegerField(allow_null=True, help_text="the allocation that it is about or that came of it")
     payload = serializers.DictField(help_text="the terms that are asked for")
     justification = serializers.CharField()
-    asked_by = serializers.CharField(allow_null=True)
+    asked_by = serializers.CharField(source="asked_by.name", allow_null=True)
     asked_at = serializers.DateTimeField()
     state = serializers.ChoiceField(choices=ApprovalRequest.State.values)
     decision = serializers.DictField(allow_null=True, help_text="the terms that were granted")
     reason = serializers.CharField()
-    decided_by = serializers.CharField(allow_null=True)
+    decided_by = serializers.CharField(source="decided_by.name", allow_null=True)
     decided_at = serializers.DateTimeField(allow_null=True)
 
 
@@ -100,33 +100,19 @@ class RequestQuery(PageQuery):
 
 
 class RequestView(ApiView):
-    """What is within reach."""
+    """What all addresses of requests share."""
 
-    def requests(self) -> QuerySet[Any]:
-        """With all that an answer needs, in one statement."""
-        rows = ApprovalRequest.objects.all()
-        if not self.reach.everything:
-            rows = rows.filter(Q(tenant__in=self.reach.tenants) | Q(site__in=self.reach.sites))
-        slug = Tenant.objects.filter(pk=OuterRef("tenant_id")).values("slug")[:1]
-        return rows.select_related("asked_by", "decided_by").annotate(tenant_slug=Subquery(slug))
-
-    def one(self, pk: int) -> Any:
-        """NotFound where there is none of this id within reach."""
-        found = self.requests().filter(pk=pk).first()
-        if found is None:
-            raise NotFound(f"There is no request {pk} here.")
-        return found
-
-    def told(self, pk: int, *, status: int = 200) -> Response:
-        return Response(_shown(self.one(pk)), status=status)
+    def answer(self, pk: int, *, status: int = 200) -> Response:
+        """The request as it is now. Raises NotFound where there is none of this id within reach."""
+        return Response(shown(RequestOut, queries.request(self.reach, pk)), status=status)
 
     def person(self) -> Person | None:
         """Who calls, if it is a person."""
-        return Person.objects.get(pk=self.caller.person_id) if isinstance(self.caller, PersonCaller) else None
+        return queries.person(self.caller.person_id)
 
 
 class Requests(RequestView):
-    """All of them, and new ones."""
+    """Lists requests, and takes new ones."""
 
     actions = {"GET": Action.REQUESTS_READ, "POST": Action.REQUESTS_ASK}
 
@@ -139,11 +125,7 @@ class Requests(RequestView):
     )
     def get(self, request: Request) -> Response:
         query = asked(request, RequestQuery)
-        rows = self.requests()
-        for name, column in (("state", "state__in"), ("kind", "kind"), ("tenant", "tenant__slug"), ("site", "site")):
-            if name in query:
-                rows = rows.filter(**{column: query[name]})
-        return page(request, rows, query, _shown)
+        return page(request, queries.requests(self.reach, query), query, RequestOut)
 
     @operation(
         "ask",
@@ -168,25 +150,22 @@ class Requests(RequestView):
     def post(self, request: Request) -> Response:
         """A site operator or a federation operator decides."""
         values = given(request, RequestIn)
-        site = Site.objects.filter(slug=values["site"]).first()
+        site = site_anywhere(values["site"])
         if site is None:
             raise Invalid({"site": f"There is no site {values['site']}."})
+        tenant = Tenant.objects.within(self.reach).one_or_none(slug=values["tenant"])
+        if tenant is None:
+            raise Invalid({"tenant": f"There is no tenant {values['tenant']} here."})
         row = approvals.ask(
             values["kind"],
-            tenant=self._tenant(values["tenant"]),
+            tenant=tenant,
             person=self.person(),
             site=site,
             payload=as_json(values["payload"]),
             subject=values.get("subject"),
             justification=values["justification"],
         )
-        return self.told(row.pk, status=201)
-
-    def _tenant(self, slug: str) -> Tenant:
-        found = self.tenants().filter(slug=slug).first()
-        if found is None:
-            raise Invalid({"tenant": f"There is no tenant {slug} here."})
-        return found
+        return self.answer(row.pk, status=201)
 
 
 class OneRequest(RequestView):
@@ -201,7 +180,7 @@ class OneRequest(RequestView):
         examples=[OpenApiExample("a decided request", _EXAMPLE, response_only=True)],
     )
     def get(self, request: Request, number: int) -> Response:
-        return self.told(number)
+        return self.answer(number)
 
 
 class DecideRequest(RequestView):
@@ -212,33 +191,18 @@ class DecideRequest(RequestView):
     @operation("decideRequest", "Grant or decline a request", takes=DecisionIn, answers=RequestOut, errors=[409])
     def post(self, request: Request, number: int) -> Response:
         """As it was asked, or on the terms in `payload` instead. What is granted holds at once."""
-        row, values = self.one(number), given(request, DecisionIn)
+        row, values = queries.request(self.reach, number), given(request, DecisionIn)
         payload = as_json(values["payload"]) if "payload" in values else None
         approvals.decide(row, person=self.person(), grant=values["grant"], reason=values["reason"], payload=payload)
-        return self.told(number)
+        return self.answer(number)
 
 
 class WithdrawRequest(RequestView):
-    """Those who asked take it back."""
+    """The tenant withdraws its request."""
 
     actions = {"POST": Action.REQUESTS_ASK}
 
     @operation("withdrawRequest", "Take a request back", answers=RequestOut, errors=[409])
     def post(self, request: Request, number: int) -> Response:
-        approvals.withdraw(self.one(number), person=self.person())
-        return self.told(number)
-
-
-def _shown(row: Any) -> dict[str, Any]:
-    return {
-        "id": row.pk,
-        "tenant": row.tenant_slug,
-        **{name: getattr(row, name) for name in _PLAIN},
-        "asked_by": row.asked_by.name if row.asked_by else None,
-        "decided_by": row.decided_by.name if row.decided_by else None,
-    }
-
-
-_PLAIN = (
-    "site", "kind", "subject", "payload", "justification", "asked_at", "state", "decision", "reason", "decided_at",
-)  # fmt: skip
+        approvals.withdraw(queries.request(self.reach, number), person=self.person())
+        return self.answer(number)

@@ -9,18 +9,17 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from controlplane.api.bodies import asked
-from controlplane.api.pages import PageQuery, page, pages_of
+from controlplane.api.pages import PageQuery, page, pages_of, shown
 from controlplane.api.schema import operation
 from controlplane.api.views import ApiView
 from controlplane.auth.roles import Action
-from controlplane.errors import NotFound
-from sites.models import Site
+from sites import queries
+from sites.permissions import may_read_faults
 
 if TYPE_CHECKING:
-    from django.db.models import QuerySet
     from rest_framework.request import Request
 
-    from controlplane.reach import Reach
+    from sites.models import Site
 
 _EXAMPLE = {
     "slug": "vega",
@@ -98,7 +97,7 @@ class SiteOut(serializers.Serializer[Any]):
     name = serializers.CharField()
     kind = serializers.CharField()
     enabled = serializers.BooleanField(help_text="false: it is draining, and takes no new work")
-    answering = serializers.BooleanField()
+    answering = serializers.BooleanField(source="is_answering")
     silent_since = serializers.DateTimeField(allow_null=True)
     silence = serializers.CharField(help_text="a sentence on its silence, empty while it answers")
     answered_at = serializers.DateTimeField(allow_null=True)
@@ -106,9 +105,14 @@ class SiteOut(serializers.Serializer[Any]):
     partitions = PartitionOut(many=True)
     flavors = FlavorOut(many=True)
 
+    def to_representation(self, site: Site) -> dict[str, Any]:
+        """context: `reach`, of who reads it."""
+        full = may_read_faults(self.context["reach"], site)
+        return {**super().to_representation(site), "silence": _silence(site, full=full)}
+
 
 class Sites(ApiView):
-    """All that are within reach."""
+    """Lists the sites within reach."""
 
     actions = {"GET": Action.SITES_READ}
 
@@ -122,7 +126,7 @@ class Sites(ApiView):
     def get(self, request: Request) -> Response:
         """Federation roles see all sites, a site's operators theirs, and members of a tenant those where it has an
         allocation. Partitions and flavors come along."""
-        return page(request, _sites(self.reach), asked(request, PageQuery), lambda site: shown(site, self.reach))
+        return page(request, queries.sites(self.reach), asked(request, PageQuery), SiteOut, reach=self.reach)
 
 
 class SiteDetail(ApiView):
@@ -137,33 +141,11 @@ class SiteDetail(ApiView):
         examples=[OpenApiExample("a silent site", _EXAMPLE, response_only=True)],
     )
     def get(self, request: Request, site: str) -> Response:
-        found = _sites(self.reach).filter(slug=site).first()
-        if found is None:
-            raise NotFound(f"There is no site {site} here.")
-        return Response(shown(found, self.reach))
-
-
-def _sites(reach: Reach) -> QuerySet[Site]:
-    """Without what only connectors need: it holds addresses and a sealed credential."""
-    return Site.objects.within(reach).defer("config", "credential").prefetch_related("partitions", "flavors")
-
-
-def shown(site: Site, reach: Reach) -> dict[str, Any]:
-    """A site as `reach` may see it: what a call of ours said when it failed names hosts, and is its operators' only."""
-    told = {field: getattr(site, field) for field in _PLAIN}
-    return {
-        **told,
-        "answering": site.silent_since is None,
-        "silence": _silence(site, full=reach.everything or site.slug in reach.sites),
-        "partitions": [PartitionOut(each).data for each in sorted(site.partitions.all(), key=lambda row: row.name)],
-        "flavors": [FlavorOut(each).data for each in sorted(site.flavors.all(), key=lambda row: row.name)],
-    }
-
-
-_PLAIN = ("slug", "name", "kind", "enabled", "silent_since", "answered_at", "polled_at")
+        return Response(shown(SiteOut, queries.site(self.reach, site), reach=self.reach))
 
 
 def _silence(site: Site, *, full: bool) -> str:
+    """A sentence; `full`: with what the last call said when it failed."""
     if site.silent_since is None:
         return ""
     why = f" ({site.silence.rstrip('.')})" if full and site.silence else ""

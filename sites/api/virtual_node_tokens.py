@@ -13,12 +13,14 @@ from controlplane.api.tokens import ListOf, NewTokenOut, OneOf, RotateOneOf, Tok
 from controlplane.auth.roles import Action
 from controlplane.auth.tokens import delegation, issue
 from controlplane.tenants.models import ApiToken
-from sites.api.virtual_nodes import NodeView
+from controlplane.tenants.queries import tokens_of
+from sites import queries
 
 if TYPE_CHECKING:
-    from django.db.models import QuerySet
     from rest_framework.request import Request
     from rest_framework.response import Response
+
+    from controlplane.reach import Reached
 
 
 class NodeTokenIn(TokenIn):
@@ -29,12 +31,12 @@ class NodeTokenIn(TokenIn):
     )
 
 
-class OfNode(NodeView, TokenView):
+class OfNode(TokenView):
     actions = {"GET": Action.NODES_READ, "POST": Action.NODES_CHANGE, "DELETE": Action.NODES_CHANGE}
     words = {"Of": "VirtualNode", "of": "a virtual node's"}
 
-    def rows(self, **address: str) -> QuerySet[ApiToken]:
-        return ApiToken.objects.filter(node=self.node(address["node"]), automatic=False)
+    def rows(self, **address: str) -> Reached[ApiToken]:
+        return tokens_of(queries.virtual_node(self.reach, address["node"]))
 
 
 class NodeTokens(OfNode, ListOf):
@@ -44,7 +46,7 @@ class NodeTokens(OfNode, ListOf):
     @idempotent
     def post(self, request: Request, node: str) -> Response:
         """Write it into the kubelet's token file without a newline at the end: Go refuses the header otherwise."""
-        row = self.node(node)
+        row = queries.virtual_node(self.reach, node)
         values = given(request, NodeTokenIn)
         delegation.check(self.caller, scopes=(), tenant_id=row.tenant_id)
         return issued(*issue.mint(row, **with_lifetime(values)))

@@ -10,20 +10,16 @@ from rest_framework.response import Response
 
 from controlplane.api.bodies import Input, Resources, asked, given
 from controlplane.api.idempotency import idempotent
-from controlplane.api.pages import PageQuery, page, pages_of
+from controlplane.api.pages import PageQuery, page, pages_of, shown
 from controlplane.api.schema import operation
 from controlplane.api.views import ApiView
 from controlplane.auth.roles import Action
-from controlplane.errors import Invalid, NotFound
-from controlplane.tenants.models import VirtualNode
-from sites import nodes
+from controlplane.errors import Invalid
+from controlplane.tenants.models import Tenant, VirtualNode
+from sites import nodes, queries
 
 if TYPE_CHECKING:
-    from django.db.models import QuerySet
     from rest_framework.request import Request
-
-    from controlplane.tenants.models import Tenant
-    from sites.models import Site
 
 _LARGEST = 2**31 - 1
 _LARGEST_BYTES = 2**63 - 1
@@ -76,33 +72,13 @@ _EXAMPLE = OpenApiExample(
 )
 
 
-class NodeView(ApiView):
-    def nodes(self) -> QuerySet[VirtualNode]:
-        """The virtual nodes within reach."""
-        return VirtualNode.objects.filter(tenant__in=self.tenants()).select_related("tenant", "route__site")
-
-    def node(self, slug: str) -> VirtualNode:
-        """NotFound where there is none of this slug within reach."""
-        found = self.nodes().filter(slug=slug).first()
-        if found is None:
-            raise NotFound(f"There is no virtual node {slug} here.")
-        return found
-
-    def site(self, tenant: Tenant, slug: str) -> Site:
-        """Where the tenant's nodes may send: a federation operator may say so without an allocation."""
-        return nodes.site_for(tenant, slug, anywhere=self.reach.everything)
-
-
-class VirtualNodes(NodeView):
+class VirtualNodes(ApiView):
     actions = {"GET": Action.NODES_READ, "POST": Action.NODES_CHANGE}
 
     @operation("listVirtualNodes", "List the virtual nodes", query=VirtualNodeQuery, answers=pages_of(VirtualNodeOut))
     def get(self, request: Request) -> Response:
         query = asked(request, VirtualNodeQuery)
-        rows = self.nodes()
-        if "tenant" in query:
-            rows = rows.filter(tenant__slug=query["tenant"])
-        return page(request, rows, query, _shown)
+        return page(request, queries.virtual_nodes(self.reach, query), query, VirtualNodeOut)
 
     @operation(
         "createVirtualNode",
@@ -117,28 +93,24 @@ class VirtualNodes(NodeView):
         """Make a token of it next, for its kubelet."""
         values = given(request, VirtualNodeIn)
         slug = values.pop("tenant")
-        tenant = self.tenants().filter(slug=slug).first()
+        tenant = Tenant.objects.within(self.reach).one_or_none(slug=slug)
         if tenant is None:
             raise Invalid({"tenant": f"There is no tenant {slug} here."})
-        node = nodes.create_node(tenant, site=self.site(tenant, values.pop("site")), **values)
-        return Response(_shown(node), status=201)
+        site = nodes.site_for(tenant, values.pop("site"), self.reach)
+        return Response(shown(VirtualNodeOut, nodes.create_node(tenant, site=site, **values)), status=201)
 
 
-class OneVirtualNode(NodeView):
+class OneVirtualNode(ApiView):
     actions = {"GET": Action.NODES_READ, "PATCH": Action.NODES_CHANGE}
 
     @operation("getVirtualNode", "See a virtual node", answers=VirtualNodeOut)
     def get(self, request: Request, node: str) -> Response:
-        return Response(_shown(self.node(node)))
+        return Response(shown(VirtualNodeOut, queries.virtual_node(self.reach, node)))
 
     @operation("changeVirtualNode", "Change a virtual node", takes=VirtualNodeChange, answers=VirtualNodeOut)
     def patch(self, request: Request, node: str) -> Response:
-        row = self.node(node)
+        row = queries.virtual_node(self.reach, node)
         values = given(request, VirtualNodeChange)
         slug = values.pop("site", None)
-        site = None if slug is None else self.site(row.tenant, slug)
-        return Response(_shown(nodes.change_node(row, values, site=site)))
-
-
-def _shown(node: VirtualNode) -> dict[str, Any]:
-    return dict(VirtualNodeOut(node).data)
+        site = None if slug is None else nodes.site_for(row.tenant, slug, self.reach)
+        return Response(shown(VirtualNodeOut, nodes.change_node(row, values, site=site)))

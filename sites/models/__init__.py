@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sites.models.allocation import Allocation, Allocations
+from sites.models.allocation import Allocation
 from sites.models.flavor import Flavor
 from sites.models.route import Route
-from sites.models.site import Partition, Site, Sites
+from sites.models.site import Partition, Site
 
-__all__ = ["Allocation", "Allocations", "Flavor", "Partition", "Route", "Site", "Sites"]
+__all__ = ["Allocation", "Flavor", "Partition", "Route", "Site"]

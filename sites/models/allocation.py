@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from controlplane.reach import Reached
+from controlplane.reach import AtSite
 from controlplane.tenants.models import Tenant
 from sites.models.site import Site
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-class Allocations(Reached["Allocation"]):
+class AllocationRows(AtSite["Allocation"]):
     """Allocations, who may see them, and when what waits for them is looked at."""
 
     def wake(self, *, now: datetime) -> None:
@@ -132,7 +132,7 @@ class Allocation(models.Model):
         help_text="when jobs that wait for it are looked at again. Written by sites/models/allocation.py.",
     )
 
-    objects = Allocations.as_manager()
+    objects = AllocationRows.as_manager()
 
     class Meta:
         constraints = [

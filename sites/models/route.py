@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from django.db import models
 
+from controlplane.reach import AtSite
 from controlplane.tenants.models import VirtualNode
 from sites.models.site import Site
+
+
+class RouteRows(AtSite["Route"]):
+    """Routes, and who may see them: a tenant those of its nodes, a site those that end there."""
+
+    tenant = "node__tenant"
 
 
 class Route(models.Model):
@@ -20,6 +27,8 @@ class Route(models.Model):
         related_name="routes",
         help_text="where its pods go from now on. Written by sites/nodes.py.",
     )
+
+    objects = RouteRows.as_manager()
 
     def __str__(self) -> str:
         return f"{self.node.slug} → {self.site.slug}"

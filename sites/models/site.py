@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Self
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from controlplane.reach import Reach, Reached
 from sites.connectors.registry import kinds
 
-if TYPE_CHECKING:
-    from controlplane.reach import Reach
 
-
-class Sites(models.QuerySet["Site"]):
+class SiteRows(Reached["Site"]):
     """Sites, and who may see them."""
 
-    def within(self, reach: Reach) -> Sites:
-        """Those that a caller's action may touch: of a tenant, the sites where it has an allocation."""
+    def within(self, reach: Reach) -> Self:
+        """The sites themselves; of a tenant, those where it has an allocation."""
         if reach.everything:
             return self
         theirs = self.model.objects.filter(allocations__tenant__in=reach.tenants).values("pk")
@@ -81,7 +79,7 @@ class Site(models.Model):
         help_text="when it is asked for its partitions next. Written by jobs/worker/probe.py.",
     )
 
-    objects = Sites.as_manager()
+    objects = SiteRows.as_manager()
 
     class Meta:
         constraints = [
@@ -94,6 +92,11 @@ class Site(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether its breaker is closed, as far as we know."""
+        return self.silent_since is None
 
 
 class Partition(models.Model):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponseRedirect
 from django.shortcuts import render
@@ -17,15 +15,11 @@ from django.views.decorators.http import require_GET
 
 from controlplane.auth.login.addresses import content_policy
 from controlplane.auth.oidc import issuers
-from controlplane.auth.rights import held_by
-from controlplane.tenants.models import Origin, Person
+from controlplane.tenants.models import Person
+from controlplane.tenants.queries import memberships_and_roles
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from django.http import HttpRequest, HttpResponse
-
-    from controlplane.tenants.models import Membership, RoleGrant
 
 LOGIN = "/login/"
 AFTER_LOGIN = "/account/"
@@ -44,7 +38,7 @@ def login(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(after or AFTER_LOGIN)
     query = "?" + urlencode({"next": after}) if after else ""
     local = "?" + urlencode({"next": after or AFTER_LOGIN})
-    return page(request, "login.html", {"issuers": issuers.configured(), "query": query, "local": local})
+    return own_page(request, "login.html", {"issuers": issuers.configured(), "query": query, "local": local})
 
 
 @login_required
@@ -54,24 +48,18 @@ def account(request: HttpRequest) -> HttpResponse:
     """Who one is here, and what one may do, since when and why."""
     person = request.user
     assert isinstance(person, Person)  # noqa: S101  (what login_required says, for the types)
-    memberships, grants = held_by(person)
+    memberships, grants = memberships_and_roles(person)
     now = timezone.now()
     context = {
         "person": person,
         "issuer": issuers.by_issuer(person.issuer),
-        "memberships": [_row(each, now) for each in memberships],
-        "grants": [_row(each, now) for each in grants],
+        "memberships": [{"held": each, "counts": each.counts(now=now)} for each in memberships],
+        "grants": [{"held": each, "counts": each.counts(now=now)} for each in grants],
     }
-    return page(request, "account.html", context)
+    return own_page(request, "account.html", context)
 
 
-def _row(held: Membership | RoleGrant, now: datetime) -> dict[str, Any]:
-    until = held.seen_at + timedelta(seconds=settings.MEMBERSHIP_LAPSE)
-    is_claimed = held.origin == Origin.CLAIMED
-    return {"held": held, "is_claimed": is_claimed, "until": until, "counts": not is_claimed or until > now}
-
-
-def page(request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
+def own_page(request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
     """One of our pages, with the policy that keeps everything foreign out of it."""
     response = render(request, f"isthmus/{template}", context, status=status)
     response["Content-Security-Policy"] = content_policy()

@@ -23,7 +23,7 @@ from controlplane.audit.models import Event
 from controlplane.auth import failures
 from controlplane.auth.login.addresses import absolute, callback_url
 from controlplane.auth.login.backend import ID_TOKEN, issuer_of
-from controlplane.auth.login.pages import AFTER_LOGIN, LOGIN, page
+from controlplane.auth.login.pages import AFTER_LOGIN, LOGIN, own_page
 from controlplane.auth.oidc import issuers, providers
 from controlplane.errors import BadRequest, Forbidden, IsthmusError, Unauthenticated, Unavailable
 from controlplane.tenants.models import Person
@@ -62,7 +62,7 @@ class LoginView(_OfIssuer, OIDCAuthenticationRequestView):  # type: ignore[misc]
         try:
             self.OIDC_OP_AUTH_ENDPOINT = providers.metadata(issuer).authorization_endpoint
         except Unavailable as error:
-            return refused(request, issuer, error)
+            return login_refused(request, issuer, error)
         self.OIDC_RP_CLIENT_ID = issuer.client_id
         response: HttpResponse = super().get(request)
         begun = request.session["oidc_states"]
@@ -85,7 +85,7 @@ class CallbackView(_OfIssuer, OIDCAuthenticationCallbackView):  # type: ignore[m
             self.login = _begun(request, issuer)
             response: HttpResponse = super().get(request)
         except IsthmusError as error:
-            return refused(request, issuer, error)
+            return login_refused(request, issuer, error)
         return response
 
     def login_success(self) -> HttpResponse:
@@ -118,7 +118,7 @@ class LogoutView(_OfIssuer, OIDCLogoutView):  # type: ignore[misc]  # the librar
         return HttpResponseRedirect(address)
 
 
-def refused(request: HttpRequest, issuer: Issuer, error: IsthmusError) -> HttpResponse:
+def login_refused(request: HttpRequest, issuer: Issuer, error: IsthmusError) -> HttpResponse:
     """One sentence and a way to try again; recorded, unless the issuer is merely away.
 
     Of an address that fails again and again a few are: a stranger must not fill the trail.
@@ -128,7 +128,7 @@ def refused(request: HttpRequest, issuer: Issuer, error: IsthmusError) -> HttpRe
         with seeing():
             trail.record("person.login", "issuer", issuer.alias, changes=changes, outcome=Event.Outcome.REFUSED)
     status = HTTPStatus.FORBIDDEN if isinstance(error, Unauthenticated) else error.status
-    return page(request, "login_failed.html", {"issuer": issuer, "message": error.message}, status=status)
+    return own_page(request, "login_failed.html", {"issuer": issuer, "message": error.message}, status=status)
 
 
 def _begun(request: HttpRequest, issuer: Issuer) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from controlplane.auth import callers, failures, token_format
 from controlplane.auth.tokens import issue, last_use
 from controlplane.auth.tokens.authenticate import find_token
 from controlplane.errors import InvalidToken
+from controlplane.reach import Reach
 from controlplane.tenants.models import ApiToken, VirtualNode
 from controlplane.tenants.scope import seeing
 
@@ -146,7 +147,7 @@ def _token_for(client: FoundToken) -> dict[str, object]:
     lifetime = timedelta(seconds=settings.NODE_TOKEN_LIFETIME)
     actors.bind(Actor("node", client.node_id, client.slug, client.token_id))
     with seeing(tenants=[client.tenant_id]):
-        node = VirtualNode.objects.get(pk=client.node_id)
+        node = VirtualNode.objects.within(Reach(tenants=frozenset({client.tenant_id}))).get(pk=client.node_id)
         _, text = issue.mint(node, lifetime=lifetime, label="token endpoint", secret_id=client.token_id)
         last_use.note(client.token_id)
     return {"access_token": text, "token_type": "Bearer", "expires_in": int(lifetime.total_seconds())}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from controlplane.tenants.models.nodes import ServiceAccount, VirtualNode
 from controlplane.tenants.models.people import Person
 from controlplane.tenants.models.requests import ApprovalRequest
-from controlplane.tenants.models.rights import HeldRight, HeldRights, Membership, Origin, RoleGrant
+from controlplane.tenants.models.rights import HeldRight, Membership, Origin, RoleGrant
 from controlplane.tenants.models.tenants import Tenant
 from controlplane.tenants.models.tokens import ApiToken
 
@@ -17,7 +17,6 @@ __all__ = [
     "ApiToken",
     "ApprovalRequest",
     "HeldRight",
-    "HeldRights",
     "Membership",
     "Origin",
     "Person",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from controlplane.reach import Reached
 from controlplane.tenants.models.rights import Membership
 from controlplane.tenants.models.tenants import Tenant
 
@@ -46,6 +47,8 @@ class VirtualNode(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="when it was made")
 
+    objects = Reached.as_manager()
+
     def __str__(self) -> str:
         return self.slug
 
@@ -66,6 +69,8 @@ class ServiceAccount(models.Model):
     )
     enabled = models.BooleanField(default=True, help_text="off: its tokens are refused")
     created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="when it was made")
+
+    objects = Reached.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["tenant", "slug"], name="service_account_name_is_the_tenants")]

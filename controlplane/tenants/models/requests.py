@@ -6,8 +6,15 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from controlplane.reach import Reached
 from controlplane.tenants.models.people import Person
 from controlplane.tenants.models.tenants import Tenant
+
+
+class ApprovalRequestRows(Reached["ApprovalRequest"]):
+    """Requests, and who may see them."""
+
+    site_slug = "site"
 
 
 class ApprovalRequest(models.Model):
@@ -43,6 +50,8 @@ class ApprovalRequest(models.Model):
         Person, on_delete=models.SET_NULL, null=True, related_name="decisions", help_text="none once they are removed"
     )
     decided_at = models.DateTimeField(null=True, help_text="when it was decided; none while it is open")
+
+    objects = ApprovalRequestRows.as_manager()
 
     class Meta:
         constraints = [

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from controlplane.reach import Reached
 from controlplane.tenants.models.people import Person
 from controlplane.tenants.models.tenants import Tenant
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+_Held = TypeVar("_Held", bound="HeldRight", covariant=True)
 
 
 class Origin(models.TextChoices):
@@ -24,19 +27,27 @@ class Origin(models.TextChoices):
     MANUAL = "manual", "given by hand"
 
 
-class HeldRights(models.QuerySet):  # type: ignore[type-arg]  # of two models
+class HeldRights(Reached[_Held]):
     """Memberships or role grants."""
 
-    def in_force(self, *, now: datetime) -> HeldRights:
+    def in_force(self, *, now: datetime) -> Self:
         """Those that count: manual ones, and claimed ones that a login has shown within MEMBERSHIP_LAPSE."""
         return self.filter(Q(origin=Origin.MANUAL) | Q(seen_at__gt=self.lapses_before(now=now)))
 
-    def lapsed(self, *, now: datetime) -> HeldRights:
+    def lapsed(self, *, now: datetime) -> Self:
+        """Claimed ones that no login has shown for too long."""
         return self.filter(origin=Origin.CLAIMED, seen_at__lte=self.lapses_before(now=now))
 
     @staticmethod
     def lapses_before(*, now: datetime) -> datetime:
         return now - timedelta(seconds=settings.MEMBERSHIP_LAPSE)
+
+
+class RoleGrantRows(HeldRights["RoleGrant"]):
+    """Roles beyond tenants, and who may see them: those of a site, its operators."""
+
+    tenant = ""
+    site_slug = "site"
 
 
 class HeldRight(models.Model):
@@ -55,10 +66,20 @@ class HeldRight(models.Model):
         help_text="of a claimed one: the last login that showed it. Written by controlplane/auth/oidc/apply_claims.py.",
     )
 
-    objects = HeldRights.as_manager()
-
     class Meta:
         abstract = True
+
+    @property
+    def lapses_at(self) -> datetime | None:
+        """When a claimed one ends unless a login shows it again; None for a manual one, which stays."""
+        if self.origin == Origin.MANUAL:
+            return None
+        return self.seen_at + timedelta(seconds=settings.MEMBERSHIP_LAPSE)
+
+    def counts(self, *, now: datetime) -> bool:
+        """Whether it gives anything now, as `in_force` has it."""
+        end = self.lapses_at
+        return end is None or end > now
 
 
 class Membership(HeldRight):
@@ -75,6 +96,8 @@ class Membership(HeldRight):
         Tenant, on_delete=models.CASCADE, related_name="memberships", help_text="the tenant in which it holds"
     )
     role = models.CharField(max_length=10, choices=Role.choices, help_text="what the person may do there")
+
+    objects = HeldRights.as_manager()
 
     class Meta:
         constraints = [
@@ -100,6 +123,8 @@ class RoleGrant(HeldRight):
     site = models.CharField(
         max_length=63, blank=True, help_text="the slug of a site operator's site; empty for roles of the federation"
     )
+
+    objects = RoleGrantRows.as_manager()
 
     class Meta:
         constraints = [

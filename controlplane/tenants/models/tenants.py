@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+
+from controlplane.reach import Reach, Reached
+
+
+class TenantRows(Reached["Tenant"]):
+    """Tenants, and who may see them."""
+
+    def within(self, reach: Reach) -> Self:
+        """The tenants themselves; of a site, those with an allocation there."""
+        if reach.everything:
+            return self
+        there = self.model.objects.filter(allocations__site__slug__in=reach.sites).values("pk")
+        return self.filter(Q(pk__in=reach.tenants) | Q(pk__in=there))
 
 
 class Tenant(models.Model):
@@ -26,6 +41,8 @@ class Tenant(models.Model):
     )
     enabled = models.BooleanField(default=True, help_text="off: nothing of it starts, and its tokens are refused")
     created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="when it was made")
+
+    objects = TenantRows.as_manager()
 
     class Meta:
         constraints = [

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from controlplane.reach import Reach, Reached
 from controlplane.tenants.models.nodes import ServiceAccount, VirtualNode
 from controlplane.tenants.models.people import Person
 from controlplane.tenants.models.tenants import Tenant
+
+
+class ApiTokenRows(Reached["ApiToken"]):
+    """Tokens, and who may see them."""
+
+    def within(self, reach: Reach) -> Self:
+        """Those of a tenant's nodes and service accounts: a personal one is its person's, also one for this tenant."""
+        found = super().within(reach)
+        return found if reach.everything else found.filter(person__isnull=True)
 
 
 class ApiToken(models.Model):
@@ -87,6 +99,8 @@ class ApiToken(models.Model):
         editable=False,
         help_text="when it was last used, to the minute. Written by controlplane/auth/tokens/last_use.py.",
     )
+
+    objects = ApiTokenRows.as_manager()
 
     class Meta:
         constraints = [

@@ -14,7 +14,7 @@ from controlplane.auth.oidc.apply_claims import apply_claims
 from controlplane.auth.oidc.issuer import Give, Issuer, Rule
 from controlplane.auth.rights import Held, rights_of
 from controlplane.auth.roles import Role
-from controlplane.errors import BadRequest
+from controlplane.errors import BadRequest, Invalid
 from controlplane.tenants.models import Membership, Origin, Person, RoleGrant, Tenant
 from tests.controlplane.auth.oidc.test_claim_rules import GOC, GOC_VALUE, MANAGERS, MEMBERS, E, issuer
 from tests.database_roles import as_web_role
@@ -181,7 +181,7 @@ def test_a_claimed_one_cannot_be_taken_by_hand(ada: Person) -> None:
 
 @pytest.mark.parametrize(("role", "site"), [("site_operator", ""), ("federation_operator", "vega")])
 def test_only_a_site_operator_has_a_site(ada: Person, role: str, site: str) -> None:
-    with pytest.raises(BadRequest):
+    with pytest.raises(Invalid):
         memberships.give_role(ada, RoleGrant.Role(role), site=site)
 
 

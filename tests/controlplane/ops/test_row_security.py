@@ -11,19 +11,23 @@ from django.db import connection
 from django.utils import timezone
 
 from controlplane.audit import trail
+from controlplane.audit.models import Event
+from controlplane.auth.memberships import give_role
 from controlplane.auth.tokens import issue
 from controlplane.ops import row_security
+from controlplane.reach import Reach
 from controlplane.tenants.models import (
     ApiToken,
     ApprovalRequest,
     Membership,
     Origin,
     Person,
+    RoleGrant,
     ServiceAccount,
     Tenant,
     VirtualNode,
 )
-from controlplane.tenants.scope import seeing, seeing_everything
+from controlplane.tenants.scope import seeing, seeing_everything, seeing_reach
 from jobs.models import ArchivedLog, Job, Tombstone, Transition, UsageRecord
 from jobs.states import State
 from sites.models import Allocation, Route, Site
@@ -127,6 +131,49 @@ def test_a_scope_shows_its_tenant_and_nothing_of_another(
     assert seen
     assert seen_there
     assert not seen & seen_there
+
+
+@pytest.mark.parametrize("model", [*TENANT_OWNED, Event])
+def test_the_views_door_shows_what_the_scope_shows(
+    model: Any, ours: Community, theirs: Community, database_urls: dict[str, str]
+) -> None:
+    """`within(reach)` and row security say the same of a tenant, and of a site `within` never says more."""
+    of_tenant = Reach(tenants=frozenset({ours.tenant.pk}))
+    of_site = Reach(sites=frozenset({ours.site.slug}))
+    everything = set(model.objects.values_list("pk", flat=True))
+    assert set(model.objects.within(Reach(everything=True)).values_list("pk", flat=True)) == everything
+    assert not model.objects.within(Reach()).exists()
+    for reach in (of_tenant, of_site):
+        found = set(model.objects.within(reach).values_list("pk", flat=True))
+        with role("web", database_urls), seeing_reach(reach, person=None):
+            seen = set(model.objects.values_list("pk", flat=True))
+            assert set(model.objects.within(reach).values_list("pk", flat=True)) == found
+        assert found == seen if reach is of_tenant else found <= seen
+
+
+@pytest.mark.parametrize("model", [Tenant, Allocation, Route, Job, Transition, ArchivedLog, UsageRecord, Event])
+def test_a_sites_reach_is_what_is_there(model: Any, ours: Community, theirs: Community) -> None:
+    here, there = (
+        set(model.objects.within(Reach(sites=frozenset({each.site.slug}))).values_list("pk", flat=True))
+        for each in (ours, theirs)
+    )
+    assert here
+    assert there
+    assert not here & there
+
+
+def test_a_personal_token_is_not_its_tenants_though_it_is_confined_to_it(ours: Community) -> None:
+    row, _ = issue.mint_personal(ours.person, scopes=["read"], tenant=ours.tenant, lifetime=issue.longest())
+    found = ApiToken.objects.within(Reach(tenants=frozenset({ours.tenant.pk})))
+    assert row not in found
+    assert found.filter(service__isnull=False).exists()
+
+
+def test_a_role_at_a_site_is_seen_with_the_site(ours: Community, theirs: Community) -> None:
+    for each in (ours, theirs):
+        give_role(each.person, RoleGrant.Role.SITE_OPERATOR, site=each.site.slug)
+    found = RoleGrant.objects.within(Reach(tenants=frozenset({theirs.tenant.pk}), sites=frozenset({ours.site.slug})))
+    assert [grant.person_id for grant in found] == [ours.person.pk]
 
 
 def test_a_site_shows_what_runs_there_whosever_it_is(

@@ -10,8 +10,7 @@ import psycopg
 import pytest
 from django.utils import timezone
 
-from jobs import lifecycle
-from jobs.api import change_feed
+from jobs import lifecycle, queries
 from jobs.lifecycle import Move
 from jobs.models import Job
 from jobs.states import State
@@ -218,7 +217,7 @@ def test_a_change_is_told_only_when_all_before_it_are_committed(federation: Fede
 def test_a_change_that_is_committed_late_is_not_missed(
     federation: Federation, database_urls: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(change_feed, "SETTLED", timedelta(seconds=1))
+    monkeypatch.setattr(queries, "SETTLED", timedelta(seconds=1))
     late, prompt = (a_job(federation.climate, federation.vega, name) for name in ("late", "prompt"))
     Job.objects.update(changed_at=NOON - timedelta(days=1))
     address = f"/api/v1/jobs?changed_since={NOON:%Y-%m-%dT%H:%M:%SZ}"

@@ -44,8 +44,8 @@ def archive_folder(settings: Any, tmp_path: Path) -> Path:
 
 
 def read(logged: Logged, container: str = "main", options: LogOptions = LogOptions()) -> bytes:  # noqa: B008  (frozen)
-    job = logs.find_job(Job.objects.filter(pk=logged.job.pk), container=container, otherwise="It is gone.")
-    with closing(open_log(job, container, options)) as stream:
+    job = Job.objects.get(pk=logged.job.pk)
+    with closing(open_log(job, logs.container_of(job, container), options)) as stream:
         return b"".join(stream)
 
 
