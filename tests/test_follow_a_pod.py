@@ -9,7 +9,6 @@ import pytest
 from django.utils import timezone
 
 from jobs import polling, tasks
-from jobs.interlink import reader
 from jobs.models import Job, UsageRecord
 from sites import connecting
 from sites.connectors.memory_site import forget_memory_sites, memory_site
@@ -32,7 +31,6 @@ def vega() -> Iterator[Site]:
     connecting.close_all()
     forget_memory_sites()
     polling.forget_recorded()
-    reader.reader.cache_clear()  # the connections of /status, or the test database could not be dropped
 
 
 @pytest.fixture
