@@ -1,6 +1,7 @@
 # Each target sets up what it needs: a fresh Debian or Ubuntu with Python 3.11, 3.12 or newer and make is enough.
 #   make demo        the whole of Isthmus on this machine, with pods going through it (README.md)
-#   make test        the tests; ARGS="-k polling" passes options to pytest
+#   make test        the tests, in as many processes as there are cores; ARGS="-k polling" passes options to pytest,
+#                    ARGS="-n 0" keeps to one process, as a single module does: ARGS="tests/test_doors.py --pdb"
 #   make lint        what CI checks beside the tests; make format repairs what can be repaired
 #   make backends    install (as root) and start the real systems that tests talk to
 #   make draw        the pages that are drawn from the code: docs/roles.md, docs/states.md, docs/openapi.json
@@ -25,7 +26,7 @@ demo: $(SERVICE)
 	@exec $(BIN)/python -m deploy.demo
 
 test: $(DEVELOPMENT)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=16 --durations=10 $(ARGS)
 
 # mypy's Django plugin and the drawing commands load the settings, which refuse to start without these. Nothing is connected to.
 lint draw: export ISTHMUS_SECRET_KEY := lint
