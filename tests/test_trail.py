@@ -12,8 +12,8 @@ from django.db import connection
 
 from controlplane.audit.models import Event
 from controlplane.auth.roles import RULES, Action, Role
+from tests.addresses import ALL, ENTRIES, Someone, filled, with_names
 from tests.federation import new_token
-from tests.test_roles import ALL, ENTRIES, Someone, filled, with_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

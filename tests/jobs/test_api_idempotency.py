@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
 from controlplane.tenants.models import ApiToken, Tenant
 from jobs import retention
 from jobs.models import KeptAnswer
 from tests.federation import token_of
+from tests.threads import at_once
 
 if TYPE_CHECKING:
     from tests.api import Api
     from tests.federation import Federation
-    from tests.wire import Answer
 
 pytestmark = pytest.mark.django_db
 PHYSICS = {"slug": "physics", "name": "Physics"}
@@ -114,21 +112,7 @@ def test_after_a_day_the_key_is_as_new_and_the_sweep_forgets_it(api: Api, federa
 @pytest.mark.django_db(transaction=True)
 def test_many_at_once_are_one(api: Api, federation: Federation) -> None:
     token = token_of(federation.operator)
-    answers: list[Answer] = []
-    start = threading.Barrier(6)
-
-    def send() -> None:
-        start.wait()
-        try:
-            answers.append(api.post("tenants", PHYSICS, token=token, headers=key()))
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=send) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = at_once(*[lambda: api.post("tenants", PHYSICS, token=token, headers=key())] * 6)
     assert [answer.status for answer in answers] == [201] * 6
     assert sum("idempotency-replayed" in answer.headers for answer in answers) == 5
     assert Tenant.objects.filter(slug="physics").count() == 1
