@@ -55,7 +55,7 @@ ENTRIES: dict[str, Entry] = {
     f"DELETE {OWN}/<int:token>": Entry(Action.TOKENS_OWN, programs=False),
     f"POST {OWN}/<int:token>/rotate": Entry(Action.TOKENS_OWN, programs=False),
     "GET tenants": Entry(Action.TENANTS_READ),
-    "POST tenants": Entry(Action.TENANTS_CHANGE, {"slug": "physics", "name": "Physics"}),
+    "POST tenants": Entry(Action.TENANTS_CHANGE, {"slug": "geology", "name": "Geology"}),
     "GET tenants/<slug:tenant>": Entry(Action.TENANTS_READ),
     "PATCH tenants/<slug:tenant>": Entry(Action.TENANTS_CHANGE, {"name": "Renamed"}),
     "GET tenants/<slug:tenant>/members": Entry(Action.MEMBERS_READ),
@@ -142,7 +142,7 @@ def filled(path: str, of: Community, federation: Federation, someone: Someone | 
     """The address of something of this community's; of someone's own where it is a personal token."""
     token = of.node.tokens.first()
     if path.startswith(OWN + "/"):
-        token = someone.spare if someone and someone.spare else new_token(federation.guest)[0]
+        token = someone.spare if someone and someone.spare else new_token(federation.nora.person)[0]
     elif path.startswith(ACCOUNT):
         token = new_token(of.service)[0]
     assert token is not None
@@ -152,7 +152,7 @@ def filled(path: str, of: Community, federation: Federation, someone: Someone | 
         "<slug:node>": of.node.slug,
         "<int:token>": token.pk,
         "<int:membership>": of.membership.pk,
-        "<int:role>": federation.auditor.role_grants.get().pk,
+        "<int:role>": federation.ada.person.role_grants.get().pk,
         "<slug:site>": of.site.slug,
         "<int:allocation>": of.allocation.pk,
         "<int:number>": of.request.pk,
@@ -168,5 +168,5 @@ def with_names(body: Any, of: Community, federation: Federation) -> Any:
     """The body, with names of this community's."""
     if not isinstance(body, dict):
         return body
-    names = {"tenant": of.slug, "site": of.site.slug, "subject": federation.guest.subject}
+    names = {"tenant": of.slug, "site": of.site.slug, "subject": federation.nora.person.subject}
     return {name: value.format(**names) if isinstance(value, str) else value for name, value in body.items()}

@@ -16,10 +16,13 @@ from controlplane.auth import callers, foreign, foreign_callers, providers
 from controlplane.auth.last_use import last_use
 from controlplane.database_roles import ROLES, with_database
 from controlplane.tenants.models import Person
+from jobs import polling
 from jobs.interlink.heard import heard
 from jobs.interlink.status import close_connections
+from sites import connecting
+from sites.connectors.memory_site import forget_memory_sites
 from tests.api import Api, role_of
-from tests.federation import Federation, make_federation
+from tests.federation import Communities, Federation, make_communities, make_federation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,9 +96,18 @@ def api(db: None, database_urls: dict[str, str]) -> Api:
 
 
 @pytest.fixture
-def federation(db: None) -> Federation:
-    """Two communities at two sites, with somebody of every role."""
-    return make_federation()
+def federation(api: Api) -> Iterator[Federation]:
+    """Two tenants and two sites in memory, with somebody of every role."""
+    yield make_federation(api)
+    connecting.close_all()
+    forget_memory_sites()
+    polling.forget_recorded()
+
+
+@pytest.fixture
+def communities(federation: Federation) -> Communities:
+    """The same two tenants with allocations, nodes, programs and jobs."""
+    return make_communities(federation)
 
 
 @pytest.fixture

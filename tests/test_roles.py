@@ -18,21 +18,21 @@ from tests.federation import new_token, token_of
 
 if TYPE_CHECKING:
     from tests.api import Api
-    from tests.federation import Community, Federation
+    from tests.federation import Communities, Community, Federation
 
 
 @pytest.fixture
-def people(federation: Federation) -> dict[str, Someone]:
-    x, y = federation.chemistry, federation.biology
+def people(federation: Federation, communities: Communities) -> dict[str, Someone]:
+    x, y = communities.climate, communities.physics
     everybody = {
-        "federation operator": (federation.operator, {Role.FEDERATION_OPERATOR}, None),
-        "federation auditor": (federation.auditor, {Role.FEDERATION_AUDITOR}, None),
-        "site operator": (federation.site_operator, {Role.SITE_OPERATOR}, None),
-        "manager of chemistry": (x.manager, {Role.TENANT_MANAGER}, x),
-        "member of chemistry": (x.member, {Role.TENANT_MEMBER}, x),
-        "manager of biology": (y.manager, {Role.TENANT_MANAGER}, y),
-        "member of biology": (y.member, {Role.TENANT_MEMBER}, y),
-        "guest": (federation.guest, set(), None),
+        "federation operator": (federation.olga.person, {Role.FEDERATION_OPERATOR}, None),
+        "federation auditor": (federation.ada.person, {Role.FEDERATION_AUDITOR}, None),
+        "site operator": (federation.vera.person, {Role.SITE_OPERATOR}, None),
+        "manager of climate": (x.manager, {Role.TENANT_MANAGER}, x),
+        "member of climate": (x.member, {Role.TENANT_MEMBER}, x),
+        "manager of physics": (y.manager, {Role.TENANT_MANAGER}, y),
+        "member of physics": (y.member, {Role.TENANT_MEMBER}, y),
+        "guest": (federation.nora.person, set(), None),
     }
     found = {
         name: Someone(person.name, token_of(person), frozenset(held), community, new_token(person)[0])
@@ -60,11 +60,11 @@ def test_the_page_of_roles_is_the_one_the_table_draws() -> None:
 
 @pytest.mark.parametrize("address", ALL)
 def test_each_role_is_let_in_or_refused_as_the_table_says(
-    address: str, api: Api, federation: Federation, people: dict[str, Someone]
+    address: str, api: Api, federation: Federation, communities: Communities, people: dict[str, Someone]
 ) -> None:
-    entry, chemistry = ENTRIES[address], federation.chemistry
-    answers = {name: ask(api, address, chemistry, federation, someone) for name, someone in people.items()}
-    expected = {name: is_let_in(entry, someone, chemistry) for name, someone in people.items()}
+    entry, climate = ENTRIES[address], communities.climate
+    answers = {name: ask(api, address, climate, federation, someone) for name, someone in people.items()}
+    expected = {name: is_let_in(entry, someone, climate) for name, someone in people.items()}
     assert {name: kind(status) for name, status in answers.items()} == expected, answers
 
 
@@ -76,30 +76,34 @@ def test_an_auditor_may_read_everything_and_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("address", [each for each in ALL if each.startswith("GET ") and f" {OWN}" not in each])
-def test_an_auditor_reads_what_is_of_any_tenant(address: str, api: Api, federation: Federation) -> None:
-    auditor = Someone("auditor", token_of(federation.auditor), frozenset({Role.FEDERATION_AUDITOR}))
-    for community in (federation.chemistry, federation.biology):
+def test_an_auditor_reads_what_is_of_any_tenant(
+    address: str, api: Api, federation: Federation, communities: Communities
+) -> None:
+    auditor = Someone("auditor", federation.ada.token, frozenset({Role.FEDERATION_AUDITOR}))
+    for community in (communities.climate, communities.physics):
         assert ask(api, address, community, federation, auditor) == 200
 
 
 @pytest.mark.parametrize("address", ALL)
-def test_nobody_is_answered_without_a_token(address: str, api: Api, federation: Federation) -> None:
+def test_nobody_is_answered_without_a_token(
+    address: str, api: Api, federation: Federation, communities: Communities
+) -> None:
     method, path = address.split(" ", 1)
-    answer = api.call(method, filled(path, federation.chemistry, federation, None), {} if method != "GET" else None)
+    answer = api.call(method, filled(path, communities.climate, federation, None), {} if method != "GET" else None)
     assert answer.status == 401
 
 
 @pytest.mark.parametrize("address", [each for each in ALL if "<" in each])
 def test_what_is_another_tenants_does_not_exist(
-    address: str, api: Api, federation: Federation, people: dict[str, Someone]
+    address: str, api: Api, federation: Federation, communities: Communities, people: dict[str, Someone]
 ) -> None:
-    """Asked by those of chemistry whose role would allow it, for a thing of biology's. The site operator's is Vega."""
+    """Asked by those of climate whose role would allow it, for a thing of physics's. The site operator's is Vega."""
     entry = ENTRIES[address]
     for name, someone in people.items():
         everywhere = someone.roles & {Role.FEDERATION_OPERATOR, Role.FEDERATION_AUDITOR} and f" {OWN}/" not in address
-        if someone.community is federation.biology or everywhere or not may(entry, someone):
+        if someone.community is communities.physics or everywhere or not may(entry, someone):
             continue
-        assert ask(api, address, federation.biology, federation, someone, is_own=False) == 404, name
+        assert ask(api, address, communities.physics, federation, someone, is_own=False) == 404, name
 
 
 def ask(api: Api, address: str, of: Community, federation: Federation, someone: Someone, *, is_own: bool = True) -> int:
@@ -146,7 +150,7 @@ def test_a_method_without_an_action_is_closed_to_everybody(
 ) -> None:
     view = VIEWS["tenants"]
     monkeypatch.setattr(view, "actions", {})
-    answer = api.get("tenants", token=token_of(federation.operator))
+    answer = api.get("tenants", token=federation.olga.token)
     assert answer.status == 403
     assert answer.json["code"] == "forbidden"
 

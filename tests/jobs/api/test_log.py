@@ -22,7 +22,7 @@ from sites.connectors.memory_site import memory_site
 from tests.factories import make_job, make_node, make_pod, make_request
 
 if TYPE_CHECKING:
-    from tests.jobs.api.federation import Federation
+    from tests.federation import Federation
 
 
 @pytest.fixture
