@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.processes import GROUPS, group_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,6 +22,18 @@ def test_no_module_imports_a_test_module(module: str) -> None:
     """What two of them need lies in a module without tests: each can then be moved, and run alone, without another."""
     names = imported((TESTS / module).read_text(encoding="utf-8"))
     assert [name for name in names if name.startswith("tests.") and ".test_" in name] == []
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if Path(module).name.startswith("test_")])
+def test_a_module_at_the_shared_slurm_is_in_its_group(module: str) -> None:
+    tree = ast.parse((TESTS / module).read_text(encoding="utf-8"))
+    asked = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    if asked & {"slurm_backend", "ssh_backend"}:
+        assert group_of(f"tests/{module}") == "slurm"
+
+
+def test_every_group_names_what_is_there() -> None:
+    assert [place for places in GROUPS.values() for place in places if not (TESTS.parent / place).exists()] == []
 
 
 def test_the_rule_about_imports_sees_them_all() -> None:
