@@ -26,7 +26,7 @@ demo: $(SERVICE)
 	@exec $(BIN)/python -m deploy.demo
 
 test: $(DEVELOPMENT)
-	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=16 --durations=10 $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=16 --max-worker-restart=0 --durations=10 $(ARGS)
 
 # mypy's Django plugin and the drawing commands load the settings, which refuse to start without these. Nothing is connected to.
 lint draw: export ISTHMUS_SECRET_KEY := lint

@@ -18,6 +18,7 @@ from controlplane.database_roles import ROLES, with_database
 from controlplane.tenants.models import Person
 from jobs import polling
 from jobs.interlink.heard import heard
+from jobs.interlink.reader import reader
 from jobs.interlink.status import close_connections
 from sites import connecting
 from sites.connectors.memory_site import forget_memory_sites
@@ -80,6 +81,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     """Migrated by pytest-django as the owner; then the web and worker roles get their rights, as in production."""
     with django_db_blocker.unblock():
         call_command("prepare_database", verbosity=0)
+    reader.cache_clear()  # a test before may have made one, for the database that the settings name
 
 
 @pytest.fixture(scope="session")
