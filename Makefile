@@ -21,8 +21,8 @@ help: ## this list
 demo: $(SERVICE) ## the whole of Isthmus on this machine, with pods going through it (README.md)
 	@exec $(BIN)/python -m deploy.demo
 
-test: $(DEVELOPMENT) ## the tests; ARGS="-k polling" passes options to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(DEVELOPMENT) ## the tests, a process for each core; ARGS="-k polling" passes options to pytest, ARGS="-n 0" keeps to one process
+	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=16 --max-worker-restart=0 --durations=10 $(ARGS)
 
 # mypy's Django plugin and the drawing commands load the settings, which refuse to start without these. Nothing is connected to.
 lint draw: export ISTHMUS_SECRET_KEY := lint

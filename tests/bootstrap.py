@@ -2,6 +2,7 @@
 
 Each run has servers and data of its own in a temporary folder, so that runs side by side do not meet. DATABASE_URL and
 REDIS_URL win; the test database then has a name of its own, and the Redis given should serve one run at a time.
+A run of several processes (tests/processes.py) has one of each, started by the process that runs none of the tests.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from deploy import embedded
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Before pytest-django's hook of the same name, which reads the settings."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
     folder = Path(tempfile.mkdtemp(prefix="isthmus-tests-"))
     folder.chmod(0o711)  # as root, the servers' user must get through to their own folder in it
     early_config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))

@@ -8,21 +8,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
-from django.test import Client
+from django.db import connection, transaction
+from django.test import Client, TransactionTestCase
 from hypothesis import HealthCheck, settings
 
 from controlplane import remembered
 from controlplane.environment import ROLES
 from controlplane.ops.database_roles import with_database
 from controlplane.tenants.models import Person
+from jobs.interlink.status_reader import reader
+from sites.connectors.memory.site import forget_memory_sites
 from tests.api import Api, role_of
-from tests.federation import Federation, make_federation
+from tests.federation import Communities, Federation, make_communities, make_federation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_django import DjangoDbBlocker
+
+#: What `migrate` writes into every database, and its tests find there.
+MADE_BY_MIGRATE = frozenset({"django_content_type", "auth_permission"})
 
 # A slow or busy machine is no fault. What CI has of its own (Hypothesis' profile for it) stays.
 settings.register_profile("isthmus", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -36,6 +41,25 @@ def _nothing_remembered() -> Iterator[None]:
     remembered.forget_everything()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _emptied_by_deletes() -> Iterator[None]:
+    """After a test that commits, Django truncates all tables but the trail, which refuses. We empty the trail as well,
+    and all of them by DELETE, which for the few rows of a test is ten times faster.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", _delete_all_rows)
+        yield
+
+
+def _delete_all_rows(_: TransactionTestCase) -> None:
+    tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    deletes = [f"DELETE FROM {table}" for table in tables if table not in MADE_BY_MIGRATE]
+    with transaction.atomic(), connection.cursor() as cursor:  # where foreign keys are checked at the end
+        cursor.execute("ALTER TABLE audit_event DISABLE TRIGGER USER")
+        cursor.execute("; ".join([*deletes, "DELETE FROM audit_event"]))
+        cursor.execute("ALTER TABLE audit_event ENABLE TRIGGER USER")
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
     """A name that no other run has, should DATABASE_URL name a server that several share."""
@@ -47,6 +71,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     """Migrated by pytest-django as the owner; then the web and worker roles get their rights, as in production."""
     with django_db_blocker.unblock():
         call_command("prepare_database", verbosity=0)
+    reader.cache_clear()  # a test before may have made one, for the database that the settings name
 
 
 @pytest.fixture(scope="session")
@@ -63,9 +88,16 @@ def api(db: None, database_urls: dict[str, str]) -> Api:
 
 
 @pytest.fixture
-def federation(db: None) -> Federation:
-    """Two communities at two sites, with somebody of every role."""
-    return make_federation()
+def federation(api: Api) -> Iterator[Federation]:
+    """Two tenants and two sites in memory, with somebody of every role."""
+    yield make_federation(api)
+    forget_memory_sites()
+
+
+@pytest.fixture
+def communities(federation: Federation) -> Communities:
+    """The same two tenants with allocations, nodes, programs and jobs."""
+    return make_communities(federation)
 
 
 @pytest.fixture

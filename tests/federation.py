@@ -1,30 +1,113 @@
-"""A small federation for tests: two communities, two sites, somebody of every role, and what each of them owns.
+"""The example people of all tests: two tenants, two sites, somebody of every role, and what communities own.
 
-Vega serves chemistry, Leonardo serves biology. Each role's token has all scopes.
+Vega serves climate, Juno serves physics.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from controlplane.auth.memberships import give_membership, give_role
 from controlplane.auth.roles import Scope
 from controlplane.auth.tokens import issue
 from controlplane.tenants.models import ApprovalRequest, Membership, Person, RoleGrant
-from sites.models import Allocation
-from tests.factories import make_job, make_node, make_person, make_service, make_site, make_tenant
+from tests.factories import make_allocation, make_job, make_node, make_person, make_service, make_site, make_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from controlplane.tenants.models import ApiToken, ServiceAccount, Tenant, VirtualNode
     from jobs.models import Job
-    from sites.models import Site
+    from sites.models import Allocation, Site
+    from tests.api import Api
+    from tests.wire import Answer
 
 _MONTH = timedelta(days=30)
 MANAGER, MEMBER = Membership.Role.MANAGER, Membership.Role.MEMBER
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody, or a program, who calls the API with a token of all scopes, made when it is first used."""
+
+    person: Any
+    api: Api
+
+    @cached_property
+    def token(self) -> str:
+        return token_of(self.person)
+
+    def get(self, path: str, **query: Any) -> Answer:
+        asked = f"{path}?{urlencode(query, doseq=True)}" if query else path
+        return self.api.get(asked, token=self.token)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Answer:
+        return self.api.post(path, body, token=self.token, headers=headers)
+
+    def patch(self, path: str, body: Any) -> Answer:
+        return self.api.patch(path, body, token=self.token)
+
+    def send(self, path: str, body: bytes, content_type: str, **headers: str) -> Answer:
+        """A POST of a body as it is."""
+        return self.api.post(path, body, token=self.token, headers={"Content-Type": content_type, **headers})
+
+    def statements(self, path: str) -> int:
+        """How many a GET takes."""
+        self.get(path)  # the first one of a token finds out whose it is
+        with CaptureQueriesContext(connection) as queries:
+            answer = self.get(path)
+        assert answer.status == 200, answer.text
+        return len(queries)
+
+
+@dataclass(frozen=True)
+class Federation:
+    """alice manages climate and adam is a member of it; bob manages physics and bea is a member of it; vera operates
+    vega and juna juno; olga runs the federation, and ada audits it; nora has nothing."""
+
+    climate: Tenant
+    physics: Tenant
+    vega: Site
+    juno: Site
+    alice: Caller
+    adam: Caller
+    bob: Caller
+    bea: Caller
+    vera: Caller
+    juna: Caller
+    olga: Caller
+    ada: Caller
+    nora: Caller
+
+
+def make_federation(api: Api) -> Federation:
+    climate, physics = make_tenant(slug="climate", name="Climate"), make_tenant(slug="physics", name="Physics")
+    people = {name: make_person(name=name.title()) for name in _PEOPLE}
+    give_membership(people["alice"], climate, MANAGER)
+    give_membership(people["adam"], climate, MEMBER)
+    give_membership(people["bob"], physics, MANAGER)
+    give_membership(people["bea"], physics, MEMBER)
+    give_role(people["vera"], RoleGrant.Role.SITE_OPERATOR, site="vega")
+    give_role(people["juna"], RoleGrant.Role.SITE_OPERATOR, site="juno")
+    give_role(people["olga"], RoleGrant.Role.FEDERATION_OPERATOR)
+    give_role(people["ada"], RoleGrant.Role.FEDERATION_AUDITOR)
+    return Federation(
+        climate=climate,
+        physics=physics,
+        vega=make_site(slug="vega", name="Vega", config={"name": "vega"}),
+        juno=make_site(slug="juno", name="Juno", config={"name": "juno"}),
+        **{name: Caller(person, api) for name, person in people.items()},
+    )
+
+
+_PEOPLE = ("alice", "adam", "bob", "bea", "vera", "juna", "olga", "ada", "nora")
 
 
 @dataclass(frozen=True)
@@ -50,47 +133,36 @@ class Community:
 
 
 @dataclass(frozen=True)
-class Federation:
-    chemistry: Community
-    biology: Community
-    operator: Person
-    auditor: Person
-    site_operator: Person
-    guest: Person
+class Communities:
+    climate: Community
+    physics: Community
 
 
-def make_federation() -> Federation:
-    """site_operator runs Vega; guest has no role at all."""
-    chemistry, biology = make_community("chemistry", site="vega"), make_community("biology", site="leonardo")
-    operator, auditor = make_person(name="Olga Operator"), make_person(name="Aino Auditor")
-    site_operator, guest = make_person(name="Sanja Site"), make_person(name="Gustav Guest")
-    give_role(operator, RoleGrant.Role.FEDERATION_OPERATOR)
-    give_role(auditor, RoleGrant.Role.FEDERATION_AUDITOR)
-    give_role(site_operator, RoleGrant.Role.SITE_OPERATOR, site="vega")
-    return Federation(chemistry, biology, operator, auditor, site_operator, guest)
+def make_communities(federation: Federation) -> Communities:
+    """What the tenants of the federation own."""
+    return Communities(
+        climate=_community(federation.climate, federation.vega, federation.alice.person, federation.adam.person),
+        physics=_community(federation.physics, federation.juno, federation.bob.person, federation.bea.person),
+    )
 
 
-def make_community(name: str, *, site: str) -> Community:
-    tenant, place = make_tenant(slug=name, name=name.title()), make_site(slug=site, name=site.title())
-    allocation = Allocation.objects.create(tenant=tenant, site=place)
-    manager, member = make_person(name=f"Manager of {name}"), make_person(name=f"Member of {name}")
-    give_membership(manager, tenant, MANAGER)
-    node, node_token = make_node(tenant=tenant, site=place, slug=f"{name}-1")
+def _community(tenant: Tenant, site: Site, manager: Person, member: Person) -> Community:
+    node, node_token = make_node(tenant=tenant, site=site, slug=f"{tenant.slug}-1")
+    allocation = make_allocation(tenant, site)
+    asked: dict[str, Any] = {"kind": "extension", "subject": allocation.pk, "payload": {"cpus": 8}}
     return Community(
         tenant=tenant,
-        site=place,
+        site=site,
         manager=manager,
         member=member,
         node=node,
         node_token=node_token,
         service=make_service(tenant=tenant, slug="pipeline"),
         managing_service=make_service(tenant=tenant, slug="manager", role=MANAGER),
-        membership=give_membership(member, tenant, MEMBER),
+        membership=Membership.objects.get(tenant=tenant, person=member),
         allocation=allocation,
-        request=ApprovalRequest.objects.create(
-            tenant=tenant, site=site, kind="extension", subject=allocation.pk, payload={"cpus": 8}, asked_by=manager
-        ),
-        job=make_job(node=node, site=place, person=member),
+        request=ApprovalRequest.objects.create(tenant=tenant, site=site.slug, asked_by=manager, **asked),
+        job=make_job(node=node, site=site, person=member),
     )
 
 

@@ -12,23 +12,23 @@ from django.db import connection
 
 from controlplane.audit.models import Event
 from controlplane.auth.roles import RULES, Action, Role
+from tests.addresses import ALL, ENTRIES, Someone, filled, with_names
 from tests.federation import new_token
-from tests.test_roles import ALL, ENTRIES, Someone, filled, with_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from controlplane.tenants.models import ApiToken
     from tests.api import Api
-    from tests.federation import Federation
+    from tests.federation import Communities, Federation
 
 #: They only tell.
 QUIET = frozenset({"POST claims/try", "POST jobs/explain"})
 CHANGING = [each for each in ALL if not each.startswith("GET ") and each not in QUIET]
 #: Where the body of the walk through the roles would be a conflict.
 BODIES: dict[str, Any] = {
-    "POST allocations": {"tenant": "biology", "site": "vega", "local_account": "bio"},
-    "POST requests": {"kind": "allocation", "site": "leonardo", "tenant": "chemistry", "payload": {"cpus": 4}},
+    "POST allocations": {"tenant": "physics", "site": "vega", "local_account": "bio"},
+    "POST requests": {"kind": "allocation", "site": "juno", "tenant": "climate", "payload": {"cpus": 4}},
 }
 APPS = ("tenants", "hpc_sites", "jobs")
 
@@ -48,17 +48,17 @@ class Request:
 
 
 @pytest.fixture
-def asked(address: str, api: Api, federation: Federation) -> Request:
+def asked(address: str, api: Api, federation: Federation, communities: Communities) -> Request:
     action = ENTRIES[address].action
     assert action is not None
     is_operators = Role.FEDERATION_OPERATOR in RULES[action].roles and action is not Action.TOKENS_OWN
-    person = federation.operator if is_operators else federation.chemistry.manager
+    person = federation.olga.person if is_operators else federation.alice.person
     by, text = new_token(person)
     assert api.get("me", token=text).status == 200  # that it is used is noted now, and not again within the minute
     method, pattern = address.split(" ", 1)
     someone = Someone(person.name, text, frozenset(), spare=new_token(person)[0])
-    body = with_names(BODIES.get(address, ENTRIES[address].body), federation.chemistry, federation)
-    path = filled(pattern, federation.chemistry, federation, someone)
+    body = with_names(BODIES.get(address, ENTRIES[address].body), communities.climate, federation)
+    path = filled(pattern, communities.climate, federation, someone)
     return Request(method, path, {} if body is None and method != "DELETE" else body, by, text)
 
 

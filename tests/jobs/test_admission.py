@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from controlplane.auth.callers import NodeCaller
@@ -19,10 +18,9 @@ from jobs.models import Job, Tombstone, Transition
 from jobs.states import State
 from sites import manifest
 from tests.factories import make_node, make_pod, make_request
+from tests.threads import at_once, closing_connections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from controlplane.tenants.models import VirtualNode
     from jobs.models import Changes
 
@@ -41,7 +39,7 @@ def caller(node: VirtualNode) -> NodeCaller:
 
 def test_the_same_pod_created_ten_times_at_once_is_one_job(caller: NodeCaller) -> None:
     request = make_request()
-    keys = at_once([lambda: admit(caller, request).key] * 10)
+    keys = at_once(*[lambda: admit(caller, request).key] * 10)
     assert len(set(keys)) == 1
     assert Job.objects.count() == 1
     assert Transition.objects.count() == 1
@@ -51,7 +49,7 @@ def test_the_same_pod_created_ten_times_at_once_is_one_job(caller: NodeCaller) -
 def test_a_create_and_a_delete_at_once_never_leave_a_job_that_nobody_deletes(caller: NodeCaller, attempt: int) -> None:
     request = make_request()
     uid = uuid.UUID(request["pod"]["metadata"]["uid"])
-    at_once([lambda: admit(caller, request), lambda: deletion.delete(caller, uid, now=timezone.now())])
+    at_once(lambda: admit(caller, request), lambda: deletion.delete(caller, uid, now=timezone.now()))
     job = Job.objects.get()
     assert job.state == State.CANCELLED
     assert job.deleted_at is not None
@@ -63,7 +61,7 @@ def test_a_create_waits_for_a_delete_that_is_not_committed_yet(caller: NodeCalle
     with ThreadPoolExecutor() as other:
         with transaction.atomic():
             deletion.delete(caller, uid, now=timezone.now())
-            created = other.submit(closing_connection(lambda: admit(caller, request)))
+            created = other.submit(closing_connections(lambda: admit(caller, request)))
             time.sleep(0.3)
             assert not created.done()
         assert created.result().deleted_at is None  # as it was inserted; the row has been moved on
@@ -78,7 +76,8 @@ def test_a_delete_meets_a_claim_and_the_wish_is_kept(caller: NodeCaller) -> None
     with ThreadPoolExecutor() as other:
         with transaction.atomic():
             lifecycle.move([claim(job)], now=timezone.now())
-            deleted = other.submit(closing_connection(lambda: deletion.delete(caller, job.pod_uid, now=timezone.now())))
+            delete = closing_connections(lambda: deletion.delete(caller, job.pod_uid, now=timezone.now()))
+            deleted = other.submit(delete)
             time.sleep(0.3)
             assert not deleted.done()
         deleted.result()
@@ -134,25 +133,3 @@ def claim(job: Job) -> lifecycle.Move:
         "next_submit_at": None,
     }
     return lifecycle.Move(job.pk, 0, State.SUBMITTING, changes)
-
-
-def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
-    """Run them in threads that start together, each with a connection of its own."""
-    barrier = threading.Barrier(len(calls))
-
-    def run(call: Callable[[], Any]) -> Any:
-        barrier.wait()
-        return closing_connection(call)()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
-
-
-def closing_connection(call: Callable[[], Any]) -> Callable[[], Any]:
-    def run() -> Any:
-        try:
-            return call()
-        finally:
-            connection.close()
-
-    return run

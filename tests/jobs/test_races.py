@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -18,6 +17,7 @@ from jobs.worker import site_lock
 from jobs.worker.claim import claim
 from tests.factories import make_job
 from tests.jobs.clock import poll_now, recover_now, submit_now
+from tests.threads import at_once, elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,35 +29,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-Answer = TypeVar("Answer")
-
-
-def elsewhere(work: Callable[[], Answer]) -> Answer:
-    """Do it on another thread, and so on another connection; wait for it."""
-
-    def run() -> Answer:
-        try:
-            return work()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(1) as other:
-        return other.submit(run).result(timeout=30)
-
 
 def test_two_workers_that_claim_at_once_share_the_pods(vega: Site, node: VirtualNode) -> None:
     jobs = {make_job(node=node).pk for _ in range(20)}
-    together = threading.Barrier(4)
-
-    def claimed() -> list[int]:
-        try:
-            together.wait()
-            return [job.pk for job in claim(vega, now=timezone.now())]
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(4) as workers:
-        taken = [pk for future in [workers.submit(claimed) for _ in range(4)] for pk in future.result()]
+    claims = at_once(*[lambda: claim(vega, now=timezone.now())] * 4)
+    taken = [job.pk for claimed in claims for job in claimed]
     taken += [job.pk for job in claim(vega, now=timezone.now())]
     assert sorted(taken) == sorted(jobs)
 
@@ -142,7 +118,9 @@ def test_a_lane_whose_session_died_is_left_in_peace_and_entered_again(vega: Site
         assert mine
         with connections["default"].cursor() as cursor:
             cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s", [vega.pk]
+                "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+                " WHERE datname = current_database() AND locktype = 'advisory' AND objid = %s",
+                [vega.pk],
             )
         with site_lock.lane("watch", vega.pk) as also:
             assert also

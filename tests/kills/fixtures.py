@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import random
-import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -31,7 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["aftermath", "folder", "slurm_backend", "ssh_backend", "stack"]
 
 POINTS = int(os.environ.get("KILL_POINTS") or "20")
-SEED = int(os.environ.get("KILL_SEED") or secrets.randbelow(10**6))
+#: The same in every process of a run (pytest-xdist), since it is in the tests' names.
+SEED = int(os.environ.get("KILL_SEED") or random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID")).randrange(10**6))
 #: Seconds. A launch whose end nobody knows is in doubt for 60 of them before the queue is asked.
 SETTLE_WITHIN = 240.0
 #: So quick that a run is over in minutes; none of them may matter to what is right.

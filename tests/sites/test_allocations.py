@@ -14,7 +14,7 @@ from controlplane.errors import Conflict, Invalid
 from sites import allocations
 from sites.models import Allocation, Flavor
 from tests.factories import make_allocation, make_site, make_tenant
-from tests.jobs.accounting.test_counters import together
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -119,5 +119,5 @@ def test_two_grants_of_one_account_at_once_are_one() -> None:
             connections.close_all()
 
     tenants = [make_tenant() for _ in range(3)]
-    together(*[lambda number=number: grant(number) for number in range(3)])
+    at_once(*[lambda number=number: grant(number) for number in range(3)])
     assert sorted(outcomes) == ["granted", "refused", "refused"]

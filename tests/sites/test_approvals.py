@@ -15,7 +15,7 @@ from sites import approvals
 from sites.models import Allocation, Site
 from tests.database_roles import as_role
 from tests.factories import make_allocation, make_node, make_site, make_tenant
-from tests.jobs.accounting.test_counters import together
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -123,7 +123,7 @@ def test_two_decisions_at_once_are_one(tenant: Tenant, site: Site) -> None:
         finally:
             connections.close_all()
 
-    together(lambda: decide(grant=True), lambda: decide(grant=False), lambda: decide(grant=True))
+    at_once(lambda: decide(grant=True), lambda: decide(grant=False), lambda: decide(grant=True))
     assert outcomes.count("conflict") == 2
     assert Event.objects.filter(verb__in=["request.grant", "request.decline"]).count() == 1
 

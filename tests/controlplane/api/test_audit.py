@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import pytest
 
@@ -12,23 +11,22 @@ from controlplane.api import audit as view
 from controlplane.audit import trail
 from controlplane.audit.models import Event
 from tests.api import PROBLEM
-from tests.federation import token_of
 
 if TYPE_CHECKING:
     from tests.api import Api
     from tests.federation import Federation
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.usefixtures("communities")
 
 
 @pytest.fixture
 def auditor(federation: Federation) -> str:
     """An auditor's token, and the trail of three acts beside what making the federation has left."""
-    x, y = federation.chemistry.tenant, federation.biology.tenant
+    x, y = federation.climate, federation.physics
     trail.record("job.cancel", "job", "k1", tenant_id=x.pk, site="vega")
-    trail.record("job.cancel", "job", "k2", tenant_id=y.pk, site="leonardo")
+    trail.record("job.cancel", "job", "k2", tenant_id=y.pk, site="juno")
     trail.record("site.drain", "site", "vega", site="vega", outcome=Event.Outcome.REFUSED)
-    return token_of(federation.auditor)
+    return federation.ada.token
 
 
 def objects(api: Api, query: str, token: str) -> list[str]:
@@ -45,7 +43,7 @@ def objects(api: Api, query: str, token: str) -> list[str]:
         ("verb=jo", []),
         ("object=job:k1", ["job:k1"]),
         ("object=site", ["site:vega"]),
-        ("object=job&tenant=chemistry", ["job:k1"]),
+        ("object=job&tenant=climate", ["job:k1"]),
         ("object=job&tenant=nowhere", []),
         ("site=vega", ["site:vega", "job:k1"]),
         ("outcome=refused", ["site:vega"]),
@@ -60,20 +58,20 @@ def test_filters_choose(api: Api, auditor: str, query: str, found: list[str]) ->
 
 
 def test_an_actor_is_found_by_name_and_by_number(api: Api, auditor: str, federation: Federation) -> None:
-    api.post("tenants", {"slug": "physics", "name": "Physics"}, token=token_of(federation.operator))
-    by_number = api.get(f"audit?actor=person:{federation.operator.pk}", token=auditor).json["items"]
-    by_name = api.get(f"audit?actor={quote('Olga Operator')}", token=auditor).json["items"]
+    api.post("tenants", {"slug": "geology", "name": "Geology"}, token=federation.olga.token)
+    by_number = api.get(f"audit?actor=person:{federation.olga.person.pk}", token=auditor).json["items"]
+    by_name = api.get("audit?actor=Olga", token=auditor).json["items"]
     assert [item["verb"] for item in by_number] == ["tenant.create"]
     assert by_name == by_number
-    assert by_number[0].items() >= {"tenant": "physics", "outcome": "done", "site": ""}.items()
+    assert by_number[0].items() >= {"tenant": "geology", "outcome": "done", "site": ""}.items()
 
 
 def test_each_reads_what_concerns_them(api: Api, auditor: str, federation: Federation) -> None:
-    assert objects(api, "verb=job", token_of(federation.chemistry.manager)) == ["job:k1"]
-    assert objects(api, "verb=job", token_of(federation.site_operator)) == ["job:k1"]
-    assert objects(api, "object=site", token_of(federation.site_operator)) == ["site:vega"]
-    assert objects(api, "object=site", token_of(federation.chemistry.manager)) == []
-    assert api.get("audit", token=token_of(federation.chemistry.member)).status == 403
+    assert objects(api, "verb=job", federation.alice.token) == ["job:k1"]
+    assert objects(api, "verb=job", federation.vera.token) == ["job:k1"]
+    assert objects(api, "object=site", federation.vera.token) == ["site:vega"]
+    assert objects(api, "object=site", federation.alice.token) == []
+    assert api.get("audit", token=federation.adam.token).status == 403
 
 
 @pytest.mark.parametrize("way", ["format=jsonl", "accept"])
@@ -90,9 +88,9 @@ def test_json_lines_are_all_there_is_in_batches(
 
 
 def test_json_lines_of_a_manager_are_those_of_the_tenant(api: Api, auditor: str, federation: Federation) -> None:
-    answer = api.get("audit?format=jsonl", token=token_of(federation.chemistry.manager))
+    answer = api.get("audit?format=jsonl", token=federation.alice.token)
     tenants = {json.loads(line)["tenant"] for line in answer.text.splitlines()}
-    assert tenants == {"chemistry"}
+    assert tenants == {"climate"}
 
 
 def test_json_lines_stop_at_a_limit(api: Api, auditor: str) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from schemathesis import APIOperation, Case
 
-    from tests.federation import Federation
+    from tests.federation import Communities, Federation
 
 CHECKS: list[Any] = [
     not_a_server_error,
@@ -69,28 +69,28 @@ OPERATIONS = [found.ok() for found in DESCRIBED.get_all_operations() if isinstan
 
 
 @pytest.fixture
-def tokens(federation: Federation) -> list[str]:
+def tokens(federation: Federation, communities: Communities) -> list[str]:
     """Of those who may do most, so that their requests get furthest, and of one who may do little."""
-    chemistry = federation.chemistry
-    return [token_of(who) for who in (federation.operator, chemistry.manager, chemistry.managing_service)] + [
-        token_of(federation.site_operator)
+    climate = communities.climate
+    return [token_of(who) for who in (federation.olga.person, climate.manager, climate.managing_service)] + [
+        federation.vera.token
     ]
 
 
 @pytest.fixture
-def there(federation: Federation) -> dict[str, Any]:
+def there(federation: Federation, communities: Communities) -> dict[str, Any]:
     """What the holes of addresses can be filled with, so that there is something."""
-    chemistry = federation.chemistry
+    climate = communities.climate
     return {
-        "tenant": "chemistry",
+        "tenant": "climate",
         "account": "pipeline",
-        "node": "chemistry-1",
-        "membership": chemistry.membership.pk,
-        "role": federation.auditor.role_grants.get().pk,
+        "node": "climate-1",
+        "membership": climate.membership.pk,
+        "role": federation.ada.person.role_grants.get().pk,
         "site": "vega",
-        "allocation": chemistry.allocation.pk,
-        "number": chemistry.request.pk,
-        "key": chemistry.job.key,
+        "allocation": climate.allocation.pk,
+        "number": climate.request.pk,
+        "key": climate.job.key,
     }
 
 
@@ -103,13 +103,14 @@ def test_every_operation_is_asked() -> None:
 def test_nothing_breaks_and_nothing_surprises(
     operation: APIOperation[Any, Any, Any, Any],
     federation: Federation,
+    communities: Communities,
     tokens: list[str],
     there: dict[str, Any],
     settings: Any,
 ) -> None:
     settings.API_RATE = 0
     ways = [operation.as_strategy(generation_mode=mode) for mode in GenerationMode]
-    names = {**there, "token": _token(operation.path, federation)}
+    names = {**there, "token": _token(operation.path, federation, communities)}
 
     @given(case=st.one_of(ways), token=st.sampled_from(tokens), is_there=st.booleans())
     @_BOUNDED
@@ -131,10 +132,10 @@ _BOUNDED = settings(
 )
 
 
-def _token(path: str, federation: Federation) -> int:
+def _token(path: str, federation: Federation, communities: Communities) -> int:
     """The number of a token that is under this path."""
     if "service-accounts" in path:
-        return new_token(federation.chemistry.service)[0].pk
+        return new_token(communities.climate.service)[0].pk
     if "virtual-nodes" in path:
-        return federation.chemistry.node.tokens.get().pk
-    return new_token(federation.operator)[0].pk
+        return communities.climate.node.tokens.get().pk
+    return new_token(federation.olga.person)[0].pk

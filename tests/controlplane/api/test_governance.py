@@ -17,88 +17,88 @@ from tests.wire import call
 
 if TYPE_CHECKING:
     from tests.api import Api
-    from tests.federation import Federation
+    from tests.federation import Communities, Federation
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.usefixtures("communities")
 
 
 def test_me_tells_a_person_their_roles_and_their_token(api: Api, federation: Federation) -> None:
-    manager = federation.chemistry.manager
+    manager = federation.alice.person
     told = api.get("me", token=token_of(manager, scopes=["read"])).json
     assert told["token"].pop("id")
     assert told["token"].pop("expires_at")
     assert told == {
         "kind": "person",
-        "name": "Manager of chemistry",
+        "name": "Alice",
         "issuer": manager.issuer,
         "subject": manager.subject,
         "roles": [],
-        "tenants": [{"slug": "chemistry", "name": "Chemistry", "roles": ["manager"]}],
+        "tenants": [{"slug": "climate", "name": "Climate", "roles": ["manager"]}],
         "scopes": ["read"],
         "token": {"hint": manager.tokens.get().hint, "tenant": None},
     }
-    told = api.get("me", token=token_of(federation.site_operator)).json
+    told = api.get("me", token=federation.vera.token).json
     assert told["roles"] == [{"role": "site_operator", "site": "vega"}]
-    assert api.get("me", token=token_of(federation.guest)).json["tenants"] == []
+    assert api.get("me", token=federation.nora.token).json["tenants"] == []
 
 
 def test_each_sees_the_tenants_within_reach(api: Api, federation: Federation) -> None:
     def seen(person: Person) -> list[str]:
         return [item["slug"] for item in api.get("tenants", token=token_of(person)).json["items"]]
 
-    assert seen(federation.auditor) == ["biology", "chemistry"]
-    assert seen(federation.chemistry.member) == ["chemistry"]
-    assert seen(federation.site_operator) == ["chemistry"], "those with an allocation at the site"
+    assert seen(federation.ada.person) == ["physics", "climate"]
+    assert seen(federation.adam.person) == ["climate"]
+    assert seen(federation.vera.person) == ["climate"], "those with an allocation at the site"
 
 
 def test_a_new_tenant_is_on_record_and_a_second_one_of_its_name_is_a_conflict(api: Api, federation: Federation) -> None:
-    token = token_of(federation.operator)
-    answer = api.post("tenants", {"slug": "physics", "name": "Physics"}, token=token)
+    token = federation.olga.token
+    answer = api.post("tenants", {"slug": "geology", "name": "Geology"}, token=token)
     assert answer.status == 201
-    assert answer.json.items() >= {"slug": "physics", "name": "Physics", "enabled": True}.items()
-    event = Event.objects.get(verb="tenant.create", object_id=Tenant.objects.get(slug="physics").pk)
-    assert event.actor == "Olga Operator"
-    assert event.changes["slug"] == [None, "physics"]
-    assert api.post("tenants", {"slug": "physics", "name": "Other"}, token=token).status == 409
+    assert answer.json.items() >= {"slug": "geology", "name": "Geology", "enabled": True}.items()
+    event = Event.objects.get(verb="tenant.create", object_id=Tenant.objects.get(slug="geology").pk)
+    assert event.actor == "Olga"
+    assert event.changes["slug"] == [None, "geology"]
+    assert api.post("tenants", {"slug": "geology", "name": "Other"}, token=token).status == 409
 
 
 def test_a_change_records_what_differs_and_nothing_where_nothing_does(api: Api, federation: Federation) -> None:
-    token = token_of(federation.operator)
+    token = federation.olga.token
     for _ in range(2):
-        answer = api.patch("tenants/chemistry", {"enabled": False, "name": "Chemistry"}, token=token)
+        answer = api.patch("tenants/climate", {"enabled": False, "name": "Climate"}, token=token)
         assert (answer.status, answer.json["enabled"]) == (200, False)
     assert [event.changes for event in Event.objects.filter(verb="tenant.change")] == [{"enabled": [True, False]}]
 
 
 def test_a_manager_s_node_goes_where_the_tenant_has_an_allocation(api: Api, federation: Federation) -> None:
-    token = token_of(federation.chemistry.manager)
-    node = {"slug": "chemistry-2", "tenant": "chemistry"}
-    elsewhere = api.post("virtual-nodes", {**node, "site": "leonardo"}, token=token)
+    token = federation.alice.token
+    node = {"slug": "climate-2", "tenant": "climate"}
+    elsewhere = api.post("virtual-nodes", {**node, "site": "juno"}, token=token)
     assert (elsewhere.status, elsewhere.json["errors"][0]["field"]) == (400, "site")
-    Allocation.objects.filter(tenant=federation.chemistry.tenant).update(enabled=False)
+    Allocation.objects.filter(tenant=federation.climate).update(enabled=False)
     assert api.post("virtual-nodes", {**node, "site": "vega"}, token=token).status == 400
     Allocation.objects.update(enabled=True)
     answer = api.post("virtual-nodes", {**node, "site": "vega", "accelerators": {"nvidia.com/gpu": 4}}, token=token)
     assert answer.status == 201
-    assert answer.json.items() >= {"site": "vega", "tenant": "chemistry", "accelerators": {"nvidia.com/gpu": 4}}.items()
-    assert Route.objects.get(node__slug="chemistry-2").site.slug == "vega"
+    assert answer.json.items() >= {"site": "vega", "tenant": "climate", "accelerators": {"nvidia.com/gpu": 4}}.items()
+    assert Route.objects.get(node__slug="climate-2").site.slug == "vega"
 
 
 def test_a_federation_operator_sends_a_node_anywhere(api: Api, federation: Federation) -> None:
-    token = token_of(federation.operator)
-    answer = api.patch("virtual-nodes/chemistry-1", {"site": "leonardo", "cpus": 8}, token=token)
-    assert (answer.status, answer.json["site"], answer.json["cpus"]) == (200, "leonardo", 8)
+    token = federation.olga.token
+    answer = api.patch("virtual-nodes/climate-1", {"site": "juno", "cpus": 8}, token=token)
+    assert (answer.status, answer.json["site"], answer.json["cpus"]) == (200, "juno", 8)
     event = Event.objects.get(verb="node.route")
-    assert (event.site, event.changes) == ("leonardo", {"site": ["vega", "leonardo"]})
-    assert api.patch("virtual-nodes/chemistry-1", {"site": "nowhere"}, token=token).status == 400
+    assert (event.site, event.changes) == ("juno", {"site": ["vega", "juno"]})
+    assert api.patch("virtual-nodes/climate-1", {"site": "nowhere"}, token=token).status == 400
 
 
 def test_a_node_for_another_tenant_is_refused_as_for_none(api: Api, federation: Federation) -> None:
-    token = token_of(federation.chemistry.manager)
-    body = {"slug": "new", "site": "leonardo"}
-    answers = [api.post("virtual-nodes", {**body, "tenant": name}, token=token) for name in ("biology", "nowhere")]
+    token = federation.alice.token
+    body = {"slug": "new", "site": "juno"}
+    answers = [api.post("virtual-nodes", {**body, "tenant": name}, token=token) for name in ("physics", "nowhere")]
     assert [answer.status for answer in answers] == [400, 400]
-    assert answers[0].json["errors"][0]["detail"].replace("biology", "") == answers[1].json["errors"][0][
+    assert answers[0].json["errors"][0]["detail"].replace("physics", "") == answers[1].json["errors"][0][
         "detail"
     ].replace("nowhere", "")
     assert not VirtualNode.objects.filter(slug="new").exists()
@@ -106,17 +106,17 @@ def test_a_node_for_another_tenant_is_refused_as_for_none(api: Api, federation: 
 
 @pytest.mark.parametrize("odd", [{"a b": 1}, {"\u0000": 1}, {"nvidia.com/gpu": -1}, {"nvidia.com/gpu": "many"}, []])
 def test_odd_accelerators_are_refused(api: Api, federation: Federation, odd: object) -> None:
-    token = token_of(federation.operator)
-    assert api.patch("virtual-nodes/chemistry-1", {"accelerators": odd}, token=token).status == 400
+    token = federation.olga.token
+    assert api.patch("virtual-nodes/climate-1", {"accelerators": odd}, token=token).status == 400
 
 
 def test_members_are_listed_with_where_they_come_from_and_until_when(api: Api, federation: Federation) -> None:
-    tenant, person = federation.chemistry.tenant, make_person(name="Clara Claimed")
+    tenant, person = federation.climate, make_person(name="Clara Claimed")
     claimed = Membership.objects.create(
         person=person, tenant=tenant, role="member", origin="claimed", rule="vo members"
     )
-    listed = api.get("tenants/chemistry/members?role=member", token=token_of(federation.auditor)).json["items"]
-    assert [item["person"]["name"] for item in listed] == ["Clara Claimed", "Member of chemistry"]
+    listed = api.get("tenants/climate/members?role=member", token=federation.ada.token).json["items"]
+    assert [item["person"]["name"] for item in listed] == ["Clara Claimed", "Adam"]
     assert (listed[0]["origin"], listed[0]["rule"], listed[0]["lapses_at"] > listed[0]["seen_at"]) == (
         "claimed",
         "vo members",
@@ -125,58 +125,60 @@ def test_members_are_listed_with_where_they_come_from_and_until_when(api: Api, f
     assert listed[1]["lapses_at"] is None
     claimed.seen_at -= timedelta(seconds=settings.MEMBERSHIP_LAPSE)
     claimed.save()
-    only = api.get("tenants/chemistry/members?lapsed=true", token=token_of(federation.auditor)).json["items"]
+    only = api.get("tenants/climate/members?lapsed=true", token=federation.ada.token).json["items"]
     assert [item["id"] for item in only] == [claimed.pk]
 
 
 def test_a_manager_adds_someone_by_their_home_identity_and_removes_them(api: Api, federation: Federation) -> None:
-    token, guest = token_of(federation.chemistry.manager), federation.guest
+    token, guest = federation.alice.token, federation.nora.person
     body = {"issuer": guest.issuer, "subject": guest.subject}
-    answers = [api.post("tenants/chemistry/members", body, token=token) for _ in range(2)]
+    answers = [api.post("tenants/climate/members", body, token=token) for _ in range(2)]
     assert [answer.status for answer in answers] == [201, 201]
     assert Membership.objects.filter(person=guest).count() == 1
-    path = f"tenants/chemistry/members/{answers[0].json['id']}"
+    path = f"tenants/climate/members/{answers[0].json['id']}"
     assert [api.delete(path, token=token).status for _ in range(2)] == [204, 404]
-    verbs = Event.objects.filter(object_kind="membership", actor_id=federation.chemistry.manager.pk)
+    verbs = Event.objects.filter(object_kind="membership", actor_id=federation.alice.person.pk)
     assert [event.verb for event in verbs.order_by("id")] == ["membership.give", "membership.take"]
 
 
 def test_a_number_tells_a_manager_nothing_of_people_elsewhere(api: Api, federation: Federation) -> None:
-    token, stranger = token_of(federation.chemistry.manager), federation.biology.member
-    answers = [api.post("tenants/chemistry/members", {"person": pk}, token=token) for pk in (stranger.pk, 2**62)]
+    token, stranger = federation.alice.token, federation.bea.person
+    answers = [api.post("tenants/climate/members", {"person": pk}, token=token) for pk in (stranger.pk, 2**62)]
     assert [answer.status for answer in answers] == [400, 400]
     assert answers[0].json["errors"] == answers[1].json["errors"]
-    known = {"person": federation.chemistry.member.pk, "role": "manager"}
-    assert api.post("tenants/chemistry/members", known, token=token).status == 201
+    known = {"person": federation.adam.person.pk, "role": "manager"}
+    assert api.post("tenants/climate/members", known, token=token).status == 201
 
 
 @pytest.mark.parametrize("body", [{}, {"issuer": "https://nobody.example"}, {"subject": "x"}])
 def test_whom_to_add_must_be_said(api: Api, federation: Federation, body: dict[str, str]) -> None:
-    assert api.post("tenants/chemistry/members", body, token=token_of(federation.operator)).status == 400
+    assert api.post("tenants/climate/members", body, token=federation.olga.token).status == 400
 
 
 def test_people_of_an_unknown_issuer_cannot_be_invited(api: Api, federation: Federation) -> None:
     body = {"issuer": "https://nobody.example", "subject": "x"}
-    answer = api.post("tenants/chemistry/members", body, token=token_of(federation.operator))
+    answer = api.post("tenants/climate/members", body, token=federation.olga.token)
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, "issuer")
 
 
 def test_a_claimed_membership_is_not_the_api_s_to_take(api: Api, federation: Federation) -> None:
     held = Membership.objects.create(
-        person=federation.guest, tenant=federation.chemistry.tenant, role="member", origin="claimed"
+        person=federation.nora.person, tenant=federation.climate, role="member", origin="claimed"
     )
-    answer = api.delete(f"tenants/chemistry/members/{held.pk}", token=token_of(federation.chemistry.manager))
+    answer = api.delete(f"tenants/climate/members/{held.pk}", token=federation.alice.token)
     assert answer.status == 400
     assert "home organisation" in answer.json["detail"]
 
 
 def test_a_federation_operator_gives_and_takes_roles(api: Api, federation: Federation) -> None:
-    token, guest = token_of(federation.operator), federation.guest
-    body = {"person": guest.pk, "role": "site_operator", "site": "leonardo"}
+    token, guest = federation.olga.token, federation.nora.person
+    body = {"person": guest.pk, "role": "site_operator", "site": "juno"}
     answer = api.post("roles", body, token=token)
-    assert (answer.status, answer.json["site"]) == (201, "leonardo")
-    assert api.get("me", token=token_of(guest)).json["roles"] == [{"role": "site_operator", "site": "leonardo"}]
-    assert [item["id"] for item in api.get("roles?site=leonardo", token=token).json["items"]] == [answer.json["id"]]
+    assert (answer.status, answer.json["site"]) == (201, "juno")
+    assert api.get("me", token=token_of(guest)).json["roles"] == [{"role": "site_operator", "site": "juno"}]
+    assert [item["id"] for item in api.get("roles?site=juno", token=token).json["items"]] == [
+        answer.json["id"], federation.juna.person.role_grants.get().pk,
+    ]  # fmt: skip
     assert api.delete(f"roles/{answer.json['id']}", token=token).status == 204
     assert api.get("me", token=token_of(guest)).json["roles"] == []
 
@@ -191,17 +193,17 @@ def test_a_federation_operator_gives_and_takes_roles(api: Api, federation: Feder
     ],
 )
 def test_a_role_fits_its_site(api: Api, federation: Federation, body: dict[str, str]) -> None:
-    answer = api.post("roles", {"person": federation.guest.pk, **body}, token=token_of(federation.operator))
+    answer = api.post("roles", {"person": federation.nora.person.pk, **body}, token=federation.olga.token)
     assert answer.status == 400
 
 
-def test_what_a_manager_made_is_the_tenants_and_stays_when_they_leave(api: Api, federation: Federation) -> None:
-    chemistry = federation.chemistry
-    token = token_of(chemistry.manager)
-    fields = {"slug": "made", "tenant": chemistry.slug, "site": chemistry.site.slug}
+def test_what_a_manager_made_is_the_tenants_and_stays_when_they_leave(api: Api, communities: Communities) -> None:
+    climate = communities.climate
+    token = token_of(climate.manager)
+    fields = {"slug": "made", "tenant": climate.slug, "site": climate.site.slug}
     assert api.post("virtual-nodes", fields, token=token).status == 201
     kubelets = api.post("virtual-nodes/made/tokens", {}, token=token).json["token"]
-    Membership.objects.filter(person=chemistry.manager).delete()
+    Membership.objects.filter(person=climate.manager).delete()
     assert api.post("virtual-nodes/made/tokens", {}, token=token).status == 403
     pod = make_pod()
     assert call("POST", "/create", make_request(pod), token=kubelets).status == 200

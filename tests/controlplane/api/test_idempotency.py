@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
 from controlplane.api.models import KeptAnswer
 from controlplane.tenants.models import ApiToken, Tenant
 from jobs.sweeps import retention
 from tests.federation import token_of
+from tests.threads import at_once
 
 if TYPE_CHECKING:
     from tests.api import Api
     from tests.federation import Federation
-    from tests.wire import Answer
 
-pytestmark = pytest.mark.django_db
-PHYSICS = {"slug": "physics", "name": "Physics"}
+pytestmark = pytest.mark.usefixtures("communities")
+GEOLOGY = {"slug": "geology", "name": "Geology"}
 
 
 def key(text: str = "k-1") -> dict[str, str]:
@@ -30,82 +28,82 @@ def key(text: str = "k-1") -> dict[str, str]:
 
 
 def test_the_same_again_is_answered_as_before_and_not_done_again(api: Api, federation: Federation) -> None:
-    token = token_of(federation.operator)
-    first = api.post("tenants", PHYSICS, token=token, headers=key())
-    again = api.post("tenants", dict(reversed(PHYSICS.items())), token=token, headers=key())
+    token = federation.olga.token
+    first = api.post("tenants", GEOLOGY, token=token, headers=key())
+    again = api.post("tenants", dict(reversed(GEOLOGY.items())), token=token, headers=key())
     assert (first.status, again.status) == (201, 201)
     assert again.json == first.json
     assert "idempotency-replayed" not in first.headers
     assert again.headers["idempotency-replayed"] == "true"
-    assert Tenant.objects.filter(slug="physics").count() == 1
+    assert Tenant.objects.filter(slug="geology").count() == 1
 
 
 def test_the_same_key_for_another_body_is_refused(api: Api, federation: Federation) -> None:
-    token = token_of(federation.operator)
-    api.post("tenants", PHYSICS, token=token, headers=key())
-    answer = api.post("tenants", {**PHYSICS, "name": "Other"}, token=token, headers=key())
+    token = federation.olga.token
+    api.post("tenants", GEOLOGY, token=token, headers=key())
+    answer = api.post("tenants", {**GEOLOGY, "name": "Other"}, token=token, headers=key())
     assert (answer.status, answer.json["code"]) == (422, "idempotency_key_reused")
 
 
 def test_keys_are_each_callers_and_each_addresss_own(api: Api, federation: Federation) -> None:
-    one, other = token_of(federation.operator), token_of(federation.chemistry.manager)
+    one, other = federation.olga.token, federation.alice.token
     body = {"slug": "nightly"}
-    paths = ["tenants/chemistry/service-accounts", "tenants/biology/service-accounts"]
+    paths = ["tenants/climate/service-accounts", "tenants/physics/service-accounts"]
     answers = [api.post(path, body, token=one, headers=key()) for path in paths]
     answers.append(api.post(paths[0], {"slug": "daily"}, token=other, headers=key()))
     assert [answer.status for answer in answers] == [201, 201, 201]
 
 
 def test_what_failed_may_be_tried_again_with_the_same_key(api: Api, federation: Federation) -> None:
-    token = token_of(federation.operator)
-    body = {**PHYSICS, "slug": "chemistry"}
+    token = federation.olga.token
+    body = {**GEOLOGY, "slug": "climate"}
     assert api.post("tenants", body, token=token, headers=key()).status == 409
-    Tenant.objects.filter(slug="chemistry").update(slug="alchemy")
+    Tenant.objects.filter(slug="climate").update(slug="alchemy")
     assert api.post("tenants", body, token=token, headers=key()).status == 201
 
 
 def test_a_key_that_somebody_may_no_longer_use_replays_nothing(api: Api, federation: Federation) -> None:
-    token = token_of(federation.operator)
-    api.post("tenants", PHYSICS, token=token, headers=key())
-    federation.operator.role_grants.all().delete()
-    assert api.post("tenants", PHYSICS, token=token, headers=key()).status == 403
+    token = federation.olga.token
+    api.post("tenants", GEOLOGY, token=token, headers=key())
+    federation.olga.person.role_grants.all().delete()
+    assert api.post("tenants", GEOLOGY, token=token, headers=key()).status == 403
 
 
 def test_a_token_is_shown_again_for_its_key_and_lies_sealed_meanwhile(api: Api, federation: Federation) -> None:
-    token = token_of(federation.guest)
-    federation.guest.memberships.create(tenant=federation.chemistry.tenant, role="member", origin="manual")
+    token = federation.nora.token
+    federation.nora.person.memberships.create(tenant=federation.climate, role="member", origin="manual")
     answers = [api.post("tokens", {"scopes": ["read"]}, token=token, headers=key()) for _ in range(2)]
     assert answers[0].json["token"] == answers[1].json["token"]
-    assert ApiToken.objects.filter(person=federation.guest).count() == 2
+    assert ApiToken.objects.filter(person=federation.nora.person).count() == 2
     kept = KeptAnswer.objects.get()
     assert answers[0].json["token"].encode() not in bytes(kept.answer or b"")
 
 
 def test_a_narrower_token_is_not_shown_what_a_wider_one_was_given(api: Api, federation: Federation) -> None:
-    person, body = federation.chemistry.manager, {"scopes": ["read", "submit"]}
-    narrow = [token_of(person, scopes=["manage"]), token_of(person, tenant=federation.chemistry.tenant)]
+    person, body = federation.alice.person, {"scopes": ["read", "submit"]}
+    narrow = [token_of(person, scopes=["manage"]), token_of(person, tenant=federation.climate)]
     assert api.post("tokens", body, token=token_of(person), headers=key()).status == 201
     assert [api.post("tokens", body, token=token, headers=key()).status for token in narrow] == [403, 403]
 
 
 def test_a_successor_repeats_what_its_predecessor_has_begun(api: Api, federation: Federation) -> None:
-    before, after = (token_of(federation.operator) for _ in range(2))
-    answers = [api.post("tenants", PHYSICS, token=token, headers=key()) for token in (before, after)]
+    before, after = (token_of(federation.olga.person) for _ in range(2))
+    answers = [api.post("tenants", GEOLOGY, token=token, headers=key()) for token in (before, after)]
     assert answers[1].headers["idempotency-replayed"] == "true"
 
 
 @pytest.mark.parametrize("odd", ["", "x" * 201, "käse", "tab\there"])
 def test_a_key_that_is_none_is_refused(api: Api, federation: Federation, odd: str) -> None:
-    answer = api.post("tenants", PHYSICS, token=token_of(federation.operator), headers=key(odd))
+    answer = api.post("tenants", GEOLOGY, token=federation.olga.token, headers=key(odd))
     assert answer.status == 400
     assert answer.json["errors"][0]["field"] == "Idempotency-Key"
 
 
 def test_after_a_day_the_key_is_as_new_and_the_sweep_forgets_it(api: Api, federation: Federation) -> None:
-    token = token_of(federation.operator)
-    api.post("tenants", PHYSICS, token=token, headers=key())
+    token = federation.olga.token
+    api.post("tenants", GEOLOGY, token=token, headers=key())
     KeptAnswer.objects.update(created_at=timezone.now() - timedelta(seconds=settings.KEEP_ANSWERS + 1))
-    assert api.post("tenants", {**PHYSICS, "slug": "optics"}, token=token, headers=key()).status == 201
+    assert api.post("tenants", {**GEOLOGY, "slug": "optics"}, token=token, headers=key()).status == 201
     assert retention.forget_the_old(now=timezone.now())["answers"] == 0
     in_two_days = timezone.now() + timedelta(days=2)
     assert retention.forget_the_old(now=in_two_days)["answers"] == 1
@@ -113,28 +111,14 @@ def test_after_a_day_the_key_is_as_new_and_the_sweep_forgets_it(api: Api, federa
 
 @pytest.mark.django_db(transaction=True)
 def test_many_at_once_are_one(api: Api, federation: Federation) -> None:
-    token = token_of(federation.operator)
-    answers: list[Answer] = []
-    start = threading.Barrier(6)
-
-    def send() -> None:
-        start.wait()
-        try:
-            answers.append(api.post("tenants", PHYSICS, token=token, headers=key()))
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=send) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    token = federation.olga.token
+    answers = at_once(*[lambda: api.post("tenants", GEOLOGY, token=token, headers=key())] * 6)
     assert [answer.status for answer in answers] == [201] * 6
     assert sum("idempotency-replayed" in answer.headers for answer in answers) == 5
-    assert Tenant.objects.filter(slug="physics").count() == 1
+    assert Tenant.objects.filter(slug="geology").count() == 1
 
 
 def test_without_a_key_a_second_one_is_a_conflict(api: Api, federation: Federation, settings: Any) -> None:
-    token = token_of(federation.operator)
-    assert [api.post("tenants", PHYSICS, token=token).status for _ in range(2)] == [201, 409]
+    token = federation.olga.token
+    assert [api.post("tenants", GEOLOGY, token=token).status for _ in range(2)] == [201, 409]
     assert not KeptAnswer.objects.exists()

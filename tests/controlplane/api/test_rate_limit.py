@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.api import Api
-    from tests.federation import Federation
+    from tests.federation import Communities, Federation
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,7 @@ def _within_one_minute() -> None:
 
 def test_every_answer_tells_what_is_left(api: Api, federation: Federation, settings: Any) -> None:
     settings.API_RATE = 10
-    token = token_of(federation.operator)
+    token = federation.olga.token
     answers = [api.get(path, token=token) for path in ("me", "tenants/nowhere", "tenants?limit=x")]
     assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"caller";q=10;w=60'}
     assert [re.match(r'"caller";r=(\d+);t=\d+$', answer.headers["ratelimit"])[1] for answer in answers] == [  # type: ignore[index]
@@ -43,25 +43,25 @@ def test_every_answer_tells_what_is_left(api: Api, federation: Federation, setti
 
 def test_beyond_the_limit_a_caller_waits_and_others_do_not(api: Api, federation: Federation, settings: Any) -> None:
     settings.API_RATE = 2
-    token = token_of(federation.auditor)
+    token = federation.ada.token
     answers = [api.get("me", token=token) for _ in range(3)]
     assert [answer.status for answer in answers] == [200, 200, 429]
     assert 0 < int(answers[2].headers["retry-after"]) <= 60
     assert answers[2].json["code"] == "too_many"
-    assert api.get("me", token=token_of(federation.auditor)).status == 429, "a second token is no second limit"
-    assert api.get("me", token=token_of(federation.guest)).status == 200
+    assert api.get("me", token=token_of(federation.ada.person)).status == 429, "a second token is no second limit"
+    assert api.get("me", token=federation.nora.token).status == 200
 
 
-def test_the_wire_is_not_limited(federation: Federation, settings: Any) -> None:
+def test_the_wire_is_not_limited(communities: Communities, settings: Any) -> None:
     settings.API_RATE = 1
-    answers = [call("POST", "/updateCache", token=federation.chemistry.node_token) for _ in range(3)]
+    answers = [call("POST", "/updateCache", token=communities.climate.node_token) for _ in range(3)]
     assert [answer.status for answer in answers] == [200] * 3
     assert not any("ratelimit" in answer.headers for answer in answers)
 
 
 def test_zero_is_no_limit(api: Api, federation: Federation, settings: Any) -> None:
     settings.API_RATE = 0
-    answer = api.get("me", token=token_of(federation.guest))
+    answer = api.get("me", token=federation.nora.token)
     assert answer.status == 200
     assert "ratelimit" not in answer.headers
 
@@ -78,7 +78,7 @@ def test_without_redis_all_are_served_and_at_once(
     api: Api, federation: Federation, settings: Any, no_redis: None
 ) -> None:
     settings.API_RATE = 1
-    token, began = token_of(federation.guest), time.monotonic()
+    token, began = federation.nora.token, time.monotonic()
     answers = [api.get("me", token=token) for _ in range(5)]
     assert [answer.status for answer in answers] == [200] * 5
     assert time.monotonic() - began < 2

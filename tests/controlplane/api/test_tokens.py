@@ -15,13 +15,13 @@ from tests.wire import call
 
 if TYPE_CHECKING:
     from tests.api import Api
-    from tests.federation import Federation
+    from tests.federation import Communities, Federation
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.usefixtures("communities")
 
 
 def test_a_new_token_is_shown_once_and_works(api: Api, federation: Federation) -> None:
-    token = token_of(federation.chemistry.member)
+    token = federation.adam.token
     answer = api.post("tokens", {"label": "laptop", "scopes": ["read"], "days": 30}, token=token)
     assert answer.status == 201
     assert answer.headers["cache-control"] == "no-store"
@@ -35,30 +35,30 @@ def test_a_new_token_is_shown_once_and_works(api: Api, federation: Federation) -
 
 
 def test_a_token_makes_none_that_is_good_for_more(api: Api, federation: Federation) -> None:
-    person = federation.chemistry.manager
+    person = federation.alice.person
     narrow = token_of(person, scopes=["manage", "read"])
     wide = new_token(person)[0]
     assert api.post("tokens", {"scopes": ["read", "submit"]}, token=narrow).status == 403
     assert api.post(f"tokens/{wide.pk}/rotate", token=narrow).status == 403
-    accounts = "tenants/chemistry/service-accounts/pipeline/tokens"
+    accounts = "tenants/climate/service-accounts/pipeline/tokens"
     assert api.post(accounts, {"scopes": ["submit"]}, token=narrow).status == 403
     assert api.post("tokens", {"scopes": ["read"]}, token=narrow).status == 201
 
 
 def test_a_token_of_one_tenant_makes_none_of_all(api: Api, federation: Federation) -> None:
-    person, tenant = federation.chemistry.manager, federation.chemistry.tenant
-    person.memberships.create(tenant=federation.biology.tenant, role="manager", origin="manual")
+    person, tenant = federation.alice.person, federation.climate
+    person.memberships.create(tenant=federation.physics, role="manager", origin="manual")
     confined, wide = token_of(person, tenant=tenant), new_token(person)[0]
     assert api.post("tokens", {"scopes": ["read"]}, token=confined).status == 403
-    assert api.post("tokens", {"scopes": ["read"], "tenant": "biology"}, token=confined).status == 400
+    assert api.post("tokens", {"scopes": ["read"], "tenant": "physics"}, token=confined).status == 400
     assert api.post(f"tokens/{wide.pk}/rotate", token=confined).status == 404
-    assert api.get("tenants/biology/members", token=confined).status == 404
-    answer = api.post("tokens", {"scopes": ["read"], "tenant": "chemistry"}, token=confined)
-    assert (answer.status, answer.json["tenant"]) == (201, "chemistry")
+    assert api.get("tenants/physics/members", token=confined).status == 404
+    answer = api.post("tokens", {"scopes": ["read"], "tenant": "climate"}, token=confined)
+    assert (answer.status, answer.json["tenant"]) == (201, "climate")
 
 
 def test_a_token_of_one_tenant_neither_sees_nor_ends_those_beyond_it(api: Api, federation: Federation) -> None:
-    person, tenant = federation.chemistry.manager, federation.chemistry.tenant
+    person, tenant = federation.alice.person, federation.climate
     own, confined = new_token(person, tenant=tenant)
     wide = new_token(person)[0]
     listed = api.get("tokens", token=confined).json["items"]
@@ -67,18 +67,18 @@ def test_a_token_of_one_tenant_neither_sees_nor_ends_those_beyond_it(api: Api, f
     assert api.delete(f"tokens/{own.pk}", token=confined).status == 204
 
 
-def test_who_may_not_submit_makes_no_kubelet_s_token_either(api: Api, federation: Federation) -> None:
+def test_who_may_not_submit_makes_no_kubelet_s_token_either(api: Api, communities: Communities) -> None:
     """It opens the wire, on which pods are submitted."""
-    narrow = token_of(federation.chemistry.managing_service, scopes=["manage", "read"])
-    row = ApiToken.objects.filter(node=federation.chemistry.node).get()
+    narrow = token_of(communities.climate.managing_service, scopes=["manage", "read"])
+    row = ApiToken.objects.filter(node=communities.climate.node).get()
     for path in ("", f"/{row.pk}/rotate"):
-        answer = api.post(f"virtual-nodes/chemistry-1/tokens{path}", {} if not path else None, token=narrow)
+        answer = api.post(f"virtual-nodes/climate-1/tokens{path}", {} if not path else None, token=narrow)
         assert (answer.status, "`submit`" in answer.json["detail"]) == (403, True)
 
 
 def test_a_personal_token_makes_none_that_outlives_it(api: Api, federation: Federation) -> None:
     """Whoever has found one that ends soon would else have one that does not."""
-    row, token = new_token(federation.operator)
+    row, token = new_token(federation.olga.person)
     made = [api.post("tokens", {"scopes": ["read"], "days": days}, token=token) for days in (31, 29)]
     ends = [ApiToken.objects.get(pk=answer.json["id"]).expires_at for answer in made]
     assert abs(row.expires_at - ends[0]) < timedelta(seconds=5)
@@ -86,30 +86,30 @@ def test_a_personal_token_makes_none_that_outlives_it(api: Api, federation: Fede
 
 
 def test_a_token_is_confined_to_a_tenant_of_ones_own(api: Api, federation: Federation) -> None:
-    answer = api.post("tokens", {"scopes": ["read"], "tenant": "biology"}, token=token_of(federation.chemistry.member))
+    answer = api.post("tokens", {"scopes": ["read"], "tenant": "physics"}, token=federation.adam.token)
     assert answer.status == 400
     assert answer.json["errors"][0]["field"] == "tenant"
 
 
 def test_without_the_scope_there_is_no_list(api: Api, federation: Federation) -> None:
-    answer = api.get("tokens", token=token_of(federation.operator, scopes=["read"]))
+    answer = api.get("tokens", token=token_of(federation.olga.person, scopes=["read"]))
     assert answer.status == 403
     assert "`manage`" in answer.json["detail"]
 
 
 @pytest.mark.parametrize("body", [{}, {"scopes": []}, {"scopes": ["root"]}, {"scopes": ["read"], "days": 0}])
 def test_a_token_has_scopes_and_an_end(api: Api, federation: Federation, body: dict[str, object]) -> None:
-    assert api.post("tokens", body, token=token_of(federation.guest)).status in {400, 403}
-    assert api.post("tokens", body, token=token_of(federation.operator)).status == 400
+    assert api.post("tokens", body, token=federation.nora.token).status in {400, 403}
+    assert api.post("tokens", body, token=federation.olga.token).status == 400
 
 
 def test_a_token_lives_no_longer_than_the_service_allows(api: Api, federation: Federation) -> None:
-    answer = api.post("tokens", {"scopes": ["read"], "days": 3650}, token=token_of(federation.operator))
+    answer = api.post("tokens", {"scopes": ["read"], "days": 3650}, token=federation.olga.token)
     assert answer.status == 400
 
 
 def test_a_rotated_token_goes_on_for_a_while_beside_its_successor(api: Api, federation: Federation) -> None:
-    row, text = new_token(federation.operator)
+    row, text = new_token(federation.olga.person)
     answer = api.post(f"tokens/{row.pk}/rotate", token=text)
     assert answer.status == 201
     assert answer.json["scopes"] == row.scopes
@@ -117,8 +117,8 @@ def test_a_rotated_token_goes_on_for_a_while_beside_its_successor(api: Api, fede
 
 
 def test_a_revoked_token_is_out(api: Api, federation: Federation) -> None:
-    token = token_of(federation.operator)
-    row, text = new_token(federation.operator)
+    token = federation.olga.token
+    row, text = new_token(federation.olga.person)
     assert [api.delete(f"tokens/{row.pk}", token=token).status for _ in range(2)] == [204, 204]
     remembered.forget_everything()
     assert api.get("me", token=text).status == 401
@@ -126,37 +126,35 @@ def test_a_revoked_token_is_out(api: Api, federation: Federation) -> None:
 
 
 def test_a_kubelet_s_new_token_opens_the_wire(api: Api, federation: Federation) -> None:
-    manager = token_of(federation.chemistry.manager)
-    answer = api.post("virtual-nodes/chemistry-1/tokens", {"label": "kubelet"}, token=manager)
+    manager = federation.alice.token
+    answer = api.post("virtual-nodes/climate-1/tokens", {"label": "kubelet"}, token=manager)
     assert answer.status == 201
     assert call("POST", "/updateCache", token=answer.json["token"]).status == 200
     assert api.get("me", token=answer.json["token"]).status == 403
 
 
 def test_a_service_account_s_token_has_its_role_in_its_tenant(api: Api, federation: Federation) -> None:
-    manager = token_of(federation.chemistry.manager)
-    answer = api.post(
-        "tenants/chemistry/service-accounts/pipeline/tokens", {"scopes": ["read", "manage"]}, token=manager
-    )
+    manager = federation.alice.token
+    answer = api.post("tenants/climate/service-accounts/pipeline/tokens", {"scopes": ["read", "manage"]}, token=manager)
     me = api.get("me", token=answer.json["token"]).json
     assert me["kind"] == "service"
-    assert me["tenants"] == [{"slug": "chemistry", "name": "Chemistry", "roles": ["member"]}]
+    assert me["tenants"] == [{"slug": "climate", "name": "Climate", "roles": ["member"]}]
     assert me["scopes"] == ["manage", "read"]
     assert api.get("tokens", token=answer.json["token"]).status == 403
 
 
-def test_a_disabled_service_account_is_out(api: Api, federation: Federation) -> None:
-    manager, token = token_of(federation.chemistry.manager), token_of(federation.chemistry.service)
-    path = "tenants/chemistry/service-accounts/pipeline"
+def test_a_disabled_service_account_is_out(api: Api, federation: Federation, communities: Communities) -> None:
+    manager, token = federation.alice.token, token_of(communities.climate.service)
+    path = "tenants/climate/service-accounts/pipeline"
     assert api.patch(path, {"enabled": False}, token=manager).status == 200
     remembered.forget_everything()
     assert api.get("me", token=token).status == 401
 
 
-def test_no_answer_but_the_first_has_a_secret(api: Api, federation: Federation) -> None:
-    manager = token_of(federation.chemistry.manager)
-    row = ApiToken.objects.filter(node=federation.chemistry.node).get()
-    answer = api.get(f"virtual-nodes/chemistry-1/tokens/{row.pk}", token=manager)
+def test_no_answer_but_the_first_has_a_secret(api: Api, federation: Federation, communities: Communities) -> None:
+    manager = federation.alice.token
+    row = ApiToken.objects.filter(node=communities.climate.node).get()
+    answer = api.get(f"virtual-nodes/climate-1/tokens/{row.pk}", token=manager)
     assert set(answer.json) == {
         "id", "kind", "hint", "label", "scopes", "tenant", "created_at", "expires_at", "revoked_at", "last_used_at",
     }  # fmt: skip

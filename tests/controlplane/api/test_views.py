@@ -11,18 +11,17 @@ from controlplane.audit.models import Event
 from controlplane.tenants.models import Tenant
 from tests.api import PROBLEM
 from tests.factories import make_tenant
-from tests.federation import token_of
 
 if TYPE_CHECKING:
     from tests.api import Api
-    from tests.federation import Federation
+    from tests.federation import Communities, Federation
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.usefixtures("communities")
 
 
 @pytest.fixture
 def operator(federation: Federation) -> str:
-    return token_of(federation.operator)
+    return federation.olga.token
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
@@ -44,8 +43,8 @@ def test_a_wrong_method_says_which_are_right(api: Api, operator: str) -> None:
     assert "POST" in answer.headers["allow"]
 
 
-def test_a_node_s_token_opens_nothing_here(api: Api, federation: Federation) -> None:
-    answer = api.get("me", token=federation.chemistry.node_token)
+def test_a_node_s_token_opens_nothing_here(api: Api, communities: Communities) -> None:
+    answer = api.get("me", token=communities.climate.node_token)
     assert answer.status == 403
     assert "interLink wire" in answer.json["detail"]
 
@@ -111,7 +110,7 @@ def test_pages_follow_each_other_while_rows_come_and_go(api: Api, operator: str)
     Tenant.objects.get(slug=seen[0]).delete()
     assert path.startswith("/api/v1/tenants?limit=3&cursor=")
     last = api.get(path, token=operator).json
-    assert seen + [item["slug"] for item in last["items"]] == [*made, "biology", "chemistry"]
+    assert seen + [item["slug"] for item in last["items"]] == [*made, "physics", "climate"]
     assert last["next"] is None
 
 
@@ -125,30 +124,30 @@ def test_head_is_answered_as_get_without_a_body(api: Api, operator: str) -> None
 
 def test_a_browser_may_read_and_needs_a_form_token_to_change(federation: Federation) -> None:
     browser = Client(enforce_csrf_checks=True)
-    browser.force_login(federation.operator)
-    assert browser.get("/api/v1/me").json()["name"] == "Olga Operator"
+    browser.force_login(federation.olga.person)
+    assert browser.get("/api/v1/me").json()["name"] == "Olga"
     answer = browser.post("/api/v1/tenants", {"slug": "x", "name": "X"}, content_type="application/json")
     assert (answer.status_code, answer["Content-Type"]) == (403, PROBLEM)
     assert not Tenant.objects.filter(slug="x").exists()
 
 
 def test_what_is_refused_is_on_record_and_what_is_read_is_not(api: Api, federation: Federation) -> None:
-    token = token_of(federation.chemistry.member)
+    token = federation.adam.token
     assert api.post("tenants", {"slug": "x", "name": "X"}, token=token).status == 403
     assert api.get("roles", token=token).status == 403
     event = Event.objects.get(verb="api.refused")
-    assert (event.actor_id, event.object_id) == (federation.chemistry.member.pk, "POST api/v1/tenants")
+    assert (event.actor_id, event.object_id) == (federation.adam.person.pk, "POST api/v1/tenants")
 
 
 def test_what_fails_halfway_leaves_nothing(api: Api, federation: Federation) -> None:
     """The node is there when its slug is found to be taken; its route and the trail are not."""
     before = Event.objects.count()
-    body = {"slug": "biology-1", "tenant": "chemistry", "site": "vega"}
-    answer = api.post("virtual-nodes", body, token=token_of(federation.chemistry.manager))
+    body = {"slug": "physics-1", "tenant": "climate", "site": "vega"}
+    answer = api.post("virtual-nodes", body, token=federation.alice.token)
     assert (answer.status, answer.json["code"]) == (409, "conflict")
     assert Event.objects.count() == before + 1  # the token's
 
 
 def test_a_format_that_there_is_not_is_no_missing_address(api: Api, federation: Federation) -> None:
-    answer = api.get("sites?format=xyz", token=token_of(federation.operator))
+    answer = api.get("sites?format=xyz", token=federation.olga.token)
     assert (answer.status, answer.headers["content-type"]) == (406, PROBLEM)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,23 @@ def test_it_may_run_many_times_and_at_the_same_time(urls: dict[str, str]) -> Non
     started = [start_preparing(urls) for _ in range(2)]
     assert [outcome(process) for process in [*started, start_preparing(urls)]] == [(0, "")] * 3
     assert rights(urls["web"], JOBS) == DML
+
+
+def test_a_role_that_another_database_s_command_creates_meanwhile_is_as_good(
+    server: embedded.Services, urls: dict[str, str]
+) -> None:
+    late = {**urls, "web": urls["web"].replace("isthmus_web:", "isthmus_late:")}
+    with psycopg.connect(administrator(server), autocommit=True) as watching:
+        watching.execute("ALTER ROLE isthmus_owner CREATEROLE")
+        with psycopg.connect(administrator(server)) as other:
+            other.execute("CREATE ROLE isthmus_late LOGIN")
+            preparing = start_preparing(late)
+            deadline = time.monotonic() + 60
+            while not watching.execute("SELECT FROM pg_stat_activity WHERE wait_event = 'transactionid'").fetchall():
+                assert time.monotonic() < deadline, "it does not wait for the other transaction"
+                time.sleep(0.05)
+        assert outcome(preparing) == (0, "")
+        watching.execute("ALTER ROLE isthmus_owner NOCREATEROLE")
 
 
 def test_a_table_that_a_later_migration_adds_can_be_used_at_once(urls: dict[str, str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from controlplane.audit.models import Event
@@ -33,10 +32,9 @@ from sites.workload import Phase, Report
 from tests.database_roles import as_role
 from tests.factories import make_allocation, make_job, make_node
 from tests.jobs.clock import start_now
+from tests.threads import at_once, closing_connections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from controlplane.tenants.models import VirtualNode
     from jobs.models import Changes
 
@@ -46,22 +44,6 @@ HOUR = 3600
 
 def held(node: VirtualNode, site: Site, **fields: Any) -> Job:
     return make_job(node=node, site=site, state=State.HELD, next_start_at=timezone.now(), **fields)
-
-
-def together(*work: Callable[[], object]) -> None:
-    """Each on a connection of its own, begun at the same moment."""
-    barrier = threading.Barrier(len(work))
-
-    def run(each: Callable[[], object]) -> None:
-        try:
-            barrier.wait()
-            each()
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(len(work)) as pool:
-        for future in [pool.submit(run, each) for each in work]:
-            future.result(timeout=60)
 
 
 def exact(allocation: Allocation) -> Allocation:
@@ -79,7 +61,7 @@ def test_two_starters_and_the_last_slot(vega: Site, node: VirtualNode, attempt: 
     allocation = make_allocation(node.tenant, vega, pods=1)
     for _ in range(6):
         held(node, vega)
-    together(*[lambda: start_due(vega)] * 4)
+    at_once(*[lambda: start_due(vega)] * 4)
     assert Job.objects.filter(state=State.QUEUED).count() == 1
     assert exact(allocation).used_pods == 1
 
@@ -89,7 +71,7 @@ def test_two_starters_and_the_last_hour_of_the_budget(vega: Site, node: VirtualN
     allocation = make_allocation(node.tenant, vega, cpu_hours=3)
     for _ in range(6):
         held(node, vega, cpus=1, time_limit=HOUR)
-    together(*[lambda: start_due(vega)] * 4)
+    at_once(*[lambda: start_due(vega)] * 4)
     assert Job.objects.filter(state=State.QUEUED).count() == 3
     assert exact(allocation).reserved_cpu_seconds == 3 * HOUR
 
@@ -100,16 +82,13 @@ def test_a_starter_waits_for_another_ones_count(vega: Site, node: VirtualNode) -
     held(node, vega)
 
     def start_another() -> None:
-        try:
-            held(node, vega)
-            start_due(vega)
-        finally:
-            connections.close_all()
+        held(node, vega)
+        start_due(vega)
 
     with ThreadPoolExecutor(1) as other:
         with transaction.atomic():
             start_due(vega)
-            pending = other.submit(start_another)
+            pending = other.submit(closing_connections(start_another))
             time.sleep(0.3)
             assert not pending.done()
         pending.result(timeout=30)
@@ -122,7 +101,7 @@ def test_ends_and_starts_at_once_lose_neither_a_slot_nor_a_wake_up(vega: Site, n
     running = [make_job(node=node, state=State.RUNNING) for _ in range(4)]
     waiting = [held(node, vega) for _ in range(4)]
     start_due(vega)  # now they are not due by themselves
-    together(*[lambda job=job: end(job) for job in running], lambda: start_due(vega), lambda: start_due(vega))
+    at_once(*[lambda job=job: end(job) for job in running], lambda: start_due(vega), lambda: start_due(vega))
     while Allocation.objects.filter(next_start_at__lte=timezone.now()).exists():
         start_due(vega)
     assert {job.state for job in Job.objects.filter(pk__in=[job.pk for job in waiting])} == {State.QUEUED}
@@ -137,7 +116,7 @@ def test_overlapping_batches_of_ends_never_wait_in_a_circle(vega: Site) -> None:
     def shuffled(seed: int) -> None:
         lifecycle.move(random.Random(seed).sample(moves, len(moves)), now=timezone.now())
 
-    together(*[lambda seed=seed: shuffled(seed) for seed in range(6)])
+    at_once(*[lambda seed=seed: shuffled(seed) for seed in range(6)])
     assert UsageRecord.objects.count() == len(jobs)
     for allocation in Allocation.objects.all():
         assert exact(allocation).used_pods == 0
@@ -150,7 +129,7 @@ def test_a_period_that_two_find_over_is_begun_once(vega: Site, node: VirtualNode
     running = make_job(node=node, state=State.RUNNING)
     Allocation.objects.filter(pk=allocation.pk).update(spent_cpu_seconds=HOUR, period_began=last_month)
     job = held(node, vega)
-    together(lambda: start_due(vega), lambda: end(running))
+    at_once(lambda: start_due(vega), lambda: end(running))
     start_now(vega)
     job.refresh_from_db()
     assert job.state == State.QUEUED

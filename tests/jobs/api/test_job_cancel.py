@@ -11,10 +11,10 @@ from controlplane.auth.memberships import give_membership
 from jobs.models import Job
 from jobs.states import State
 from tests.factories import make_job, make_node
-from tests.jobs.api.federation import MEMBER
+from tests.federation import MEMBER
 
 if TYPE_CHECKING:
-    from tests.jobs.api.federation import Caller, Federation
+    from tests.federation import Caller, Federation
 
 
 def a_job(federation: Federation, *, by: Caller | None = None, **fields: Any) -> Job:

@@ -23,7 +23,7 @@ from sites.workload import Demand
 from tests.factories import make_job, make_node, make_pod, make_request
 
 if TYPE_CHECKING:
-    from tests.jobs.api.federation import Federation
+    from tests.federation import Federation
 
 
 @pytest.fixture

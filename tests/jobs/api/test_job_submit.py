@@ -16,11 +16,11 @@ from jobs.states import State
 from sites.connectors.memory.site import memory_site
 from sites.models import Site
 from tests.factories import make_allocation, make_service
-from tests.jobs.api.federation import caller_of
+from tests.federation import Caller
 
 if TYPE_CHECKING:
     from sites.models import Allocation
-    from tests.jobs.api.federation import Federation
+    from tests.federation import Federation
     from tests.wire import Answer
 
 YAML = b"""
@@ -130,7 +130,7 @@ def test_a_list_in_json_is_taken_too_and_secrets_stay_out_of_sight(federation: F
 
 @pytest.mark.usefixtures("allocation")
 def test_a_program_submits_as_itself(federation: Federation) -> None:
-    program = caller_of(make_service(tenant=federation.climate, slug="nightly"), federation.alice.api)
+    program = Caller(make_service(tenant=federation.climate, slug="nightly"), federation.alice.api)
     answer = program.post("jobs", a_pod())
     assert answer.json["submitted_by"] == {"kind": "service", "name": "nightly"}
 

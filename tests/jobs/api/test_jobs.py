@@ -16,12 +16,12 @@ from jobs.models import Job
 from jobs.states import State
 from sites.models import Allocation
 from tests.factories import make_job, make_node, make_pod, make_request, make_service
-from tests.jobs.api.federation import caller_of
+from tests.federation import Caller
 
 if TYPE_CHECKING:
     from controlplane.tenants.models import Tenant
     from sites.models import Site
-    from tests.jobs.api.federation import Caller, Federation
+    from tests.federation import Federation
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -97,7 +97,7 @@ def test_mine_are_those_that_i_submitted(federation: Federation) -> None:
     for name, by in (("by-alice", {"person": federation.alice.person}), ("by-a-program", {"service": service})):
         job = a_job(federation.climate, federation.vega, name)
         Job.objects.filter(pk=job.pk).update(**own, **by)
-    program = caller_of(service, federation.alice.api)
+    program = Caller(service, federation.alice.api)
     assert names(federation.alice, mine="true") == ["by-alice"]
     assert names(federation.alice, mine="false") == ["by-a-program", "by-a-cluster"]
     assert names(program, mine="true") == ["by-a-program"]

@@ -15,7 +15,7 @@ from jobs.models import UsageRecord, new_key
 if TYPE_CHECKING:
     from controlplane.tenants.models import Tenant
     from sites.models import Site
-    from tests.jobs.api.federation import Caller, Federation
+    from tests.federation import Caller, Federation
 
 NOVEMBER = datetime(2026, 11, 3, 12, tzinfo=UTC)
 OCTOBER = datetime(2026, 10, 31, 23, 59, tzinfo=UTC)

@@ -11,7 +11,7 @@ from sites.models import Allocation
 from tests.factories import make_allocation, make_site, make_tenant
 
 if TYPE_CHECKING:
-    from tests.jobs.api.federation import Caller, Federation
+    from tests.federation import Caller, Federation
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 
 from sites.models import Allocation
 from tests.factories import make_allocation, make_service
-from tests.jobs.api.federation import MANAGER, caller_of
+from tests.federation import MANAGER, Caller
 
 if TYPE_CHECKING:
-    from tests.jobs.api.federation import Caller, Federation
+    from tests.federation import Federation
 
 ASKED = {
     "kind": "allocation",
@@ -74,7 +74,7 @@ def test_those_who_asked_may_take_it_back(federation: Federation) -> None:
 
 
 def test_a_program_that_manages_may_ask(federation: Federation) -> None:
-    program = caller_of(make_service(tenant=federation.climate, role=MANAGER), federation.alice.api)
+    program = Caller(make_service(tenant=federation.climate, role=MANAGER), federation.alice.api)
     assert program.get(f"requests/{ask(program)}").json["asked_by"] is None
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from sites.models import Allocation, Flavor, Partition, Site
 
 if TYPE_CHECKING:
-    from tests.jobs.api.federation import Caller, Federation
+    from tests.federation import Caller, Federation
 
 SINCE = datetime(2026, 11, 25, 9, 14, tzinfo=UTC)
 

@@ -13,6 +13,7 @@ from sites.connectors.base import ABSENT, Absent, InDoubt, LogRequest, Rejected,
 from sites.workload import Container, File, JobRef, Mount, Phase, Volume
 from tests.sites.site_kinds import FAILS_WITH_3, RUNS_LONG, SAYS_HELLO, SiteKind, Task
 from tests.sites.watch import Watch
+from tests.threads import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,8 +85,7 @@ def test_submitting_a_key_again_is_in_doubt_and_starts_nothing(site: SiteKind) -
 
 def test_many_threads_that_submit_one_key_start_one_batch_job(site: SiteKind) -> None:
     workload = site.workload(main=RUNS_LONG)
-    with ThreadPoolExecutor(6) as threads:
-        answers = list(threads.map(lambda _: site.connector.submit([workload])[workload.key], range(6)))
+    answers = at_once(*[lambda: site.connector.submit([workload])[workload.key]] * 6)
     native_ids = [answer for answer in answers if isinstance(answer, str)]
     assert len(native_ids) == 1
     assert all(isinstance(answer, str | InDoubt) for answer in answers)

@@ -9,7 +9,7 @@ import psycopg
 from django.apps import apps
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import ProgrammingError, connection, transaction
+from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.utils import timezone
 
 from controlplane.audit import months
@@ -78,7 +78,9 @@ def _create(cursor: CursorWrapper, name: str, password: str) -> None:
     try:
         with transaction.atomic():
             database_roles.create_login(cursor, name, password)
-    except ProgrammingError as error:
+    except (ProgrammingError, IntegrityError) as error:
+        if isinstance(error.__cause__, psycopg.errors.DuplicateObject | psycopg.errors.UniqueViolation):
+            return  # created this moment for another database of the server, which our lock does not cover
         if not isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
             raise
         raise CommandError(

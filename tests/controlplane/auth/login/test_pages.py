@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from controlplane import remembered
 from controlplane.tenants.models import Membership, Origin, Person, RoleGrant
-from tests.controlplane.auth.oidc.test_issuers import EGI, write
 from tests.factories import make_tenant
+from tests.issuers import EGI, write
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
 import requests
-from django.db import connection
 from django.test import Client
 
 from controlplane import remembered
@@ -19,11 +17,11 @@ from controlplane.tenants.models import Person, Tenant
 from jobs.models import Job
 from jobs.states import ENDS
 from sites.models import Allocation
-from tests.controlplane.auth.oidc.test_claim_rules import GOC_VALUE, E
-from tests.controlplane.auth.oidc.test_issuers import write
 from tests.database_roles import as_web_role
 from tests.factories import make_site, make_tenant
 from tests.identity_provider import CLIENT, IdentityProvider, Visitor, running
+from tests.issuers import GOC_VALUE, E, write
+from tests.threads import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -474,7 +472,6 @@ def test_logout_works_without_the_issuer_and_needs_our_own_form(checkin: Identit
 @pytest.mark.django_db(transaction=True)
 def test_all_of_it_works_as_the_web_role_under_row_security(checkin: IdentityProvider, browser: Browser) -> None:
     checkin.visitor = Visitor(claims={"entitlements": [MEMBER, GOC_VALUE]})
-    earlier = list(Event.objects.values_list("pk", flat=True))  # nothing ever empties the trail
     with as_web_role():
         assert browser.log_in()["Location"] == "/account/"
         page = browser.client.get("/account/").content.decode()
@@ -482,7 +479,7 @@ def test_all_of_it_works_as_the_web_role_under_row_security(checkin: IdentityPro
         assert "Tenant " in page
         assert browser.client.get("/oidc/idp/callback/?state=forged&code=x").status_code == 400
         browser.client.post("/logout/")
-    assert list(Event.objects.exclude(pk__in=earlier).order_by("id").values_list("verb", flat=True)) == [
+    assert list(Event.objects.order_by("id").values_list("verb", flat=True)) == [
         "person.create", "membership.give", "role.give", "person.login", "person.login", "person.logout",
     ]  # fmt: skip
 
@@ -494,13 +491,9 @@ def test_one_person_who_logs_in_twice_at_once_is_one_person_with_one_membership(
     checkin.delay = {"userinfo": 0.1}
 
     def arrive(number: int) -> int:
-        try:
-            return int(browsers[number].client.get(backs[number]).status_code)
-        finally:
-            connection.close()
+        return int(browsers[number].client.get(backs[number]).status_code)
 
-    with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(arrive, range(4))) == [302] * 4
+    assert at_once(*[lambda number=number: arrive(number) for number in range(4)]) == [302] * 4
     membership = Person.objects.get().memberships.get()
     assert Event.objects.filter(verb="membership.give", tenant_id=membership.tenant_id).count() == 1
 

@@ -6,22 +6,21 @@ import base64
 import hmac
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from controlplane.audit.models import Event
 from controlplane.auth.oidc import authenticate, issuers
 from controlplane.tenants.models import Membership, Person, Tenant
-from tests.controlplane.auth.oidc.test_issuers import write
 from tests.database_roles import as_web_role
 from tests.factories import make_tenant
 from tests.identity_provider import IdentityProvider, Visitor, running
+from tests.issuers import write
+from tests.threads import at_once
 from tests.wire import Answer, call
 
 if TYPE_CHECKING:
@@ -443,14 +442,8 @@ def test_people_arrive_behind_row_security(keycloak: IdentityProvider, tenant: T
 
 @pytest.mark.django_db(transaction=True)
 def test_somebody_new_who_calls_several_times_at_once_is_one_person(keycloak: IdentityProvider) -> None:
-    def calls(number: int) -> int:
-        try:
-            return who(keycloak.access_token(jti=str(number))).status
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(4) as threads:
-        assert set(threads.map(calls, range(8))) == {200}
+    texts = [keycloak.access_token(jti=str(number)) for number in range(8)]
+    assert at_once(*[lambda text=text: who(text).status for text in texts]) == [200] * 8
     assert Person.objects.count() == 1
     assert Membership.objects.count() == 1
 

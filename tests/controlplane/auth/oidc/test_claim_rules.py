@@ -8,23 +8,11 @@ from typing import Any
 import pytest
 
 from controlplane.auth.oidc.claim_rules import Given, Verdict, slug_for, try_claims
-from controlplane.auth.oidc.issuer import PROFILES, Give, Issuer, Rule
+from controlplane.auth.oidc.issuer import Give, Rule
+from tests.issuers import GOC, GOC_VALUE, MANAGERS, MEMBERS, E, issuer
 
-E = "urn:mace:egi.eu:group:"
-MEMBERS = Rule("members", Give.MEMBER, group=("vo.a",), role="member", tenant="vo-a")
-MANAGERS = Rule("managers", Give.MANAGER, group=("vo.a",), role="manager", tenant="vo-a")
 PLAIN = Rule("plain", Give.MEMBER, group=("vo", "prod"), tenant="vo-prod")
 OPS = Rule("ops", Give.FEDERATION_OPERATOR, entitlement=E + "isthmus.egi.eu:role=federation-operator#aai.egi.eu")
-GOC = Rule("goc", Give.SITE_OPERATOR, goc_role="Site Operations Manager", goc_site="EXAMPLE-SITE", site="example")
-GOC_VALUE = "urn:mace:egi.eu:goc.egi.eu:1234G0:EXAMPLE-SITE:Site+Operations+Manager@egi.eu"
-
-
-def issuer(*rules: Rule, profile: str = "egi-check-in", **fields: Any) -> Issuer:
-    kind = PROFILES[profile]
-    return Issuer(
-        alias="it", name="It", profile=kind, issuer="https://it.example.org", client_id="isthmus", client_secret="s",
-        rules=rules, **{"namespaces": frozenset(kind.namespaces), **fields},
-    )  # fmt: skip
 
 
 def given_by(verdict: Verdict) -> list[str]:

@@ -6,28 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
 from controlplane.auth.oidc import issuer_file, issuers
 from controlplane.auth.oidc.issuer import PROFILES, Give, Rule
+from tests.issuers import EGI, write
 
-EGI: dict[str, Any] = {
-    "alias": "egi",
-    "name": "EGI Check-in",
-    "profile": "egi-check-in",
-    "issuer": "https://aai.egi.eu/auth/realms/egi",
-    "client_id": "isthmus",
-    "client_secret": "hush",
-}
 MEMBERS = {"name": "members", "group": "vo.a", "role": "member", "tenant": "vo-a", "give": "member"}
-
-
-def write(folder: Path, *entries: Any, name: str = "issuers.yaml") -> Path:
-    path = folder / name
-    path.write_text(yaml.safe_dump({"issuers": list(entries)}), encoding="utf-8")
-    return path
 
 
 def test_no_file_means_no_issuers(settings: Any) -> None:

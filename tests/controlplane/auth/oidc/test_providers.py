@@ -11,8 +11,8 @@ from joserfc.jwk import OctKey, RSAKey
 from controlplane import remembered
 from controlplane.auth.oidc import issuer_file, providers, signatures
 from controlplane.errors import Unauthenticated, Unavailable
-from tests.controlplane.auth.oidc.test_issuers import write
 from tests.identity_provider import IdentityProvider, running
+from tests.issuers import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from sites.connectors.shell.event_loop import wait_for
 from sites.connectors.shell.ssh import SshShell
 from sites.connectors.shell.ssh_settings import SshSettings, pinned
 from tests.backends.control import cut_ssh_sessions, start_sshd, stop_sshd
+from tests.threads import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,13 +44,7 @@ def test_a_program_gets_its_stdin_and_answers_with_its_code(shell: SshShell) -> 
 
 
 def test_many_threads_share_one_connection_and_never_open_too_many_sessions(shell: SshShell) -> None:
-    answers: list[bytes] = []
-    work = [threading.Thread(target=lambda: answers.append(_client(shell))) for _ in range(30)]
-    for thread in work:
-        thread.start()
-    for thread in work:
-        thread.join()
-    assert len(answers) == 30
+    answers = at_once(*[lambda: _client(shell)] * 30)
     assert len(set(answers)) == 1
 
 
@@ -59,9 +53,8 @@ def test_a_session_that_the_site_still_counts_as_open_is_asked_for_again(
 ) -> None:
     shell = SshShell(replace(settings, sessions=14), ssh_backend.key.read_text())  # the test's sshd allows 10
     try:
-        with ThreadPoolExecutor(14) as threads:
-            ended = [threads.submit(shell.run, "sleep 0.3", timeout=30) for _ in range(14)]
-        assert [each.result().exit for each in ended] == [0] * 14
+        ended = at_once(*[lambda: shell.run("sleep 0.3", timeout=30)] * 14)
+        assert [each.exit for each in ended] == [0] * 14
     finally:
         shell.close()
 
