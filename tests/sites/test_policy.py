@@ -92,6 +92,11 @@ def test_more_than_a_flavor_allows_is_refused_in_words(flags: str) -> None:
         policy.asked(pod(flags, "small"), flavor)
 
 
+def test_a_demand_is_read_as_it_was_written_whatever_a_later_release_adds() -> None:
+    demand = Demand(nodes=2, tasks=4, gpus_per_node={"a100": 2}, time_limit=60, partition="gpu")
+    assert Demand.from_json({**demand.as_json(), "licenses": ["matlab"]}) == demand
+
+
 QUICK = Partition(name="quick", time_limit=600)
 LONG = Partition(name="long", time_limit=None, default=True)
 

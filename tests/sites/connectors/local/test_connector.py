@@ -249,10 +249,10 @@ def test_a_process_that_has_taken_over_a_jobs_number_is_not_the_job(local: Local
 
 
 def test_usage_is_what_was_asked_for(local: Local) -> None:
-    watch = local.watch(local.run("true", demand=Demand(tasks=3, gpus_per_node={"": 1})))
+    watch = local.watch(local.run("true", demand=Demand(tasks=16, cpus_per_task=8, gpus_per_node={"": 1})))
     watch.until_ended()
     (report,) = watch.reports.values()
-    assert (report.cpus, report.gpus, report.nodes) == (3, 1, 1)
+    assert (report.cpus, report.gpus, report.nodes) == (128, 1, 1)
     assert report.started_at is not None
     assert report.ended_at is not None
 
