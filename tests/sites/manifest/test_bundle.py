@@ -94,7 +94,10 @@ def test_what_is_optional_may_be_missing() -> None:
     [
         ({"envFrom": [{"configMapRef": {"name": "gone"}}]}, "containers[0].envFrom[0] needs the ConfigMap gone"),
         ({"envFrom": [{}]}, "must have a configMapRef or a secretRef"),
-        ({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "gone", "key": "a"}}}]}, "needs the Secret gone"),
+        (
+            {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "gone", "key": "a"}}}]},
+            "needs the Secret gone",
+        ),
         ({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "login", "key": "b"}}}]}, "has no key b"),
         ({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "login", "key": "bytes"}}}]}, "is not text"),
         ({"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]}, "status.podIP"),
