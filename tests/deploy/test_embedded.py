@@ -151,7 +151,7 @@ def test_the_failed_statement_of_a_client_is_not_in_the_log(folder: Path) -> Non
 
 def test_a_folder_has_one_owner_at_a_time(folder: Path) -> None:
     with embedded.start(folder, durable=False) as running:
-        with pytest.raises(embedded.CannotStart, match="stop it first, or choose another folder"):
+        with pytest.raises(embedded.CannotStart, match="stop it, or choose another folder"):
             embedded.start(folder)
         psycopg.connect(running.database_urls["web"]).close()
 
