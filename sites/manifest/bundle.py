@@ -72,7 +72,8 @@ def create_body(documents: Sequence[object], *, namespace: str) -> dict[str, Any
     for each in (*named["ConfigMap"], *named["Secret"]):
         _require_namespace(each, pod["metadata"]["namespace"])
     sources = Sources.of(body, pod["metadata"])
-    pod["spec"] = spec = dict(mapping(pod.get("spec"), "pod.spec"))
+    spec: dict[str, Any] = dict(mapping(pod.get("spec"), "pod.spec"))
+    pod["spec"] = spec
     for field in _CONTAINERS:
         raw = mappings(spec.get(field), f"pod.spec.{field}")
         spec[field] = [resolve(each, f"pod.spec.{field}[{index}]", sources) for index, each in enumerate(raw)]

@@ -1,7 +1,7 @@
 """Replaces variables that refer to a ConfigMap, a Secret or the pod itself by their values. Pure.
 
 A kubelet does the same for the pods of its cluster. Its rules (core/v1 EnvVar): `envFrom` comes first, `env` overrides
-it, and `$(NAME)` in a value stands for a variable that was set before.
+it, and `$(NAME)` in a value is replaced by the variable of that name that was set before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a site shall run, and what it reports about it. Frozen dataclasses without Django, for every connector."""
+"""What a site has to run, and what it reports about it. Frozen dataclasses without Django, for every connector."""
 
 from __future__ import annotations
 

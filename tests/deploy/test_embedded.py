@@ -214,7 +214,7 @@ def test_a_server_that_will_not_start_says_why_and_takes_the_other_with_it(folde
     with embedded.start(folder, durable=False) as running:
         kept = running.folder
     (kept / "postgres" / "data" / "global" / "pg_control").unlink()
-    with pytest.raises(embedded.CannotStart, match=r"PostgreSQL did not start\. The last it said, in .*pg_control"):
+    with pytest.raises(embedded.CannotStart, match=r"PostgreSQL did not start\. The last line of .*pg_control"):
         embedded.start(folder, durable=False)
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
     assert not [pid for pid in children if str(kept) in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")]

@@ -74,10 +74,7 @@ class Doubt:
 
 
 class AttemptFolders:
-    """The attempt folders of one site. prelude: shell text before every program, for the scheduler's environment.
-
-    timeout, submit_timeout: seconds for one call.
-    """
+    """The attempt folders of one site. prelude: shell text before every program. Time-outs are in seconds."""
 
     def __init__(self, shell: Shell, prelude: str = "", timeout: float = 60, submit_timeout: float = 120) -> None:
         self.shell = shell
@@ -94,13 +91,9 @@ class AttemptFolders:
         return self.shell.run(text, stdin, timeout=timeout or self._timeout, account=account)
 
     def stage_and_launch(self, batch: StagedBatch, launcher: str, variables: Variables) -> dict[str, Launch]:
-        """Unpack a batch and launch each of its jobs. Returns the launches by key.
-
-        launcher: the text of a program that defines launch(), which runs in a job's folder.
-        """
-        own = {"parent": batch.parent, "random": secrets.token_hex(8), "keys": "\n".join(batch.keys)}
-        programs = [launcher, _program("stage")]
-        done = self.run(batch.account, programs, {**own, **variables}, batch.tar, self._submit_timeout)
+        """Unpack a batch and launch each of its jobs. launcher: shell text of launch(), which runs in a job's folder."""
+        own = {"parent": batch.parent, "random": secrets.token_hex(8), "keys": "\n".join(batch.keys), **variables}
+        done = self.run(batch.account, [launcher, _program("stage")], own, batch.tar, self._submit_timeout)
         return parse_launches(done, self.shell.name)
 
     def find(self, account: str, refs: Sequence[JobRef]) -> dict[str, str | Absent | Doubt]:
@@ -196,10 +189,7 @@ def complete_lines(done: Completed, last: str, site: str) -> list[str]:
 
 
 def parse_launches(done: Completed, site: str) -> dict[str, Launch]:
-    """Parse the output of stage.sh, by key. An incomplete answer still holds the jobs that stage.sh had handled.
-
-    Raises `Unreachable` if no folder can be written or there is no answer at all.
-    """
+    """Parse the output of stage.sh, by key; it may be incomplete. Raises `Unreachable` if it holds no job."""
     launches: dict[str, Launch] = {}
     for record in done.stdout.decode(errors="replace").split("\0")[:-1]:
         key, word, code, text = record.split("\t", 3)

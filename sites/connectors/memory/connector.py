@@ -100,7 +100,7 @@ class MemoryConnector(Connector):
         self._site.answered("clean")
 
     def close(self) -> None:
-        """There is no connection; the site and its jobs go on."""
+        """There is no connection to close; the site and its jobs continue."""
 
     def _travel(self, operation: Operation, items: int) -> None:
         # Outside the lock: a slow answer must not delay another thread's call.

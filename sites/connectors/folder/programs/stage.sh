@@ -1,7 +1,7 @@
 # Unpacks the tar stream on stdin and launches each job once. docs/attempt-folder.md explains the order of the steps.
 # Variables: parent (the folder of attempts), random, keys (one per line), lanes (launches at a time). The function
 # launch() prints the batch job's native id.
-# Prints records, NUL after each: <key> TAB <word> TAB <exit code> TAB <text>. The key `all` stands for every job.
+# Prints records, NUL after each: <key> TAB <word> TAB <exit code> TAB <text>. The key `all` means every job.
 
 # Several lanes write to one pipe: a record is short enough to be written in one piece.
 answer() { printf '%s\t%s\t%s\t%.2000s\000' "$1" "$2" "$3" "$4"; }
