@@ -91,7 +91,7 @@ class AttemptFolders:
         return self.shell.run(text, stdin, timeout=timeout or self._timeout, account=account)
 
     def stage_and_launch(self, batch: StagedBatch, launcher: str, variables: Variables) -> dict[str, Launch]:
-        """Unpack a batch and launch each of its jobs. launcher: shell text of launch(), which runs in a job's folder."""
+        """Unpack a batch and launch each of its jobs. launcher: shell text of launch(), for a job's folder."""
         own = {"parent": batch.parent, "random": secrets.token_hex(8), "keys": "\n".join(batch.keys), **variables}
         done = self.run(batch.account, [launcher, _program("stage")], own, batch.tar, self._submit_timeout)
         return parse_launches(done, self.shell.name)
