@@ -1,26 +1,26 @@
-"""The people of the demo, of docker-compose.yml's Keycloak and of the login tests: each role, two communities.
+"""The people of the demo, of Keycloak in docker-compose.yml and of the login tests: one for each role, two communities.
 
-What a person is comes from claims alone: these entitlements and groups, and an issuer's rules.
+A person's roles follow only from these entitlements and groups and from the issuer's rules.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: The virtual organisations, by the slug of the tenant that the rules make of each.
+#: Tenant slug -> the virtual organisation that the rules turn into this tenant.
 COMMUNITIES = {"vo-example": "vo.example.org", "climate": "climate.example.org"}
 #: The site in GOCDB that the site operator runs.
 GOC_SITE = "EXAMPLE-SITE"
 
 
 def entitlement(group: str, role: str) -> str:
-    """A role in a group, as EGI Check-in writes it (AARC-G069)."""
+    """Return the entitlement for a role in a group, as EGI Check-in writes it (AARC-G069)."""
     return f"urn:mace:egi.eu:group:{group}:role={role}#aai.egi.eu"
 
 
 @dataclass(frozen=True)
 class Someone:
-    """name: what one logs in as; role, tenant: what the rules make of the claims (None: nothing)."""
+    """One person. name: the login name. role, tenant: what the rules give for these claims, None: nothing."""
 
     name: str
     role: str | None = None
@@ -76,7 +76,7 @@ PEOPLE = (
         "vo1-member",
         role="member",
         tenant="vo-example",
-        # A value with an escape in it, as some are: it means nothing and must hurt nothing.
+        # Some real values hold an escape. This one gives no role, and must not break the others.
         entitlements=(
             entitlement("vo.example.org", "member"),
             entitlement("vo.example.org:sub%20group", "member"),
@@ -95,8 +95,8 @@ PEOPLE = (
     Someone("no-entitlement"),
 )
 
-#: People of a second issuer: one with a name and an e-mail address of the first, and one who claims what another
-#: issuer's namespace would give.
+#: People of a second issuer: one with the name and e-mail address of a person of the first, and one who claims an
+#: entitlement in the first issuer's namespace.
 STRANGERS = (
     Someone(
         "vo1-member",

@@ -131,7 +131,7 @@ def _send(job: Job, pod: PodRequest, found: Routes) -> None:
     What an allocation has no room for now is for a worker to say, which looks at it next.
     """
     if found.closed is not None:
-        _settle(job, policy.asked(pod), found.closed)
+        _settle(job, policy.requested(pod), found.closed)
         return
     best = ranking.best(ranking.rank(pod, found.situations))
     _settle(job, best.demand, best.closed)

@@ -71,5 +71,5 @@ def document() -> str:
         "The wish to cancel, a site's silence and the reason for waiting are fields of a job, not states.\n\n"
         "## Reasons\n\n"
         "Why a job waits or how it ended, in words of our own (`sites/reasons.py`). Those of a site stand in the same "
-        f"place.\n\n| reason | meaning |\n|---|---|\n{reasons.table()}\n"
+        f"place.\n\n| reason | meaning |\n|---|---|\n{reasons.markdown_rows()}\n"
     )

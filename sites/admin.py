@@ -1,6 +1,7 @@
 """The admin pages of sites, routes, allocations and flavors.
 
-A configuration is tried on its connector before it is saved; allocations are given by the same rules as elsewhere.
+The site form opens the connector with the new configuration before it saves. Allocations are granted and changed by the
+use cases that the API calls.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ from controlplane.audit import trail
 from controlplane.auth.admin_base import RecordedAdmin
 from controlplane.errors import Conflict, Invalid
 from sites import allocations, connections
-from sites import terms as wording
 from sites.connectors.config import BadConfig
 from sites.connectors.registry import open_connector
 from sites.models import Allocation, Flavor, Partition, Route, Site
+from sites.terms import READERS
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
 class SiteForm(forms.ModelForm):
-    """A site with its secret, which can be set and replaced, and never read back."""
+    """A site and its secret. People can set and replace the secret; no page shows it."""
 
     secret = forms.CharField(
         required=False,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 4, "autocomplete": "off", "spellcheck": "false"}),
-        help_text="Stored encrypted and never shown. Leave it empty to keep the one that is there.",
+        help_text="Stored encrypted and never shown. Leave this empty to keep the current secret.",
     )
 
     class Meta:
@@ -39,7 +40,7 @@ class SiteForm(forms.ModelForm):
         fields = ("name", "slug", "kind", "config", "secret", "enabled", "poll_interval", "shared_account")
 
     def clean(self) -> dict[str, Any]:
-        """Open the connector, which does no I/O, so that a mistake is told here and not in a worker's log."""
+        """Open the connector, which does no I/O, so that this form shows a wrong setting before a worker meets it."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if self.errors:
             return cleaned
@@ -52,7 +53,7 @@ class SiteForm(forms.ModelForm):
 
 
 class PartitionInline(admin.TabularInline):
-    """What the site said of itself when it was last asked."""
+    """The site's partitions, as its last answer described them."""
 
     model = Partition
     fields = readonly_fields = ("name", "nodes", "cpus", "memory", "gpus", "time_limit", "default", "up", "seen_at")
@@ -74,7 +75,7 @@ class SiteAdmin(RecordedAdmin):
     inlines = [PartitionInline]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Site | None = None) -> tuple[str, ...]:
-        """The slug names the row that the secret is sealed for, so it stays once there is one."""
+        """The secret is sealed for the site's slug, so the slug of an existing site cannot change."""
         fields = tuple(super().get_readonly_fields(request, obj))
         return (*fields, "slug") if obj else fields
 
@@ -94,38 +95,38 @@ class RouteAdmin(RecordedAdmin):
 
 
 class AllocationForm(forms.ModelForm):
-    """The terms of an allocation. They are tried before they are saved, so that every objection stands at its field."""
+    """The terms of an allocation. `clean` saves them and rolls back, so that each error appears at its field."""
 
     class Meta:
         model = Allocation
-        fields = ("tenant", "site", *wording.READERS)
+        fields = ("tenant", "site", *READERS)
         labels = {
             "cpus": "CPUs", "gpus": "GPUs", "cpu_hours": "CPU hours", "gpu_hours": "GPU hours", "qos": "QoS",
         }  # fmt: skip
 
     @property
     def terms(self) -> dict[str, Any]:
-        return {name: self.cleaned_data[name] for name in wording.READERS if name in self.cleaned_data}
+        return {name: self.cleaned_data[name] for name in READERS if name in self.cleaned_data}
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if not self.errors:
-            self._try(cleaned)
+            self._save_and_roll_back()
         return cleaned
 
-    def _try(self, cleaned: dict[str, Any]) -> None:
+    def _save_and_roll_back(self) -> None:
         try:
             with transaction.atomic():
                 self.saved()
                 transaction.set_rollback(True)
         except Invalid as refusal:
-            for name, sentence in refusal.errors.items():
-                self.add_error(name if name in self.fields else None, sentence)
+            for name, message in refusal.errors.items():
+                self.add_error(name if name in self.fields else None, message)
         except Conflict as refusal:
             self.add_error(None, refusal.message)
 
     def saved(self) -> Allocation:
-        """The allocation given or changed, by the rules and with the trail of every other way."""
+        """Grant or change the allocation by its use case, which checks and audits. Raises Invalid, Conflict."""
         if self.instance.pk:
             return allocations.change(Allocation.objects.get(pk=self.instance.pk), self.terms)
         return allocations.grant(self.cleaned_data["tenant"], self.cleaned_data["site"], self.terms)
@@ -144,20 +145,20 @@ class AllocationAdmin(admin.ModelAdmin):
     )  # fmt: skip
 
     def get_readonly_fields(self, request: HttpRequest, obj: Allocation | None = None) -> tuple[str, ...]:
-        """Whose it is and where stays once there is one."""
+        """Tenant and site of an existing allocation cannot change."""
         fields = tuple(super().get_readonly_fields(request, obj))
         return (*fields, "tenant", "site") if obj else fields
 
     def get_fields(self, request: HttpRequest, obj: Allocation | None = None) -> list[Any]:
-        """Whose it is and where stand first, whether they can be changed or not."""
-        return ["tenant", "site", *wording.READERS, *(self.readonly_fields if obj else ())]
+        """Tenant and site come first, also where they are read-only."""
+        return ["tenant", "site", *READERS, *(self.readonly_fields if obj else ())]
 
     def has_delete_permission(self, request: HttpRequest, obj: Allocation | None = None) -> bool:
-        """It is revoked instead: usage and accounts refer to it."""
+        """Allocations are revoked, never deleted: usage records refer to them."""
         return False
 
     def save_model(self, request: HttpRequest, obj: Allocation, form: forms.ModelForm, change: bool) -> None:  # noqa: FBT001  (Django's signature)
-        assert isinstance(form, AllocationForm)  # noqa: S101  (for the type checker: it is this page's form)
+        assert isinstance(form, AllocationForm)  # noqa: S101  (for the type checker)
         obj.pk = form.saved().pk
 
 

@@ -1,6 +1,6 @@
-"""Giving allocations, changing and revoking them. Everything is audited, and what waits is looked at again.
+"""Grants, changes and revokes allocations. Each change is audited and wakes the jobs that wait for the allocation.
 
-Rows are locked in one order: the site, then the allocation.
+Every function locks the site's row first, then the allocation's.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from controlplane.audit import trail
 from controlplane.errors import Conflict, Invalid
-from sites import terms as wording
 from sites.models import Allocation, Site
+from sites.terms import column_values, require_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 
 def grant(tenant: Tenant | int, site: Site, terms: Mapping[str, Any]) -> Allocation:
-    """A new allocation of this tenant (or tenant id), or its revoked one given again on these terms.
+    """Give a tenant (or tenant id) an allocation at a site. A revoked allocation is enabled again, on these terms.
 
-    Raises Invalid with a sentence for each field, and Conflict where it has one there already.
+    Raises Invalid, with a sentence for each wrong field, and Conflict if the tenant has an enabled allocation there.
     """
     tenant_id = tenant if isinstance(tenant, int) else tenant.pk
     with transaction.atomic():
         site = _locked(site)
-        values = wording.read(terms, site)
+        values = column_values(terms, site)
         known = Allocation.objects.select_for_update(no_key=True).filter(tenant_id=tenant_id, site=site).first()
         if known is not None:
             if known.enabled:
-                raise Conflict(f"This tenant has an allocation at {site.name} already: change that one.")
+                raise Conflict(f"This tenant already has an allocation at {site.name}: change that one.")
             return _change(known, site, {"enabled": True, **values}, verb="allocation.grant")
         allocation = Allocation(tenant_id=tenant_id, site=site, next_start_at=timezone.now(), **values)
-        wording.require_order(allocation)
+        require_order(allocation)
         _require_own_account(allocation, site)
         allocation.save(force_insert=True)
         _record("allocation.grant", allocation, site, trail.difference({}, trail.snapshot(allocation)))
@@ -44,17 +44,17 @@ def grant(tenant: Tenant | int, site: Site, terms: Mapping[str, Any]) -> Allocat
 
 
 def change(allocation: Allocation, terms: Mapping[str, Any]) -> Allocation:
-    """The same on other terms; those that are not named stay. Lower limits end nothing: what is over them holds.
+    """Set these terms and keep the others. A lower limit ends no job: it only holds back new jobs.
 
-    Raises Invalid with a sentence for each field.
+    Raises Invalid, with a sentence for each wrong field.
     """
     with transaction.atomic():
         site = _locked(allocation.site)
-        return _change(allocation, site, wording.read(terms, site), verb="allocation.change")
+        return _change(allocation, site, column_values(terms, site), verb="allocation.change")
 
 
 def revoke(allocation: Allocation) -> Allocation:
-    """Nothing new starts under it; what runs may finish."""
+    """Disable the allocation: new jobs wait, running jobs continue."""
     with transaction.atomic():
         return _change(allocation, _locked(allocation.site), {"enabled": False}, verb="allocation.revoke")
 
@@ -64,7 +64,7 @@ def _change(allocation: Allocation, site: Site, values: dict[str, Any], *, verb:
     before = trail.snapshot(row)
     for name, value in values.items():
         setattr(row, name, value)
-    wording.require_order(row)
+    require_order(row)
     _require_own_account(row, site)
     row.save(update_fields=list(values))
     Allocation.objects.filter(pk=row.pk).wake(now=timezone.now())
@@ -73,22 +73,22 @@ def _change(allocation: Allocation, site: Site, values: dict[str, Any], *, verb:
 
 
 def _locked(site: Site) -> Site:
-    """No other allocation of this site is given or changed until the transaction ends."""
+    """Lock the site's row: until the transaction ends, nobody else grants or changes an allocation there."""
     return Site.objects.select_for_update(no_key=True).get(pk=site.pk)
 
 
 def _require_own_account(allocation: Allocation, site: Site) -> None:
-    """Two tenants in one account could read each other's files, whatever is left of them there."""
+    """Raises Invalid if another tenant uses the same account at the site: it could read this tenant's files."""
     if site.shared_account:
         return
     others: Iterable[Allocation] = Allocation.objects.filter(site=site, local_account=allocation.local_account)
     if any(other.tenant_id != allocation.tenant_id for other in others):
         account = f"account {allocation.local_account}" if allocation.local_account else "site's own account"
-        sentence = (
-            f"Another tenant has the {account} at {site.name}: name one of this tenant's own, or let the site's "
-            "operator say that tenants may share accounts there."
+        message = (
+            f"Another tenant uses the {account} at {site.name}: name an account of this tenant's own, or ask the "
+            "site's operator to let tenants share accounts there."
         )
-        raise Invalid({"local_account": sentence})
+        raise Invalid({"local_account": message})
 
 
 def _record(verb: str, allocation: Allocation, site: Site, changes: dict[str, list[Any]]) -> None:

@@ -1,6 +1,6 @@
-"""What a tenant asks for and an operator decides. General: a kind says how to check a request and how to carry it out.
+"""Approval requests: a tenant asks, an operator decides. Each kind of request has its own check and its own execution.
 
-A request is decided once, under its row's lock, and what a grant means happens in the same transaction.
+A request is decided once, under its row's lock. A grant is carried out in the same transaction.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from controlplane.audit import trail
 from controlplane.errors import Conflict, Invalid
 from controlplane.tenants.models import ApprovalRequest
 from sites import allocations
-from sites import terms as wording
 from sites.models import Allocation, Site
+from sites.terms import column_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +28,10 @@ _State = ApprovalRequest.State
 
 @dataclass(frozen=True)
 class Kind:
-    """check: raises Invalid or Conflict for what cannot be asked. execute: does what was granted, given its payload."""
+    """check: raises Invalid or Conflict if this cannot be asked for. execute: carries out what was granted.
+
+    Both take the request and a payload: the requested terms for `check`, the granted terms for `execute`.
+    """
 
     check: Callable[[ApprovalRequest, Mapping[str, Any]], None]
     execute: Callable[[ApprovalRequest, Mapping[str, Any]], None]
@@ -44,7 +47,10 @@ def ask(
     subject: int | None = None,
     justification: str = "",
 ) -> ApprovalRequest:
-    """A new request. subject: the id of the row that it is about, where the kind has one. Raises Invalid, Conflict."""
+    """Store a new request and return it. subject: the id of the row that it is about, if its kind has one.
+
+    Raises Invalid for a wrong kind, subject or payload, and Conflict if the same request is open already.
+    """
     if kind not in KINDS:
         raise Invalid({"kind": f"There is no request of this kind: choose one of {', '.join(KINDS)}."})
     request = ApprovalRequest(
@@ -58,11 +64,12 @@ def ask(
     )
     with transaction.atomic():
         if site is not None:
-            Site.objects.select_for_update(no_key=True).get(pk=site.pk)  # the same is asked for once
+            # Two equal requests at the same moment: the second waits here, and then finds the first.
+            Site.objects.select_for_update(no_key=True).get(pk=site.pk)
         KINDS[kind].check(request, payload)
-        of_it = {name: getattr(request, name) for name in ("tenant_id", "kind", "site", "subject")}
-        if ApprovalRequest.objects.filter(**of_it, state=_State.OPEN).exists():
-            raise Conflict("The same is asked for already: take that request back first, or wait for its decision.")
+        same = {name: getattr(request, name) for name in ("tenant_id", "kind", "site", "subject")}
+        if ApprovalRequest.objects.filter(**same, state=_State.OPEN).exists():
+            raise Conflict("The same request is open already: withdraw it first, or wait for its decision.")
         request.save()
         _record("request.ask", request, {"kind": kind, "subject": subject, "payload": request.payload})
     return request
@@ -76,9 +83,12 @@ def decide(
     reason: str = "",
     payload: Mapping[str, Any] | None = None,
 ) -> ApprovalRequest:
-    """Grant it, as it was asked or with `payload` instead, or decline it with a reason. Raises Invalid, Conflict."""
+    """Grant a request, on its own terms or on those in `payload`, or decline it with a reason.
+
+    Raises Invalid for wrong terms or a missing reason, and Conflict if the request is decided already.
+    """
     if not grant and not reason.strip():
-        raise Invalid({"reason": "Say why it is declined: those who asked will read it."})
+        raise Invalid({"reason": "Say why the request is declined: the requester will read it."})
     with transaction.atomic():
         row = _open(request)
         if not grant:
@@ -91,12 +101,13 @@ def decide(
 
 
 def withdraw(request: ApprovalRequest, *, person: Person | None) -> ApprovalRequest:
-    """Those who asked take it back. Raises Conflict once it is decided."""
+    """Close a request for its requester. Raises Conflict if it is decided already."""
     with transaction.atomic():
         return _close(_open(request), _State.WITHDRAWN, "request.withdraw", person=person)
 
 
 def _open(request: ApprovalRequest) -> ApprovalRequest:
+    """Lock the request's row and return it. Raises Conflict if it is not open."""
     row = ApprovalRequest.objects.select_for_update(no_key=True).get(pk=request.pk)
     if row.state != _State.OPEN:
         raise Conflict(f"This request was {row.get_state_display()} at {row.decided_at:%Y-%m-%d %H:%M} UTC.")
@@ -117,15 +128,15 @@ def _record(verb: str, request: ApprovalRequest, changes: dict[str, Any]) -> Non
 def _site_of(request: ApprovalRequest) -> Site:
     site = Site.objects.filter(slug=request.site).first()
     if site is None:
-        raise Invalid({"site": "Name the site at which it is asked for."})
+        raise Invalid({"site": "Name the site of the allocation."})
     return site
 
 
 def _check_allocation(request: ApprovalRequest, payload: Mapping[str, Any]) -> None:
     site = _site_of(request)
     if Allocation.objects.filter(tenant_id=request.tenant_id, site=site, enabled=True).exists():
-        raise Conflict(f"There is an allocation at {site.name} already: ask for an extension of it.")
-    wording.read(payload, site)
+        raise Conflict(f"The tenant already has an allocation at {site.name}: ask for an extension of it.")
+    column_values(payload, site)
 
 
 def _give_allocation(request: ApprovalRequest, payload: Mapping[str, Any]) -> None:
@@ -133,24 +144,25 @@ def _give_allocation(request: ApprovalRequest, payload: Mapping[str, Any]) -> No
     request.save(update_fields=["subject"])
 
 
-def _extended(request: ApprovalRequest) -> Allocation:
-    theirs = Allocation.objects.select_related("site").filter(tenant_id=request.tenant_id, site__slug=request.site)
-    allocation = theirs.filter(pk=request.subject or 0).first()
+def _allocation_to_extend(request: ApprovalRequest) -> Allocation:
+    rows = Allocation.objects.select_related("site").filter(tenant_id=request.tenant_id, site__slug=request.site)
+    allocation = rows.filter(pk=request.subject or 0).first()
     if allocation is None:
         raise Invalid({"subject": "Name an allocation of this tenant at this site."})
     return allocation
 
 
 def _check_extension(request: ApprovalRequest, payload: Mapping[str, Any]) -> None:
-    if not wording.read(payload, _extended(request).site):
-        raise Invalid({"payload": "Name at least one term that shall change."})
+    if not column_values(payload, _allocation_to_extend(request).site):
+        raise Invalid({"payload": "Name at least one term to change."})
 
 
 def _extend(request: ApprovalRequest, payload: Mapping[str, Any]) -> None:
-    allocations.change(_extended(request), payload)
+    allocations.change(_allocation_to_extend(request), payload)
 
 
-#: `allocation`: its terms are the payload; `extension`: those that change, of the allocation that is the subject.
+#: `allocation`: the payload holds its terms. `extension`: the payload holds the terms to change, the subject is the
+#: allocation.
 KINDS: dict[str, Kind] = {
     "allocation": Kind(_check_allocation, _give_allocation),
     "extension": Kind(_check_extension, _extend),

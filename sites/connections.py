@@ -1,4 +1,4 @@
-"""The connector of a site: one in each process, opened when it is first needed and replaced when its site changes."""
+"""The connectors of this process: one for each site, opened at its first use, replaced when the site's row changes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _lock = threading.Lock()
 
 
 def connector_for(site: Site) -> Connector:
-    """This process's connector for `site` as it is configured now.
+    """Return this process's connector for the site's current configuration.
 
-    Raises `Unreachable` (or `Rejected`, as its connector does) with a sentence for the operator where the site's
-    configuration or credential cannot be used.
+    Raises `Unreachable` or `Rejected`, with a sentence for the operator, if the site's configuration or credential
+    cannot be used.
     """
     with _lock:
         version, connector = _open.get(site.pk, (None, None))
@@ -32,28 +32,33 @@ def connector_for(site: Site) -> Connector:
         replacement = open_connector(site.kind, site.config, credential(site))
         _open[site.pk] = (site.changed_at, replacement)
     if connector is not None:
-        # A call that still runs on it ends as unanswered, which every caller survives.
+        # A call that still uses the old connector ends with Unreachable, which every caller handles.
         connector.close()
     return replacement
 
 
 def seal_credential(site: Site, secret: str) -> None:
-    """Put `secret` (a private key, a password) into the site's row, sealed. The caller saves."""
+    """Encrypt `secret` (a private key, a password) into the site's row. An empty one removes it. The caller saves."""
     site.credential = secrets.seal(secret.encode(), bound_to=_row(site)) if secret else None
 
 
 def credential(site: Site) -> str:
-    """The site's secret in clear, empty where it has none."""
+    """Decrypt the site's secret; empty if it has none. Raises `Unreachable` if it cannot be decrypted."""
     if site.credential is None:
         return ""
     try:
         return secrets.unseal(bytes(site.credential), bound_to=_row(site)).decode()
     except secrets.Unsealable as error:
-        raise Unreachable(f"The credential of {site.name} cannot be opened; its operator must set it again.") from error
+        raise Unreachable(
+            f"The credential of {site.name} cannot be decrypted; its operator must set it again."
+        ) from error
 
 
-def reseal(site: Site) -> bool:
-    """Put the credential under the ring's first key. True if it changed; the caller saves. Raises `Unsealable`."""
+def reseal_credential(site: Site) -> bool:
+    """Encrypt the credential with the ring's first key. Returns whether it changed; the caller saves.
+
+    Raises `Unsealable` if no key of the ring decrypts it.
+    """
     fresh = secrets.reseal(bytes(site.credential), bound_to=_row(site)) if site.credential else None
     site.credential = fresh or site.credential
     return fresh is not None
@@ -61,8 +66,8 @@ def reseal(site: Site) -> bool:
 
 @remembered.registered
 def close_all() -> None:
-    """Let go of every connector of this process. Jobs go on."""
-    while _open:  # without the lock, which in a forked child nobody might give back
+    """Close every connector of this process. Jobs continue."""
+    while _open:  # without the lock: in a forked child its owner may be gone
         _, (_, connector) = _open.popitem()
         connector.close()
 

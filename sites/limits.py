@@ -1,7 +1,7 @@
-"""What an allocation allows, what of it is in use, and whether an ask still fits. Pure: rows and times are passed in.
+"""What an allocation allows, what is in use, and whether a request fits. Pure: callers pass in rows and times.
 
-Figures are mappings from a name to a number: `pods`, `cpus`, `memory` (bytes), `gpus` (of any kind), `gpus a100` (of
-that kind), `cpu_seconds` and `gpu_seconds` (of the budget). A limit that is not there is none.
+Figures map a name to a number: `pods`, `cpus`, `memory` (bytes), `gpus` (of any kind), `gpus a100` (of that kind),
+`cpu_seconds` and `gpu_seconds` (of the budget). A missing limit means unlimited.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sites.models import Allocation
 from sites.reasons import Reason, Waits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from sites.workload import Demand
 
@@ -26,9 +26,9 @@ _GIB = 2**30
 
 @dataclass(frozen=True)
 class Ask:
-    """What one job wants, or several together. gpus: kind -> number, "" where the job does not say which kind.
+    """What one job requests, or several jobs together. gpus: kind -> number; "" is a GPU of any kind.
 
-    The seconds are those that it reserves of the budget: what it asks for, times its time limit.
+    cpu_seconds, gpu_seconds: what the job reserves of the budget, that is its CPUs or GPUs times its time limit.
     """
 
     pods: int = 1
@@ -47,21 +47,21 @@ class Ask:
 
 @dataclass(frozen=True)
 class Short:
-    """The limit that an ask is over. used: what others hold of it, of the budget both reserved and spent."""
+    """The limit that a request exceeds. used: what other jobs use; of the budget, what is reserved or spent."""
 
     limit: str
     used: int
-    asked: int
+    requested: int
     allowed: int
 
     @property
     def never(self) -> bool:
-        """Whether the ask is over it even with nothing else in use."""
-        return self.asked > self.allowed
+        """Whether the request would exceed the limit even if nothing else were in use."""
+        return self.requested > self.allowed
 
 
 def ask_of(demand: Demand) -> Ask:
-    """What one job asks. Without a time limit it reserves nothing of the budget."""
+    """Return what one job requests. Without a time limit it reserves nothing of the budget."""
     seconds = demand.time_limit or 0
     return Ask(
         cpus=demand.cpus,
@@ -73,7 +73,7 @@ def ask_of(demand: Demand) -> Ask:
 
 
 def allowed(allocation: Allocation) -> Figures:
-    """What it allows, its budget in seconds of one period."""
+    """Return the allocation's limits; the budget is in seconds for one period."""
     found: dict[str, int | None] = {name: getattr(allocation, name) for name in ("pods", "cpus", "memory")}
     found |= {f"gpus {kind}".rstrip(): number for kind, number in allocation.gpus.items()}
     for hours, name in ((allocation.cpu_hours, "cpu_seconds"), (allocation.gpu_hours, "gpu_seconds")):
@@ -82,7 +82,7 @@ def allowed(allocation: Allocation) -> Figures:
 
 
 def used(allocation: Allocation, *, now: datetime) -> Figures:
-    """What is in use of it, and of this period's budget what is spent or reserved."""
+    """Return what is in use; of this period's budget, what is spent or reserved."""
     is_current = allocation.period_began is None or allocation.period_began == period(allocation, now=now)[0]
     spent_cpu = allocation.spent_cpu_seconds if is_current else 0
     spent_gpu = allocation.spent_gpu_seconds if is_current else 0
@@ -97,47 +97,39 @@ def used(allocation: Allocation, *, now: datetime) -> Figures:
 
 
 def shortfall(allowed: Mapping[str, int], used: Mapping[str, int], ask: Ask) -> Short | None:
-    """The first limit that would be exceeded, or None. What is not asked for cannot be short."""
-    return next(_shortfalls(allowed, used, ask), None)
+    """Return the first limit that the request would exceed, or None."""
+    for name, requested in ask.figures.items():
+        if requested and name in allowed and used.get(name, 0) + requested > allowed[name]:
+            return Short(name, used.get(name, 0), requested, allowed[name])
+    kinds = {name: number for name, number in allowed.items() if name.startswith("gpus ")}
+    if "gpus" in allowed or not kinds:
+        return None
+    # Only kinds are limited. A GPU without a kind may be of any of them, so together they must stay within the sum.
+    most, in_use, more = sum(kinds.values()), _gpus_among(kinds, used), _gpus_among(kinds, ask.figures)
+    return Short("gpus", in_use, more, most) if more and in_use + more > most else None
 
 
 def never_fits(allowed: Mapping[str, int], ask: Ask) -> Short | None:
-    """The first limit that the ask exceeds all by itself."""
+    """Return the first limit that the request would exceed even if nothing else were in use, or None."""
     return shortfall(allowed, {}, ask)
 
 
-def _shortfalls(allowed: Mapping[str, int], used: Mapping[str, int], ask: Ask) -> Iterator[Short]:
-    for name, asked in ask.figures.items():
-        if asked and name in allowed and used.get(name, 0) + asked > allowed[name]:
-            yield Short(name, used.get(name, 0), asked, allowed[name])
-    if "gpus" not in allowed:
-        yield from _short_of_kinds(allowed, used, ask.figures)
-
-
-def _short_of_kinds(allowed: Mapping[str, int], used: Mapping[str, int], asked: Mapping[str, int]) -> Iterator[Short]:
-    """Where kinds alone are limited: a GPU of no named kind may be one of those, so all of them keep to their sum."""
-    kinds = {name: number for name, number in allowed.items() if name.startswith("gpus ")}
-    most, held, more = sum(kinds.values()), _among(kinds, used), _among(kinds, asked)
-    if kinds and more and held + more > most:
-        yield Short("gpus", held, more, most)
-
-
-def _among(kinds: Mapping[str, int], figures: Mapping[str, int]) -> int:
-    """GPUs that are of one of these kinds, or may be."""
+def _gpus_among(kinds: Mapping[str, int], figures: Mapping[str, int]) -> int:
+    """Count the GPUs that are, or may be, of one of these kinds."""
     others = sum(number for name, number in figures.items() if name.startswith("gpus ") and name not in kinds)
     return figures.get("gpus", 0) - others
 
 
 def plus(used: Mapping[str, int], ask: Ask) -> Figures:
-    """What is in use once the ask is granted."""
+    """Return what is in use after the request is granted."""
     figures = ask.figures
     return {name: used.get(name, 0) + figures.get(name, 0) for name in {**used, **figures}}
 
 
 def period(allocation: Allocation, *, now: datetime) -> tuple[datetime, datetime | None]:
-    """When the budget's current period began, and when the next one does. Calendar periods are those of UTC.
+    """Return when the budget's current period began and when the next one begins; None: it never renews.
 
-    Of a budget for the whole validity the two are the ends of that; None: it never renews.
+    Calendar periods are in UTC. A budget for the whole validity has one period: the validity.
     """
     now = now.astimezone(UTC)
     month = {"month": now.month, "quarter": (now.month - 1) // 3 * 3 + 1, "year": 1}.get(allocation.period)
@@ -149,8 +141,8 @@ def period(allocation: Allocation, *, now: datetime) -> tuple[datetime, datetime
     return begin, datetime(now.year + last // 12, last % 12 + 1, 1, tzinfo=UTC)
 
 
-def closed(allocation: Allocation | None, *, tenant: str, site: str, now: datetime) -> Waits | None:
-    """Why nothing starts under this allocation of a tenant at a site, both by name; None where it is open."""
+def not_valid(allocation: Allocation | None, *, tenant: str, site: str, now: datetime) -> Waits | None:
+    """Return why no job starts under this allocation; None while it is valid. tenant, site: their names."""
     if allocation is None:
         message = f"{tenant} has no allocation at {site} yet; a manager of {tenant} can ask for one."
         return Waits(Reason.NO_ALLOCATION, message)
@@ -167,36 +159,39 @@ def closed(allocation: Allocation | None, *, tenant: str, site: str, now: dateti
 
 
 def sentence(short: Short, *, tenant: str, site: str, frees: str = "") -> str:
-    """Which limit, what is used of it, what is asked, and `frees`: a sentence on when there is more."""
-    asked, allowed = quantity(short.limit, short.asked), quantity(short.limit, short.allowed)
+    """Return a message that names the limit, the use and the request. frees: a sentence on when the use goes down."""
+    requested, allowed = quantity(short.limit, short.requested), quantity(short.limit, short.allowed)
     if short.never:
         every = " for each period" if short.limit in BUDGET else " at once"
         return (
-            f"The pod asks for {asked}, and {tenant} may use no more than {allowed}{every} at {site}: "
+            f"The pod asks for {requested}, and {tenant} may use no more than {allowed}{every} at {site}: "
             f"ask for less, or a manager of {tenant} can ask for more."
         )
-    used, more = (quantity(short.limit, number).partition(" ")[0] for number in (short.used, short.asked))
-    held = "has spent or reserved" if short.limit in BUDGET else "uses"
-    return f"{tenant} {held} {used} of {allowed} at {site}, and the pod asks for {more}. {frees}".rstrip()
+    used, more = (quantity(short.limit, number).partition(" ")[0] for number in (short.used, short.requested))
+    verb = "has spent or reserved" if short.limit in BUDGET else "uses"
+    return f"{tenant} {verb} {used} of {allowed} at {site}, and the pod asks for {more}. {frees}".rstrip()
 
 
 def frees(short: Short, allocation: Allocation, *, running: int, first_end: datetime | None, now: datetime) -> str:
-    """When there will be more of it. running: jobs of the allocation that run; first_end: the first time limit ends."""
+    """Return a sentence on when the use of this limit goes down.
+
+    running: how many jobs of the allocation run. first_end: when the first of their time limits ends, None if unknown.
+    """
     if short.limit in BUDGET:
         renews = period(allocation, now=now)[1]
         if allocation.period == Allocation.Period.WHOLE or renews is None:
-            return "The budget does not renew; what is reserved and not used comes back as pods end."
-        return f"The budget renews on {day(renews)}; what is reserved and not used comes back as pods end."
+            return "The budget does not renew; pods that end return what they reserved and did not use."
+        return f"The budget renews on {day(renews)}; pods that end return what they reserved and did not use."
     if not running or first_end is None:
-        return "It frees when one of the pods that wait at the site ends."
+        return "It frees when one of the pods at the site ends."
     if first_end <= now:
-        return "The first of the pods that run is past its time limit and about to end."
-    first = "The pod that runs" if running == 1 else f"The first of the {running} running pods"
+        return "The first of the running pods is past its time limit and about to end."
+    first = "The running pod" if running == 1 else f"The first of the {running} running pods"
     return f"{first} ends at {moment(first_end)} at the latest."
 
 
 def quantity(limit: str, number: int) -> str:
-    """A figure as people read it: `12 pods`, `40 GiB of memory`, `2 a100 GPUs`, `12.5 CPU-hours`."""
+    """Write a figure for people: `12 pods`, `40 GiB of memory`, `2 a100 GPUs`, `12.5 CPU-hours`."""
     name, _, kind = limit.partition(" ")
     match name:
         case "memory":
@@ -223,6 +218,6 @@ def _decimal(number: float) -> str:
 
 
 def gpus_in_use(figures: Mapping[str, Any]) -> dict[str, int]:
-    """Allocation.used_gpus of such figures; kinds of which nothing is in use are left out."""
+    """Return these figures as `Allocation.used_gpus`: kind -> number, without the kinds that nobody uses."""
     kinds = {name.removeprefix("gpus").strip(): number for name, number in figures.items() if name.startswith("gpus")}
     return {kind: number for kind, number in kinds.items() if number}

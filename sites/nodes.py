@@ -1,4 +1,4 @@
-"""Virtual nodes with their routes: which site a node's pods go to."""
+"""Creates and changes virtual nodes and their routes: the site that a node's pods go to."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def create_node(tenant: Tenant, *, site: Site, **fields: Any) -> VirtualNode:
-    """A new virtual node that sends its pods to `site`. Raises Conflict where its slug is taken, by whomever."""
-    sentence = f"There is a virtual node {fields['slug']} already: choose another slug."
+    """Create a virtual node that sends its pods to `site`. Raises Conflict if any tenant's node has this slug."""
+    message = f"There is already a virtual node {fields['slug']}: choose another slug."
     with transaction.atomic():
-        with administration.unless_there(sentence):
+        with administration.unless_there(message):
             node = VirtualNode.objects.create(tenant=tenant, **fields)
         Route.objects.create(node=node, site=site)
         administration.created("node", node, tenant_id=tenant.pk, changes={"site": site.slug})
@@ -32,7 +32,7 @@ def create_node(tenant: Tenant, *, site: Site, **fields: Any) -> VirtualNode:
 
 
 def change_node(node: VirtualNode, values: Mapping[str, Any], *, site: Site | None = None) -> VirtualNode:
-    """Set `values`, and send what is created from now on to `site`."""
+    """Set these columns, and route the node's new pods to `site` if one is given. Returns the changed row."""
     with transaction.atomic():
         changed = administration.change("node", node, values, tenant_id=node.tenant_id)
         if site is not None:
@@ -41,17 +41,18 @@ def change_node(node: VirtualNode, values: Mapping[str, Any], *, site: Site | No
 
 
 def site_for(tenant: Tenant, slug: str, reach: Reach) -> Site:
-    """The site of this slug, if a caller of this reach may let the tenant's nodes send there.
+    """Return the site of this slug, if this caller may route the tenant's nodes to it.
 
-    Raises Invalid otherwise, which does not tell a site that is not there from one that is closed to the tenant.
+    Raises Invalid otherwise. To a caller without the federation's rights, the message is the same whether the site does
+    not exist or the tenant has no allocation there.
     """
     sites, anywhere = Site.objects.filter(slug=slug), may_route_anywhere(reach)
     if not anywhere:
         sites = sites.filter(pk__in=Allocation.objects.filter(tenant=tenant, enabled=True).values("site"))
     found = sites.first()
     if found is None:
-        sentence = f"{tenant.slug} has no allocation at a site {slug}: ask for one first, or choose another site."
-        raise Invalid({"site": f"There is no site {slug}." if anywhere else sentence})
+        message = f"{tenant.slug} has no allocation at a site {slug}: ask for one first, or choose another site."
+        raise Invalid({"site": f"There is no site {slug}." if anywhere else message})
     return found
 
 

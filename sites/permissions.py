@@ -1,4 +1,4 @@
-"""Who may do what with sites and virtual nodes, where an action's reach alone does not say it."""
+"""Permissions for sites and virtual nodes that do not follow from an action's reach alone."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def may_read_faults(reach: Reach, site: Site) -> bool:
-    """What a call of ours said when it failed names hosts: only those who run the site, or the federation, read it."""
+    """Whether a caller may read why calls to the site failed: its operators and the federation may. It names hosts."""
     return reach.everything or site.slug in reach.sites
 
 
 def may_route_anywhere(reach: Reach) -> bool:
-    """A tenant's nodes send to sites where it has an allocation; the federation may set a route before it has one."""
+    """Whether a caller may route a tenant's nodes to a site where the tenant has no allocation: only the federation."""
     return reach.everything

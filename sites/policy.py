@@ -1,7 +1,8 @@
-"""What a pod asks for at a site, and what it is granted there. Nothing else makes a `Demand`.
+"""The one place that makes a `Demand`.
 
-`asked` reads the pod: its resources and native flags together, with what its flavor fills in. `granted` adds what the
-tenant's allocation and the site decide, when the job starts. From then on nothing that is edited changes it.
+`requested` computes it from the pod: its resources, its native flags and its flavor. `granted` adds what the tenant's
+allocation and the site decide when the job starts. Later changes of the allocation, the site or the flavor do not
+change it.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ if TYPE_CHECKING:
 
 COUNT = re.compile(r"(\d{1,9})([kmgtp]?)", re.IGNORECASE | re.ASCII)
 LETTERS = "kmgtp"
-#: Far beyond any site, and within the columns that keep it.
+#: Far more than any site has, and small enough for the columns that store it.
 MOST_CPUS = MOST_GPUS = 2**31 - 1
 MOST_MEMORY = 2**62
 
 
-def asked(pod: PodRequest, flavor: Flavor | None = None) -> Demand:
-    """What the pod asks for, its flavor's figures where it has none of its own.
+def requested(pod: PodRequest, flavor: Flavor | None = None) -> Demand:
+    """Return what the pod requests. The flavor gives each figure that the pod does not name.
 
-    A scheduler runs at least one task on each node. Where the pod counts tasks itself, one core goes to each unless it
-    says how many. `--mem` and `--gres` are for each node. A pod without a time limit gets its flavor's, else the
-    longest that the flavor allows, if it names one. Raises Refused: more than any site has, GPUs of several kinds,
-    more than the flavor allows.
+    A scheduler runs at least one task on each node. If the pod names a number of tasks, each task gets one core unless
+    the pod says how many. `--mem` and `--gres` are for each node. A pod without a time limit gets the flavor's time
+    limit, else the longest one that the flavor allows, if any. Raises Refused if the pod requests more than any site
+    has, more than the flavor allows, or GPUs of several kinds.
     """
     flags, own = pod.flags, pod.resources
     nodes = flags.nodes or 1
@@ -56,11 +57,11 @@ def asked(pod: PodRequest, flavor: Flavor | None = None) -> Demand:
 
 
 def granted(demand: Demand, allocation: Allocation, site: Site, partitions: Collection[Partition]) -> Demand:
-    """The demand as the job starts with it: each figure that was left open is decided.
+    """Return the demand with which the job starts: partition, time limit and QoS are now decided.
 
-    partitions: as the site told of them; without any, no default of theirs is known. The partition is the pod's, else
-    the first that the allocation allows, else the site's own default. The time limit is the pod's, else the
-    allocation's default, but no more than the partition gives: the scheduler would let such a job wait for ever.
+    partitions: the site's, as it last reported them; may be empty. The partition is the pod's, else the first that the
+    allocation allows, else the site's default. The time limit is the pod's, else the allocation's default, but at most
+    the partition's limit: the scheduler would never start a longer job.
     """
     default = next((each.name for each in partitions if each.default), "")
     own = str(site.config.get("default_partition") or "").strip() or default
@@ -73,13 +74,13 @@ def granted(demand: Demand, allocation: Allocation, site: Site, partitions: Coll
 
 
 def not_allowed(demand: Demand, allocation: Allocation, *, tenant: str, site: str) -> str:
-    """Why the allocation never allows it: its flavor or its partition, in a sentence; "" where both are allowed."""
+    """Return a sentence if the allocation does not allow the job's flavor or partition; "" if it allows both."""
     if demand.flavor and allocation.flavors and demand.flavor not in allocation.flavors:
         allowed = ", ".join(allocation.flavors)
         return f"{tenant} may not use the flavor {demand.flavor} at {site}; allowed are: {allowed}."
-    strangers = set(filter(None, demand.partition.split(","))) - set(allocation.partitions)
-    if allocation.partitions and strangers:
-        named, allowed = ", ".join(sorted(strangers)), ", ".join(allocation.partitions)
+    others = set(filter(None, demand.partition.split(","))) - set(allocation.partitions)
+    if allocation.partitions and others:
+        named, allowed = ", ".join(sorted(others)), ", ".join(allocation.partitions)
         return f"{tenant} may not use the partition {named} at {site}; allowed are: {allowed}."
     return ""
 
@@ -95,7 +96,7 @@ def _refuse_larger(demand: Demand, flavor: Flavor) -> None:
 
 
 def _gpus(pod: PodRequest, flavor: Flavor | None) -> Mapping[str, int]:
-    """GPUs of one node by kind: those of `--gres` if it names any, else the pod's or its flavor's, of any kind."""
+    """Return the GPUs of one node by kind: those of `--gres`, else the pod's or its flavor's under "" (any kind)."""
     found: dict[str, int] = {}
     spelt: dict[str, str] = {}
     for name, *parts in (item.split(":") for item in (pod.flags.gres or "").split(",")):
@@ -104,13 +105,13 @@ def _gpus(pod: PodRequest, flavor: Flavor | None) -> Mapping[str, int]:
             kind = spelt.setdefault(kind.lower(), kind)
             found[kind] = found.get(kind, 0) + count
     if len(found) > 1:
-        raise Refused("The pod asks for GPUs of several kinds by --gres, which cannot be counted here; keep one kind.")
+        raise Refused("The pod asks for GPUs of several kinds by --gres, which is not supported; name one kind only.")
     number = pod.resources.gpus or (flavor and flavor.gpus) or 0
     return found or ({"": number} if number else {})
 
 
 def _kind_and_count(parts: list[str]) -> tuple[str, int]:
-    """`gpu`, `gpu:2`, `gpu:a100`, `gpu:a100:2`; a count may end with a letter, as in `1k`."""
+    """Parse what follows `gpu` in `gpu`, `gpu:2`, `gpu:a100`, `gpu:a100:2`. A count may end with a letter: `1k`."""
     if not parts:
         return "", 1
     written = COUNT.fullmatch(parts[-1])

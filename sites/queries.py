@@ -1,7 +1,7 @@
-"""What is read of sites, allocations and virtual nodes, by the API, the pages and exports alike.
+"""The queries for sites, allocations and virtual nodes that the API, the pages and exports share.
 
-`wanted`: filters by their names in the API; all that are there must fit. What is asked for by its name and is not
-within reach is NotFound.
+`wanted` holds filters by their names in the API; a row must match all of them. Functions that return one row raise
+NotFound if the caller cannot see it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from controlplane.reach import Reach, Reached
 
-#: The same order on every server, whatever the language of its database is.
+#: The same order on every server, whatever the locale of its database.
 _BY_NAME = Collate("name", "C")
 
 
 def sites(reach: Reach) -> Reached[Site]:
-    """With their partitions and flavors, but for what only connectors need: addresses and a sealed credential."""
+    """Return sites with their partitions and flavors, without the columns that only connectors need."""
     described = (
         Prefetch("partitions", Partition.objects.order_by(_BY_NAME)),
         Prefetch("flavors", Flavor.objects.order_by(_BY_NAME)),
@@ -38,12 +38,12 @@ def site(reach: Reach, slug: str) -> Site:
 
 
 def site_anywhere(slug: str) -> Site | None:
-    """A site that the caller need not see, None where there is none of this slug."""
+    """Return the site of this slug, or None, whether or not the caller can see it."""
     return Site.objects.one_or_none(slug=slug)
 
 
 def allocations(reach: Reach, wanted: Mapping[str, Any]) -> Reached[Allocation]:
-    """With their site, and their tenant's `tenant_slug` and `tenant_name`, in one statement. wanted: tenant, site."""
+    """Return allocations with their site, `tenant_slug` and `tenant_name`, in one statement. wanted: tenant, site."""
     lookups = {"tenant": "tenant__slug", "site": "site__slug"}
     name = Tenant.objects.filter(pk=OuterRef("tenant_id")).values("name")[:1]
     rows = with_tenant_slug(Allocation.objects.within(reach).matching(wanted, lookups))
@@ -56,7 +56,7 @@ def allocation(reach: Reach, pk: int) -> Allocation:
 
 
 def virtual_nodes(reach: Reach, wanted: Mapping[str, Any]) -> Reached[VirtualNode]:
-    """With their tenants, and the sites that they send to. wanted: tenant (its slug)."""
+    """Return virtual nodes with their tenants and the sites that they send to. wanted: tenant (its slug)."""
     rows = VirtualNode.objects.within(reach).matching(wanted, {"tenant": "tenant__slug"})
     return rows.select_related("tenant", "route__site")
 

@@ -1,7 +1,7 @@
-"""Why a job of ours waits, or how it ended: each word that we write, with its sentence for people.
+"""The words that we write into a job's `reason`: why it waits or how it ended, each with a sentence for people.
 
-A word stands in the `reason` of a job, for people and programs to read. Nothing decides on it. What a site says (the
-words of its scheduler, of its connector's refusals and reports) stands in the same column and is not listed here.
+People and programs read the reason; no code decides by it. The same column also holds words of sites (of their
+schedulers and connectors), which are not listed here.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ MEANING: dict[Reason, str] = {
     Reason.RESUBMITTING: "The site did not take the job; it is submitted again.",
     Reason.INVALID_POD: "The pod cannot be run as it was written.",
     Reason.ERROR: "A container ended with an exit code other than 0.",
-    Reason.BATCH_JOB_FAILED: "The site says that the batch job failed, and no container told how it ended.",
+    Reason.BATCH_JOB_FAILED: "The site says that the batch job failed, and no container reported an exit code.",
     Reason.CANCELLED_AT_SITE: "Somebody at the site cancelled the batch job.",
-    Reason.LOST: "The site did not know the job for so long that it was given up.",
-    Reason.LOST_REAPPEARED: "The job was given up, and its site knew it again later. It was cancelled.",
+    Reason.LOST: "The site no longer knew the job, and Isthmus gave it up.",
+    Reason.LOST_REAPPEARED: "Isthmus had given the job up; its site reported it again later, and it was cancelled.",
     Reason.CANCELLED: "Cancelled on request.",
     Reason.CANCELLED_BY_OPERATOR: "Cancelled by an operator.",
     Reason.DELETED: "The pod was deleted in its cluster.",
-    Reason.ORPHANED: "The pod's kubelet stopped asking after it.",
+    Reason.ORPHANED: "The pod's kubelet stopped asking for its status.",
     Reason.DEMO_STOPPED: "The demo was stopped.",
 }
 
@@ -76,8 +76,8 @@ MEANING: dict[Reason, str] = {
 class Waits:
     """Why a job waits.
 
-    reason: a `Reason`, or what stands in a job's row already. message: a sentence for the pod's owner. until: when the
-    wait ends by itself, None where that is not known.
+    reason: a `Reason`, or the word that the job's row holds. message: a sentence for the pod's owner. until: when the
+    wait ends by itself, None if unknown.
     """
 
     reason: str
@@ -85,6 +85,6 @@ class Waits:
     until: datetime | None = None
 
 
-def table() -> str:
-    """Every word with its meaning, as rows of Markdown."""
+def markdown_rows() -> str:
+    """Return all words with their meanings, as rows of a Markdown table."""
     return "\n".join(f"| `{reason}` | {MEANING[reason]} |" for reason in Reason)

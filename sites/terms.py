@@ -1,4 +1,4 @@
-"""The terms of an allocation as operators and managers write them: JSON values in, checked column values out."""
+"""Checks the terms of an allocation: takes the JSON values that people send, returns values for the columns."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
     from sites.models import Site
 
-#: Hours whose seconds still fit the counters, with room for sums.
+#: This many hours, in seconds, fit the counters with room for sums.
 _MOST_HOURS = 2**40
 _NAME = re.compile(r"[A-Za-z0-9_][\w.-]{0,63}", re.ASCII)
 _ACCOUNT = re.compile(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
 
 
 class _Wrong(Exception):
-    """One value, in one sentence."""
+    """A value cannot be used; the text is one sentence that says why."""
 
 
-def read(terms: Mapping[str, Any], site: Site) -> dict[str, Any]:
-    """The columns that these terms set. Raises Invalid, a sentence for each field that cannot stand."""
+def column_values(terms: Mapping[str, Any], site: Site) -> dict[str, Any]:
+    """Return the columns that these terms set. Raises Invalid, with a sentence for each wrong field."""
     values: dict[str, Any] = {}
     errors: dict[str, str] = {}
     for name, value in terms.items():
@@ -48,7 +48,7 @@ def read(terms: Mapping[str, Any], site: Site) -> dict[str, Any]:
 
 
 def require_order(allocation: Allocation) -> None:
-    """Raises Invalid where it would end before it begins."""
+    """Raises Invalid if the allocation would end before it begins."""
     if allocation.valid_until is not None and allocation.valid_until <= allocation.valid_from:
         raise Invalid({"valid_until": "The allocation must end after it begins."})
 
@@ -68,12 +68,12 @@ def _number(least: int, most: int, *, needed: bool = False) -> Callable[[Any], i
 
 def _gpus(value: Any) -> dict[str, int]:
     if not isinstance(value, dict):
-        raise _Wrong('It must map kinds of GPUs to numbers; "" is GPUs of any kind.')
+        raise _Wrong('It must map kinds of GPUs to numbers; "" means GPUs of any kind.')
     for kind, number in value.items():
         if kind and not _NAME.fullmatch(str(kind)):
-            raise _Wrong(f"{str(kind)[:60]} is no kind of GPU: write it as the site's scheduler does.")
+            raise _Wrong(f"{str(kind)[:60]} is not a kind of GPU: write it as the site's scheduler does.")
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**31:
-            raise _Wrong("The number of each kind must be a whole number, not below zero.")
+            raise _Wrong("The number of each kind must be a whole number of at least 0.")
     return {str(kind).lower(): number for kind, number in value.items()}
 
 
@@ -114,7 +114,7 @@ def _names(value: Any) -> list[str]:
     return list(dict.fromkeys(value))
 
 
-#: Every term there is, by its column, with its reader.
+#: Column -> the function that checks and converts its value. These are all terms.
 READERS: dict[str, Callable[[Any], Any]] = {
     "enabled": _enabled,
     "valid_from": _moment,

@@ -1,4 +1,4 @@
-"""`make demo`: the whole control plane on this machine, with three pods going through it. Ctrl-C ends all of it."""
+"""`make demo`: runs the whole control plane on this machine and sends three pods through it. Ctrl-C ends it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -24,7 +24,6 @@ from deploy.embedded.unprivileged import CannotStart, private_folder, system_use
 from deploy.people import PEOPLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import FrameType
 
     from deploy.demo.identity import Identity
@@ -39,11 +38,11 @@ CANCEL_WITHIN = 30.0
 
 
 def main() -> int:
-    """Start, show, stay, stop. The exit code is 1 when something did not start."""
+    """Start everything, send the pods, wait for Ctrl-C, stop. Returns the exit code: 1 if something did not start."""
     signal.signal(signal.SIGTERM, _as_interrupt)
-    signal.signal(signal.SIGINT, _as_interrupt)  # which a script's background is started without
+    signal.signal(signal.SIGINT, _as_interrupt)  # a script's background processes ignore SIGINT by default
     try:
-        chosen = options.read()
+        chosen = options.read_options()
         with embedded.start(chosen.home) as running:
             return _run(chosen, running)
     except (options.BadOption, CannotStart) as error:
@@ -54,10 +53,10 @@ def main() -> int:
 
 
 def _run(chosen: options.Options, running: embedded.Services) -> int:
-    provider = identity.prepare(chosen.home, chosen.port)
+    provider = identity.load_or_create(chosen.home, chosen.port)
     os.environ.update(running.environment() | _settings(chosen, provider))
     url = f"http://127.0.0.1:{chosen.port}"
-    nodes = _prepare(chosen, running, url, provider)
+    nodes = _seed(chosen, running, url, provider)
     children = Children(environ=dict(os.environ), project=PROJECT, logs=chosen.home)
     try:
         children.start("provider", identity.argv(chosen.home))
@@ -66,19 +65,22 @@ def _run(chosen: options.Options, running: embedded.Services) -> int:
         if not _is_up(url, children):
             return 1
         _show(nodes[0], url, chosen)
-        return _stay(children)
+        while not (dead := children.dead()):
+            time.sleep(0.5)
+        say(f"The {dead} process has ended; {children.logs / dead}.log says why. Everything is stopped.")
+        return 1
     except KeyboardInterrupt:
-        say("Stopping: local jobs are cancelled first.")
+        say("Stopping; local jobs are cancelled first.")
         _cancel_local_jobs()
         return 0
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave children behind
         children.stop()
-        say("Stopped. The data is kept; `make demo` goes on from here.")
+        say("Stopped. The data is kept for the next `make demo`.")
 
 
 def _settings(chosen: options.Options, provider: Identity) -> dict[str, str]:
-    """The environment of a production process, with keys made once and kept beside the data."""
+    """Return the environment of a production process. The first run makes its keys; a file in `home` keeps them."""
     place = chosen.home / "keys.json"
     if not place.exists():
         key = base64.b64encode(secrets.token_bytes(32)).decode()
@@ -96,8 +98,8 @@ def _settings(chosen: options.Options, provider: Identity) -> dict[str, str]:
     }
 
 
-def _prepare(chosen: options.Options, running: embedded.Services, url: str, provider: Identity) -> list[Node]:
-    """Migrate, seed, write demo.json."""
+def _seed(chosen: options.Options, running: embedded.Services, url: str, provider: Identity) -> list[Node]:
+    """Migrate the database, add the demo's rows, and write demo.json. Returns the virtual nodes."""
     import django
 
     django.setup()
@@ -108,7 +110,7 @@ def _prepare(chosen: options.Options, running: embedded.Services, url: str, prov
     say("Preparing the database.")
     call_command("prepare_database", verbosity=0)
     place = chosen.home / "demo.json"
-    before = seed.read(place)
+    before = seed.read_demo_json(place)
     known = {node["name"]: node["token"] for node in before["nodes"]}
     user = system_user()
     base = private_folder(running.folder / "site", user)
@@ -130,7 +132,7 @@ def _prepare(chosen: options.Options, running: embedded.Services, url: str, prov
 
 
 def _is_up(url: str, children: Children) -> bool:
-    """Wait for /readyz; tell which child died instead, and where its log is."""
+    """Wait for /readyz. Returns False, and names the log, if a child ends or the server does not answer in time."""
     deadline = time.monotonic() + UP_WITHIN
     while time.monotonic() < deadline:
         if dead := children.dead():
@@ -146,7 +148,7 @@ def _is_up(url: str, children: Children) -> bool:
 
 
 def _show(node: Node, url: str, chosen: options.Options) -> None:
-    """Send the three pods and tell what becomes of them."""
+    """Send the three pods, print each change of their phase, and then how to log in."""
     from deploy.demo import pods
 
     say(f"Isthmus is up at {url} and answers virtual kubelets at {node.url}.")
@@ -154,12 +156,17 @@ def _show(node: Node, url: str, chosen: options.Options) -> None:
     sent = pods.pods()
     for pod in sent:
         watcher.create(pod)
-    follower = threading.Thread(target=_follow, args=(watcher, sent[-1]), daemon=True)
+
+    def follow() -> None:
+        for line in watcher.follow(sent[-1]):
+            say(f"{sent[-1]['metadata']['name']} | {line}")
+
+    follower = threading.Thread(target=follow, daemon=True)
     follower.start()
     ended = watcher.watch(sent, until=time.monotonic() + PODS_WITHIN)
     follower.join(5)
-    all_well = "All three pods have ended; the one that failed was meant to."
-    say(all_well if ended else "Not all pods have ended yet; the logs beside demo.json tell why.")
+    all_well = "All three pods have ended; one of them failed on purpose."
+    say(all_well if ended else "Not all pods have ended yet; the logs beside demo.json say why.")
     say(f"API {url}   admin pages {url}/admin/   tokens and passwords: {chosen.home / 'demo.json'}")
     say(
         f"Log in at {url}/login/ as {', '.join(someone.name for someone in PEOPLE)}: with the one login password there."
@@ -167,20 +174,8 @@ def _show(node: Node, url: str, chosen: options.Options) -> None:
     say("It stays up until Ctrl-C.")
 
 
-def _follow(watcher: Any, pod: dict[str, Any]) -> None:
-    for line in watcher.follow(pod):
-        say(f"{pod['metadata']['name']} | {line}")
-
-
-def _stay(children: Children) -> int:
-    while not (dead := children.dead()):
-        time.sleep(0.5)
-    say(f"The {dead} process has ended; {children.logs / dead}.log says why. Everything is stopped.")
-    return 1
-
-
 def _cancel_local_jobs() -> None:
-    """Wish every local job away and wait until the worker has seen to it: they would outlive us."""
+    """Request the cancellation of every local job, and wait until the worker has done it: the jobs would outlive us."""
     from django.db import OperationalError, connection
     from django.utils import timezone
 
@@ -189,24 +184,19 @@ def _cancel_local_jobs() -> None:
     from jobs.states import ALIVE
     from sites.reasons import Reason
 
-    connection.close()  # the one from the start may have ended meanwhile
+    connection.close()  # the server may have closed it in the meantime
     local = Job.objects.filter(site__kind="local", state__in=ALIVE)
     try:
         chosen = list(local.values_list("pk", flat=True))
         cancellation.cancel(chosen, reason=Reason.DEMO_STOPPED, message="The demo was stopped.", now=timezone.now())
-        for _ in _seconds(CANCEL_WITHIN):
+        deadline = time.monotonic() + CANCEL_WITHIN
+        while time.monotonic() < deadline:
             if not local.exists():
                 return
+            time.sleep(0.3)
     except OperationalError:
         say("PostgreSQL does not answer.")
     say("Some local jobs are still being cancelled; they end with their time limit.")
-
-
-def _seconds(limit: float) -> Iterator[None]:
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        yield
-        time.sleep(0.3)
 
 
 def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -214,7 +204,7 @@ def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def say(line: str) -> None:
-    """One line for the person at the terminal."""
+    """Print one line with the time."""
     sys.stdout.write(f"{time.strftime('%H:%M:%S')}  {line}\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""The demo's identity provider as both its sides need it: where it is, its secrets, and the file of issuers for it."""
+"""The demo's identity provider: its address, its secrets, and the file of issuers that names it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ KEPT = "identity.json"
 
 @dataclass(frozen=True)
 class Identity:
-    """port: the provider's, on loopback. password: everybody's, without which other users of this host stay out.
+    """The provider's address and secrets.
 
-    callbacks: where the provider may send browsers back to.
+    port: on loopback. password: the same for all demo people; it keeps other users of this host out. callbacks: the
+    URLs to which the provider may send browsers back.
     """
 
     port: int
@@ -38,8 +39,11 @@ class Identity:
         return f"http://127.0.0.1:{self.port}"
 
 
-def prepare(home: Path, web_port: int) -> Identity:
-    """What an earlier run kept in `home`, or made now. People are known by the issuer's URL: its port stays."""
+def load_or_create(home: Path, web_port: int) -> Identity:
+    """Return the identity that an earlier run stored in `home`, or make one.
+
+    It keeps its port if that is free: the issuer's URL contains the port, and people are known by that URL.
+    """
     place = home / KEPT
     kept = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
     identity = Identity(
@@ -53,7 +57,10 @@ def prepare(home: Path, web_port: int) -> Identity:
 
 
 def write_issuers(home: Path, identity: Identity, *, site: str) -> Path:
-    """The file for ISTHMUS_ISSUERS, whose rules give every one of deploy/people.py a role. site: whose operator."""
+    """Write the file for ISTHMUS_ISSUERS, whose rules give the people of deploy/people.py their roles.
+
+    site: the slug of the site that the site operator runs. Returns the file's path.
+    """
     issuer = {
         "alias": ALIAS,
         "name": "Demo identity provider",
@@ -70,7 +77,7 @@ def write_issuers(home: Path, identity: Identity, *, site: str) -> Path:
 
 
 def claims(someone: Someone) -> dict[str, Any]:
-    """What the provider says about a person. The subject is their login name."""
+    """Return the claims that the provider makes about a person. The subject is the login name."""
     return {
         "name": f"{someone.given_name} {someone.family_name}",
         "preferred_username": someone.name,
@@ -83,12 +90,12 @@ def claims(someone: Someone) -> dict[str, Any]:
 
 
 def argv(home: Path) -> list[str]:
-    """How the provider is started that `prepare` made ready."""
+    """Return the command that starts the provider with the identity in `home`."""
     return [sys.executable, "-m", "deploy.demo.provider", str(home / KEPT)]
 
 
 def write_private(place: Path, text: str) -> None:
-    """A file for its owner alone."""
+    """Write a file that only its owner can read."""
     place.touch(mode=0o600)
     place.chmod(0o600)
     place.write_text(text, encoding="utf-8")
@@ -119,10 +126,10 @@ def _rules(site: str) -> list[dict[str, Any]]:
 
 
 def _free(*wanted: int | None) -> int:
-    """The first of these ports that can be had, or any."""
+    """Return the first of these ports that is free, or any free port."""
     for port in (*wanted, 0):
         with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection's remains are no server
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed connection does not block a port
             try:
                 if port is not None:
                     probe.bind(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""What the caller of `make demo` may choose, from the environment (README, "Try it")."""
+"""Reads the options of `make demo` from the environment (README, "Try it")."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 class BadOption(Exception):
-    """A DEMO_ variable cannot be used as it is; the text says what to do."""
+    """A DEMO_ variable has a wrong value; the text says what to do."""
 
 
 @dataclass(frozen=True)
 class SlurmSite:
-    """A cluster reached over SSH. known_hosts: lines that pin its host key; key: a private key's text."""
+    """A cluster that is reached over SSH. known_hosts: lines that pin its host key. key: the text of a private key."""
 
     host: str
     port: int
@@ -32,15 +32,15 @@ class SlurmSite:
 
 @dataclass(frozen=True)
 class Options:
-    """port: of the web server on loopback; home: the folder that keeps the demo's data."""
+    """port: of the web server, on loopback. home: the folder for the demo's data. slurm: a second site, if any."""
 
     port: int
     home: Path
     slurm: SlurmSite | None
 
 
-def read(environ: Mapping[str, str] = os.environ) -> Options:
-    """The options, or BadOption."""
+def read_options(environ: Mapping[str, str] = os.environ) -> Options:
+    """Read the options. Raises BadOption."""
     port = environ.get("DEMO_PORT", "8000")
     if not port.isdigit() or not 0 < int(port) < 65536:
         raise BadOption(f"DEMO_PORT must be a port number, not {port!r}.")

@@ -1,4 +1,4 @@
-"""The demo's pods and the little of a virtual kubelet that sends them and watches them."""
+"""The demo's pods, and a small virtual kubelet that sends and watches them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONG = "for step in 1 2 3 4 5 6 7 8 9 10; do echo step $step of 10; sleep 1; don
 
 
 def pods() -> list[Pod]:
-    """One that succeeds, one that fails with exit 3, a long one with a log to follow."""
+    """Return three pods: one that succeeds, one that fails with exit code 3, and a longer one with a log to follow."""
     run = uuid.uuid4().hex[:5]
     return [_pod(f"hello-{run}", HELLO), _pod(f"fails-{run}", FAILS), _pod(f"counts-{run}", LONG)]
 
@@ -38,20 +38,20 @@ def _pod(name: str, script: str) -> Pod:
 
 @dataclass
 class Watcher:
-    """Creates pods at one node and tells each change of their phase."""
+    """Creates pods at one node and reports each change of their phase to `say`."""
 
     node: Node
     say: Callable[[str], None]
-    _told: dict[str, str] = field(default_factory=dict)
+    _reported: dict[str, str] = field(default_factory=dict)  # pod name -> phase
 
     def create(self, pod: Pod) -> None:
-        """POST /create, as a virtual kubelet does."""
+        """Send the pod with POST /create, as a virtual kubelet does."""
         body = {"pod": pod, "configmaps": None, "secrets": None, "projectedvolumesmaps": None, "jobscriptURL": ""}
         with self._call("POST", "create", body) as answer:
             pod["metadata"]["annotations"]["JobID"] = json.load(answer)["PodJID"]
 
     def watch(self, pods: list[Pod], until: float) -> bool:
-        """Poll each pod until all have ended; False when `until` (monotonic seconds) comes first."""
+        """Poll each pod until all have ended. Returns False if `until` (monotonic seconds) comes first."""
         while time.monotonic() < until:
             still = [pod for pod in pods if not self._is_over(pod)]
             if not still:
@@ -60,7 +60,7 @@ class Watcher:
         return False
 
     def follow(self, pod: Pod) -> Iterator[str]:
-        """The lines of a pod's log as they are written, until it ends."""
+        """Yield the lines of a pod's log as they are written, until the pod ends."""
         body = {
             "Namespace": pod["metadata"]["namespace"],
             "PodUID": pod["metadata"]["uid"],
@@ -78,13 +78,11 @@ class Watcher:
         if found:
             pod["status"]["containerStatuses"] = found[0]["containers"]
         state = pod["status"]["containerStatuses"][0]["state"] if pod["status"]["containerStatuses"] else {}
-        self._tell(pod["metadata"]["name"], _in_words(state))
+        name, phase = pod["metadata"]["name"], _in_words(state)
+        if phase and self._reported.get(name) != phase:
+            self._reported[name] = phase
+            self.say(f"{name}: {phase}")
         return "terminated" in state
-
-    def _tell(self, name: str, words: str) -> None:
-        if words and self._told.get(name) != words:
-            self._told[name] = words
-            self.say(f"{name}: {words}")
 
     def _call(self, method: str, path: str, body: object) -> Any:
         request = Request(  # noqa: S310  (our own address, always http)

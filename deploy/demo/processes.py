@@ -1,4 +1,4 @@
-"""The web server, the worker and the beat as children that end with the demo, however it ends."""
+"""Runs the web server, the worker and the beat as child processes that always end with the demo."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STOP_WITHIN = 35.0  # a worker may drain for 30 seconds
 
 
 def argvs(port: int) -> dict[str, list[str]]:
-    """How each process is started; the same commands as in docker-compose.yml."""
+    """Return the command of each process, by its name; the same commands as in docker-compose.yml."""
     celery = [sys.executable, "-m", "celery", "-A", "controlplane"]
     return {
         "web": [sys.executable, "manage.py", "serve", "--host", "127.0.0.1", "--port", str(port)],
@@ -30,7 +30,7 @@ def argvs(port: int) -> dict[str, list[str]]:
 
 @dataclass
 class Children:
-    """Started together, watched, and stopped in reverse order. Each logs to `<folder>/<name>.log`."""
+    """The child processes. Each logs to `<logs>/<name>.log`. They stop in reverse order of their start."""
 
     environ: Mapping[str, str]
     project: Path
@@ -38,7 +38,7 @@ class Children:
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str, argv: list[str]) -> None:
-        """Start one child, in a session of its own: Ctrl-C is for us, who stop them in our own order."""
+        """Start one child, in its own session: Ctrl-C then reaches only us, and we stop the children in order."""
         role = "web" if name == "web" else "worker"
         with (self.logs / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
@@ -52,11 +52,11 @@ class Children:
             )
 
     def dead(self) -> str | None:
-        """The name of a child that has ended by itself, if one has."""
+        """Return the name of a child that has ended by itself, or None."""
         return next((name for name, child in self._running.items() if child.poll() is not None), None)
 
     def stop(self) -> None:
-        """SIGTERM to all, SIGKILL to what is still there after STOP_WITHIN seconds."""
+        """Send SIGTERM to all children, and SIGKILL to those that still run after STOP_WITHIN seconds."""
         for child in reversed(self._running.values()):
             child.terminate()
         deadline = time.monotonic() + STOP_WITHIN

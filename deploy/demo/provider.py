@@ -1,7 +1,7 @@
-"""The demo's OpenID provider: `python -m deploy.demo.provider <identity.json>`. Loopback, and for a demo only.
+"""The demo's OpenID provider: `python -m deploy.demo.provider <identity.json>`. It listens on loopback, for demos only.
 
-It is oidc-provider-mock with the people of deploy/people.py, and stricter where that trusts everybody: a password, one
-client with one secret, its callbacks alone, and none of the calls by which anybody may change a person.
+It is oidc-provider-mock with the people of deploy/people.py. The mock trusts everybody; this provider requires a
+password, accepts one client with one secret and its callbacks, and blocks the calls that change people.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ OPEN = {
 
 
 def application(identity: Identity) -> flask.Flask:
-    """The provider as a WSGI application."""
+    """Return the provider as a WSGI application."""
     users = [oidc_provider_mock.User(sub=someone.name, claims=claims(someone)) for someone in PEOPLE]
     strict = {"require_client_registration": True, "issue_refresh_token": False}
     app: flask.Flask = oidc_provider_mock.app(user_claims=users, **strict)
@@ -53,7 +53,7 @@ def application(identity: Identity) -> flask.Flask:
 
 
 def _guard(identity: Identity) -> ResponseReturnValue | None:
-    """What is answered in place of the mock, if anything."""
+    """Return the response that replaces the mock's own, None to let the mock answer."""
     if flask.request.path not in OPEN:
         return "Nothing here.", 404
     flask.g.oidc_provider_mock_storage.store_client(
@@ -66,12 +66,12 @@ def _guard(identity: Identity) -> ResponseReturnValue | None:
         )
     )
     if flask.request.path == AUTHORIZE and flask.request.method == "POST":
-        return _judge(identity)
+        return _check_login(identity)
     return None
 
 
-def _judge(identity: Identity) -> ResponseReturnValue | None:
-    """The form of the login page: None lets it pass."""
+def _check_login(identity: Identity) -> ResponseReturnValue | None:
+    """Check the form of the login page. Returns None if person and password are right."""
     form, query = flask.request.form, flask.request.args
     if form.get("action") == "deny" and query.get("redirect_uri") in identity.callbacks:
         error = urlencode({"error": "access_denied", "state": query.get("state", "")})
@@ -85,7 +85,7 @@ def _judge(identity: Identity) -> ResponseReturnValue | None:
 
 
 def main() -> None:
-    """Serve until a signal ends it."""
+    """Serve until a signal ends the process."""
     os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # plain http, on loopback
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     kept = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))

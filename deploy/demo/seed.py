@@ -1,6 +1,6 @@
-"""The demo's rows: a tenant, an administrator, and for each site a virtual node with a token.
+"""Creates the demo's rows: a tenant, an administrator, and for each site a virtual node with a token.
 
-Everything here finds what an earlier run has made, so that a second run keeps its data and its tokens.
+Every function uses the rows of an earlier run if they exist, so a second run keeps its data and its tokens.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Node:
 
 
 def local_site(slug: str, base: Path, user: str) -> Site:
-    """This host, running jobs under `base` as `user` (empty: as ourselves)."""
+    """Create the site that runs jobs on this host, in `base`, as `user` (empty: as ourselves)."""
     config: dict[str, Any] = {"base": str(base), "runtime": {"kind": "host"}, "slots": 4}
     if user:
         config["user"] = user
@@ -43,7 +43,7 @@ def local_site(slug: str, base: Path, user: str) -> Site:
 
 
 def slurm_site(chosen: SlurmSite) -> Site:
-    """The cluster that DEMO_SSH names."""
+    """Create the site for the cluster that DEMO_SSH names."""
     runtime = {"kind": chosen.runtime, "path": chosen.runtime_path, "images": chosen.images}
     ssh = {"host": chosen.host, "port": chosen.port, "user": chosen.user, "host_key": chosen.known_hosts}
     config: dict[str, Any] = {"ssh": ssh, "runtime": {key: value for key, value in runtime.items() if value}}
@@ -56,7 +56,7 @@ def slurm_site(chosen: SlurmSite) -> Site:
 
 
 def node_for(site: Site, url: str, known: dict[str, str]) -> Node:
-    """The virtual node that sends to `site`; its token is the one in `known` while that is good."""
+    """Create the virtual node that sends to `site`. Its token in `known` (name -> token) stays while it is valid."""
     tenant, _ = Tenant.objects.get_or_create(slug="demo", defaults={"name": "Demo community"})
     node, _ = VirtualNode.objects.get_or_create(slug=f"demo-{site.slug}", defaults={"tenant": tenant})
     Route.objects.update_or_create(node=node, defaults={"site": site})
@@ -68,7 +68,7 @@ def node_for(site: Site, url: str, known: dict[str, str]) -> Node:
 
 
 def administrator(known: dict[str, str]) -> dict[str, str]:
-    """The person who may use the admin pages, with the password of the first run."""
+    """Create the person who may use the admin pages, with the password of the first run."""
     if known and Person.objects.filter(username=known["username"]).exists():
         return known
     password = secrets.token_urlsafe(15)
@@ -80,14 +80,14 @@ def administrator(known: dict[str, str]) -> dict[str, str]:
     return {"username": person.username, "password": password}
 
 
-def read(place: Path) -> dict[str, Any]:
-    """demo.json as an earlier run wrote it, or with nothing in it."""
+def read_demo_json(place: Path) -> dict[str, Any]:
+    """Return demo.json as an earlier run wrote it, or its keys with empty values."""
     page = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
     return {"nodes": [], "people": [], "admin": {}, **page}
 
 
 def is_good(token: str, **owner: VirtualNode | Person) -> bool:
-    """Whether `token` is one of its owner's (node= or person=) that is neither over nor revoked."""
+    """Whether `token` belongs to its owner (node= or person=) and is neither expired nor revoked."""
     good = ApiToken.objects.filter(revoked_at=None, expires_at__gt=timezone.now(), **owner)
     return good.filter(digest=token_format.digest(token)).exists()
 
@@ -100,7 +100,7 @@ def _site(slug: str, name: str, kind: str, config: dict[str, Any], *, interval: 
             "kind": kind,
             "config": config,
             "poll_interval": interval,
-            "shared_account": True,  # one person's own account: whoever tries the demo is all of its tenants
+            "shared_account": True,  # one person plays all tenants of the demo, with one account
         },
     )
     return site

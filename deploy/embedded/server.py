@@ -1,4 +1,4 @@
-"""One server as a child process that never outlives its purpose."""
+"""Runs a server as a child process that ends with its parent."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from deploy.embedded.unprivileged import CannotStart, User, command
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-START_WITHIN = 60.0  # seconds; a cold disk under a busy test run is slow, a server that exits is noticed at once
+START_WITHIN = 60.0  # seconds; a cold disk during a test run is slow. A server that exits is noticed at once
 STOP_WITHIN = 20.0
-# Nothing of the caller's environment: PGPORT, PGDATA, LD_LIBRARY_PATH and the like would change what is started.
+# Nothing from the caller's environment: PGPORT, PGDATA, LD_LIBRARY_PATH and the like would change the server.
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
 
 
 @dataclass
 class Server:
-    """How to start a server, and the process once it is started. After `stop` or `kill` it can be started again."""
+    """How to start a server, and its process while it runs. After `stop` or `kill`, `start` works again."""
 
     name: str
     argv: list[str]
-    home: Path  # its working folder, by which a process left behind is told from one that reused its number
+    home: Path  # the working folder, which distinguishes our left-over process from another with the same pid
     pid_file: Path
     log: Path
     stop_signal: signal.Signals
@@ -39,13 +39,16 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The process's number; an error when it is not running."""
+        """The process's pid. Raises CannotStart if the server is not running."""
         if self._process is None:
             raise CannotStart(f"{self.name} is not running.")
         return self._process.pid
 
     def start(self) -> None:
-        """Start, and return when it answers. A predecessor whose parent was killed is ended first."""
+        """End a left-over server whose parent was killed, start the server, and return when it answers.
+
+        Raises CannotStart, with the last line of the log, if it exits or does not answer within START_WITHIN.
+        """
         self._end_leftover()
         self.log.touch(mode=0o600)
         with self.log.open("ab") as log, tempfile.TemporaryFile() as standard_input:
@@ -58,7 +61,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 cwd="/",
                 env=ENVIRONMENT,
-                start_new_session=True,  # Ctrl-C is for the parent, which stops us in its own order
+                start_new_session=True,  # Ctrl-C reaches only the parent, which stops its servers in order
             )
         try:
             self._wait_until_it_answers(self._process)
@@ -67,11 +70,11 @@ class Server:
             raise
 
     def stop(self) -> None:
-        """Stop in good order; no error when it is not running."""
+        """Stop the server cleanly. It is not an error if it is not running."""
         self._end(self.stop_signal)
 
     def kill(self) -> None:
-        """End it as `kill -9` does."""
+        """Kill the server as `kill -9` does."""
         self._end(signal.SIGKILL)
 
     def _end(self, how: signal.Signals) -> None:
@@ -93,7 +96,7 @@ class Server:
             time.sleep(0.02)
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         last = lines[-1] if lines else "nothing"
-        raise CannotStart(f"{self.name} did not start. The last it said, in {self.log}, is: {last}")
+        raise CannotStart(f"{self.name} did not start. The last line of {self.log} is: {last}")
 
     def _end_leftover(self) -> None:
         pid = self._leftover()
@@ -105,10 +108,10 @@ class Server:
             except ProcessLookupError:
                 break
             time.sleep(0.1)
-        self.pid_file.unlink(missing_ok=True)  # its number may belong to somebody else by now
+        self.pid_file.unlink(missing_ok=True)  # another process may have this pid by now
 
     def _leftover(self) -> int | None:
-        """The process of the pid file, if it is really ours: a server's working folder is its own home."""
+        """Return the pid in the pid file if that process is ours: our server's working folder is its home."""
         try:
             pid = int(self.pid_file.read_text(encoding="utf-8").split()[0])
             cwd = Path(f"/proc/{pid}/cwd").readlink()

@@ -1,7 +1,7 @@
-"""Started as root, servers and jobs run as an unprivileged system user; this module is that step down.
+"""If Isthmus starts as root, servers and jobs run as an unprivileged system user. This module makes that step.
 
-Not started as root, every function here leaves things as they are: `user` is None and the caller's own account is used.
-Nothing of Django is imported. Linux only: `setpriv` is part of util-linux.
+If it does not start as root, `user` is None everywhere, and every function keeps the caller's own account. This module
+does not import Django. It needs Linux: `setpriv` is part of util-linux.
 """
 
 from __future__ import annotations
@@ -18,31 +18,35 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import signal
 
-LIBRARY = Path("/var/lib/isthmus")  # root's own home is closed to others, and this is where a service's state belongs
+LIBRARY = Path("/var/lib/isthmus")  # the standard place for a service's state; other users cannot enter root's home
 
 
 User = pwd.struct_passwd | None  # None: our own account
 
 
 class CannotStart(Exception):
-    """A service cannot be started here. The text is one sentence that says what to do."""
+    """A service cannot start here. The text is one sentence that says what to do."""
 
 
 def system_user() -> User:
-    """Whom to become: None unless we are root, else ISTHMUS_SYSTEM_USER (default `isthmus`), created when absent."""
+    """Return None unless we are root, else the user ISTHMUS_SYSTEM_USER (default `isthmus`), created if missing.
+
+    Raises CannotStart if that user is root or cannot be created.
+    """
     if os.geteuid() != 0:
         return None
     name = os.environ.get("ISTHMUS_SYSTEM_USER", "isthmus")
     user = _lookup(name) or _create(name)
     if user.pw_uid == 0:
-        raise CannotStart(f"ISTHMUS_SYSTEM_USER names {name!r}, which is root: name an unprivileged user.")
+        raise CannotStart(f"The user {name!r} in ISTHMUS_SYSTEM_USER is root: name an unprivileged user.")
     return user
 
 
 def command(argv: list[str], user: User, *, on_parent_death: signal.Signals | None) -> list[str]:
-    """`argv` run as `user`, and sent a signal when the thread that started it dies, however it dies.
+    """Return a command line that runs `argv` as `user`.
 
-    That thread should be the main one: the kernel watches the thread, not the process.
+    on_parent_death: the signal that it gets when its parent thread ends. The parent should be the main thread: the
+    kernel watches the thread, not the process.
     """
     prefix = ["setpriv"]
     if on_parent_death:
@@ -53,15 +57,15 @@ def command(argv: list[str], user: User, *, on_parent_death: signal.Signals | No
 
 
 def reachable(path: Path, user: User) -> bool:
-    """Whether `user` can enter the folder, or execute the file. Asked of the kernel, so ACLs and mounts count too."""
+    """Whether `user` can enter the folder or execute the file. The kernel decides, so ACLs and mounts count too."""
     probe = command(["test", "-x", str(path)], user, on_parent_death=None)
     return subprocess.run(probe, check=False, cwd="/").returncode == 0
 
 
 def reachable_folder(folder: Path, user: User) -> Path:
-    """`folder`, ours and closed to others; if `user` cannot get there, a folder under /var/lib/isthmus in its stead.
+    """Create `folder`, owned by us and closed to others, or, if `user` cannot reach it, a folder in /var/lib/isthmus.
 
-    It stays root's: what `user` may write lies in `private_folder`s inside, so that root follows none of its links.
+    Root keeps owning it. `user` writes only into `private_folder`s inside it, so root never follows one of its links.
     """
     folder = folder.resolve()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,7 +79,7 @@ def reachable_folder(folder: Path, user: User) -> Path:
 
 
 def private_folder(folder: Path, user: User) -> Path:
-    """`folder`, which only `user` may enter."""
+    """Create `folder`, which only `user` may enter."""
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
     if user:
@@ -84,10 +88,10 @@ def private_folder(folder: Path, user: User) -> Path:
 
 
 def published(root: Path, executable: str, *, parts: tuple[str, ...], name: str, user: User) -> Path:
-    """`root/executable`, or, when `user` cannot reach it, its copy in /var/lib/isthmus/bin/`name`.
+    """Return `root/executable`, or, if `user` cannot reach it, its copy in /var/lib/isthmus/bin/`name`.
 
-    `parts` are the folders under `root` that it needs. The copy can be written by root alone; `name` carries the
-    version, so that a copy is made once and never changed.
+    parts: the folders under `root` that the executable needs. name: contains the version, so a copy is made once and
+    never changes. Only root can write to the copy.
     """
     if reachable(root / executable, user):
         return root / executable
@@ -98,8 +102,12 @@ def published(root: Path, executable: str, *, parts: tuple[str, ...], name: str,
             for part in parts:
                 shutil.copytree(root / part, fresh / part)
             for path in (fresh, *fresh.rglob("*")):
-                path.chmod(0o755)  # an installation under umask 077 is closed to everybody else
-            _put(fresh, copy)
+                path.chmod(0o755)  # after an installation with umask 077, only root could read it
+            try:
+                fresh.rename(copy)
+            except OSError:
+                if not copy.exists():  # if it exists, another start has just made the same copy
+                    raise
     return copy / executable
 
 
@@ -111,7 +119,7 @@ def _lookup(name: str) -> User:
 
 
 def _create(name: str) -> pwd.struct_passwd:
-    # A home that is there, since login shells and jobs start in it, and that is not theirs to write to.
+    # Its home must exist, because login shells and jobs start there, but the user cannot write to it.
     home = _library_folder(mode=0o755)
     argv = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", str(home)]
     argv += ["--shell", "/usr/sbin/nologin", name]
@@ -121,23 +129,15 @@ def _create(name: str) -> pwd.struct_passwd:
         reason = "useradd is not installed"
     else:
         reason = made.stderr.strip()
-    if user := _lookup(name):  # ours, or one that another start created in the same moment
+    if user := _lookup(name):  # created by us, or by another start at the same moment
         return user
     raise CannotStart(
         f"Cannot create the system user {name!r} ({reason}): create it, or name another with ISTHMUS_SYSTEM_USER."
     )
 
 
-def _put(fresh: Path, place: Path) -> None:
-    try:
-        fresh.rename(place)
-    except OSError:  # another start has just put the same there
-        if not place.exists():
-            raise
-
-
 def _library_folder(*parts: str, mode: int) -> Path:
-    """A folder under /var/lib/isthmus, or that itself; those above it are open to all."""
+    """Create /var/lib/isthmus or a folder in it, with this mode. Everybody may enter the folders above it."""
     folder = LIBRARY.joinpath(*parts)
     for place in (LIBRARY, *reversed(folder.relative_to(LIBRARY).parents), folder):
         (LIBRARY / place).mkdir(parents=True, exist_ok=True)

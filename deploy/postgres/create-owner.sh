@@ -1,6 +1,7 @@
 #!/bin/bash
-# Run once by the PostgreSQL image on an empty volume: the owner of Isthmus' database, who runs migrations and creates the
-# web and worker roles (`manage.py prepare_database`), and is no superuser. The shell's own history and `ps` see no password.
+# The PostgreSQL image runs this once, on an empty volume. It creates the owner of Isthmus' database, who runs migrations and
+# creates the web and worker roles (`manage.py prepare_database`) and is not a superuser. \getenv keeps the password out of
+# the command line, so `ps` does not show it.
 set -euo pipefail
 psql --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres <<'SQL'
 \getenv password ISTHMUS_OWNER_PASSWORD

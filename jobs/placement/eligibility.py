@@ -127,7 +127,7 @@ class Situation:
         """Why nothing at all starts for this tenant here."""
         if not self.tenant.enabled:
             return Waits(Reason.TENANT_DISABLED, f"{self.tenant.name} is disabled; ask your federation operator.")
-        return limits.closed(self.allocation, tenant=self.tenant.name, site=self.site.name, now=self.now)
+        return limits.not_valid(self.allocation, tenant=self.tenant.name, site=self.site.name, now=self.now)
 
     def _sentence(self, short: Short, *, frees: str = "") -> str:
         return limits.sentence(short, tenant=self.tenant.name, site=self.site.name, frees=frees)

@@ -95,7 +95,7 @@ def _told(answer: Answer) -> SiteVerdict:
         told,
         limit=short.limit if short else None,
         used=short.used if short else None,
-        asked=short.asked if short else None,
+        asked=short.requested if short else None,
         allowed=short.allowed if short else None,
         partition=demand.partition,
         time_limit=demand.time_limit,

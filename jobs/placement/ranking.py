@@ -73,7 +73,7 @@ def rank(pod: PodRequest | Demand, situations: Sequence[Situation]) -> list[Answ
     pod: read anew for each site, since flavors differ per site; or what it asks for, where that is settled already.
     Raises Refused for what no site has.
     """
-    own = pod if isinstance(pod, Demand) else policy.asked(pod)
+    own = pod if isinstance(pod, Demand) else policy.requested(pod)
     return sorted((_answer(pod, own, situation) for situation in situations), key=lambda answer: answer.order)
 
 
@@ -101,4 +101,4 @@ def _flavored(pod: PodRequest, site: Site) -> Demand:
     flavor = Flavor.objects.filter(site=site, name=pod.flavor).first()
     if flavor is None:
         raise Refused(f"{site.name} has no flavor {pod.flavor}: choose one of those that it offers.")
-    return policy.asked(pod, flavor)
+    return policy.requested(pod, flavor)

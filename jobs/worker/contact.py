@@ -56,7 +56,7 @@ def fell_silent(site: Site, why: str) -> None:
     untold = Q(state__in=_WAITING) & ~Q(reason=Reason.SITE_SILENT) | Q(state=State.HELD, reason="")
     uninformed = Job.objects.filter(untold, site=site)
     lifecycle.move_all(
-        uninformed, changes={"reason": Reason.SITE_SILENT, "message": health.told(site)}, now=timezone.now()
+        uninformed, changes={"reason": Reason.SITE_SILENT, "message": health.silence_message(site)}, now=timezone.now()
     )
 
 

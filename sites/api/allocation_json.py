@@ -1,4 +1,4 @@
-"""An allocation as callers get it: its limits, what is used of each, and what is left."""
+"""The JSON of an allocation: its limits, and for each what is used and what is left."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ EXAMPLE = {
 
 
 class FiguresOut(serializers.Serializer[Any]):
-    """Figures of an allocation; null where there is no limit."""
+    """Figures of an allocation; null means no limit."""
 
     pods = serializers.IntegerField(allow_null=True)
     cpus = serializers.IntegerField(allow_null=True)
     memory = serializers.IntegerField(allow_null=True, help_text="bytes")
     gpus = serializers.DictField(
-        child=serializers.IntegerField(), help_text='kind -> number; under "" GPUs of all kinds together'
+        child=serializers.IntegerField(), help_text='kind -> number; "" counts GPUs of all kinds together'
     )
-    cpu_hours = serializers.FloatField(allow_null=True, help_text="of one period")
-    gpu_hours = serializers.FloatField(allow_null=True)
+    cpu_hours = serializers.FloatField(allow_null=True, help_text="in one period")
+    gpu_hours = serializers.FloatField(allow_null=True, help_text="in one period")
 
 
 class HoursOut(serializers.Serializer[Any]):
@@ -69,14 +69,14 @@ class PeriodOut(serializers.Serializer[Any]):
 
     kind = serializers.ChoiceField(choices=Allocation.Period.values)
     begins = serializers.DateTimeField()
-    ends = serializers.DateTimeField(allow_null=True, help_text="when it renews; null: never")
+    ends = serializers.DateTimeField(allow_null=True, help_text="when the budget renews; null: never")
 
 
 class NearOut(serializers.Serializer[Any]):
-    """The limit that is used up most."""
+    """The limit that is closest to being used up."""
 
     limit = serializers.CharField(help_text="pods, cpus, memory, gpus, gpus.<kind>, cpu_hours or gpu_hours")
-    share = serializers.FloatField(help_text="used of allowed; above 1 where a limit was lowered since")
+    share = serializers.FloatField(help_text="used / allowed; above 1 if the limit was lowered")
 
 
 class AllocationOut(serializers.Serializer[Any]):
@@ -86,15 +86,15 @@ class AllocationOut(serializers.Serializer[Any]):
     tenant = serializers.CharField(allow_null=True)
     site = serializers.CharField()
     enabled = serializers.BooleanField(help_text="false: revoked")
-    reason = serializers.CharField(help_text="why nothing starts under it now, as one word; empty where it is open")
-    message = serializers.CharField(help_text="the same as a sentence")
+    reason = serializers.CharField(help_text="why no job starts under it now, as one word; empty: jobs may start")
+    message = serializers.CharField(help_text="the reason as a sentence")
     valid_from = serializers.DateTimeField()
     valid_until = serializers.DateTimeField(allow_null=True)
     period = PeriodOut()
     limits = FiguresOut()
-    used = FiguresOut(help_text="of the hours: spent and reserved together")
+    used = FiguresOut(help_text="hours: spent and reserved together")
     spent = HoursOut(help_text="in this period")
-    reserved = HoursOut(help_text="by what is queued or runs")
+    reserved = HoursOut(help_text="by jobs that are queued or running")
     left = FiguresOut(help_text="never below 0")
     near = NearOut(allow_null=True)
     default_time_limit = serializers.IntegerField(help_text="seconds, for pods without a deadline")
@@ -106,12 +106,12 @@ class AllocationOut(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
     def to_representation(self, allocation: Any) -> dict[str, Any]:
-        """Of an allocation as `queries.allocations` gives it. context: `now`, the moment it is told for."""
+        """Render a row of `queries.allocations`. context: `now`, the time for which the figures hold."""
         now: datetime = self.context["now"]
         allowed, used = limits.allowed(allocation), limits.used(allocation, now=now)
         begins, ends = limits.period(allocation, now=now)
         tenant_name = allocation.tenant_name or "The tenant"
-        closed = limits.closed(allocation, tenant=tenant_name, site=allocation.site.name, now=now)
+        not_valid = limits.not_valid(allocation, tenant=tenant_name, site=allocation.site.name, now=now)
         left = {name: max(0, number - used.get(name, 0)) for name, number in allowed.items()}
         reserved = {name: getattr(allocation, f"reserved_{name}") for name in _BUDGET}
         spent = {name: used[name] - reserved[name] for name in _BUDGET}
@@ -119,8 +119,8 @@ class AllocationOut(serializers.Serializer[Any]):
             "id": allocation.pk,
             "tenant": allocation.tenant_slug,
             "site": allocation.site.slug,
-            "reason": closed.reason if closed else "",
-            "message": closed.message if closed else "",
+            "reason": not_valid.reason if not_valid else "",
+            "message": not_valid.message if not_valid else "",
             "period": {"kind": allocation.period, "begins": begins, "ends": ends},
             "limits": _figures(allowed),
             "used": _figures(used),
@@ -158,7 +158,7 @@ def _near(allowed: Mapping[str, int], used: Mapping[str, int]) -> dict[str, Any]
 
 
 def _named(name: str) -> str:
-    """A figure's name as it is here: hours where limits.py counts seconds, and `gpus.a100`."""
+    """Return the name that the API uses: `cpu_hours` for `cpu_seconds`, `gpus.a100` for `gpus a100`."""
     return name.replace("_seconds", "_hours").replace(" ", ".")
 
 

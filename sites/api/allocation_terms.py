@@ -1,4 +1,4 @@
-"""The terms of an allocation as callers send them; `sites/terms.py` checks what they mean."""
+"""The shape of an allocation's terms as callers send them; `sites/terms.py` checks their values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_HOURS = 2**40
 @extend_schema_field(
     {
         "type": "object",
-        "description": 'kind -> number; under "" GPUs of all kinds together',
+        "description": 'kind -> number; "" counts GPUs of all kinds together',
         "additionalProperties": {"type": "integer", "minimum": 0, "maximum": _LARGEST},
     }
 )
@@ -32,12 +32,12 @@ class Gpus(serializers.DictField):
 
 def _limit(help_text: str, most: int = _LARGEST) -> serializers.IntegerField:
     return serializers.IntegerField(
-        min_value=0, max_value=most, required=False, allow_null=True, help_text=f"{help_text}; null is no limit"
+        min_value=0, max_value=most, required=False, allow_null=True, help_text=f"{help_text}; null means no limit"
     )
 
 
 class TermsIn(Input):
-    """What is not named stays as it is, or has no limit in a new allocation."""
+    """Terms of an allocation. A missing term does not change; in a new allocation, a missing limit means unlimited."""
 
     pods = _limit("at once")
     cpus = _limit("at once")
@@ -59,5 +59,5 @@ class TermsIn(Input):
 
 
 def as_json(terms: Mapping[str, Any]) -> dict[str, Any]:
-    """The checked values of TermsIn, as a request keeps them."""
+    """Turn the checked values of TermsIn into JSON values, with times in ISO 8601, to store in a request."""
     return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in terms.items()}

@@ -1,4 +1,4 @@
-"""/allocations: what a tenant may use at a site, and how much of it is in use."""
+"""/allocations: what a tenant may use at a site, and how much is in use."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _GRANT = OpenApiExample(
 
 
 class AllocationIn(TermsIn):
-    """A tenant, a site, and the terms."""
+    """A tenant, a site, and the terms of the allocation."""
 
     tenant = serializers.SlugField(max_length=63)
     site = serializers.SlugField(max_length=63)
@@ -51,21 +51,21 @@ class AllocationIn(TermsIn):
 class AllocationChange(TermsIn):
     """The terms that change."""
 
-    enabled = serializers.BooleanField(required=False, help_text="true: given again after it was revoked")
+    enabled = serializers.BooleanField(required=False, help_text="true: enable a revoked allocation again")
 
 
 class AllocationQuery(PageQuery):
-    """Filters."""
+    """Filters for allocations."""
 
     tenant = serializers.SlugField(max_length=63, required=False)
     site = serializers.SlugField(max_length=63, required=False)
 
 
 class AllocationView(ApiView):
-    """What all addresses of allocations share."""
+    """The base of the views that answer with one allocation."""
 
     def answer(self, pk: int, *, status: int = 200) -> Response:
-        """The allocation as it is now. Raises NotFound where there is none of this id within reach."""
+        """Respond with the allocation's current state. Raises NotFound if the caller cannot see one with this id."""
         found = queries.allocation(self.reach, pk)
         return Response(shown(AllocationOut, found, now=timezone.now()), status=status)
 
@@ -77,7 +77,7 @@ class Allocations(AllocationView):
 
     @operation(
         "listAllocations",
-        "List the allocations, with what is used of them",
+        "List the allocations, with what is in use",
         answers=pages_of(AllocationOut),
         query=AllocationQuery,
         examples=[
@@ -98,7 +98,7 @@ class Allocations(AllocationView):
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        """One that was revoked is given again on these terms."""
+        """If the tenant had an allocation at the site and it was revoked, it is enabled again on these terms."""
         terms = given(request, AllocationIn)
         tenant_slug, site_slug = terms.pop("tenant"), terms.pop("site")
         # A site's operator need not see a tenant to give it its first allocation there.
@@ -112,7 +112,7 @@ class Allocations(AllocationView):
 
 
 class OneAllocation(AllocationView):
-    """One of them."""
+    """Shows and changes one allocation."""
 
     actions = {"GET": Action.ALLOCATIONS_READ, "PATCH": Action.ALLOCATIONS_CHANGE}
 
@@ -122,7 +122,7 @@ class OneAllocation(AllocationView):
 
     @operation("changeAllocation", "Change an allocation", takes=AllocationChange, answers=AllocationOut)
     def patch(self, request: Request, allocation: int) -> Response:
-        """Lower limits end nothing that runs: what is over them holds what comes next."""
+        """A lower limit ends no running job: new jobs wait until the use is below it."""
         allocations.change(queries.allocation(self.reach, allocation), given(request, AllocationChange))
         return self.answer(allocation)
 
@@ -134,6 +134,6 @@ class RevokeAllocation(AllocationView):
 
     @operation("revokeAllocation", "Revoke an allocation", answers=AllocationOut)
     def post(self, request: Request, allocation: int) -> Response:
-        """Nothing new starts under it; what runs may finish."""
+        """New jobs wait; running jobs continue."""
         allocations.revoke(queries.allocation(self.reach, allocation))
         return self.answer(allocation)

@@ -1,4 +1,4 @@
-"""/requests: what tenants ask for, and what operators decide."""
+"""/requests: tenants ask for allocations and extensions, operators decide."""
 
 from __future__ import annotations
 
@@ -47,49 +47,56 @@ _EXAMPLE = {
 
 
 class RequestOut(serializers.Serializer[Any]):
-    """Something that a tenant asks for, and the decision."""
+    """A tenant's request, and the decision."""
 
     id = serializers.IntegerField()
     tenant = serializers.CharField(source="tenant_slug", allow_null=True)
     site = serializers.CharField()
     kind = serializers.ChoiceField(choices=list(approvals.KINDS))
-    subject = serializers.IntegerField(allow_null=True, help_text="the allocation that it is about or that came of it")
-    payload = serializers.DictField(help_text="the terms that are asked for")
+    subject = serializers.IntegerField(
+        allow_null=True, help_text="the allocation to extend, or the one that was granted"
+    )
+    payload = serializers.DictField(help_text="the requested terms")
     justification = serializers.CharField()
     asked_by = serializers.CharField(source="asked_by.name", allow_null=True)
     asked_at = serializers.DateTimeField()
     state = serializers.ChoiceField(choices=ApprovalRequest.State.values)
-    decision = serializers.DictField(allow_null=True, help_text="the terms that were granted")
+    decision = serializers.DictField(allow_null=True, help_text="the granted terms")
     reason = serializers.CharField()
     decided_by = serializers.CharField(source="decided_by.name", allow_null=True)
     decided_at = serializers.DateTimeField(allow_null=True)
 
 
 class RequestIn(Input):
-    """What is asked for."""
+    """A new request."""
 
     kind = serializers.ChoiceField(
-        choices=list(approvals.KINDS), help_text="allocation: a first one at the site; extension: other terms of one"
+        choices=list(approvals.KINDS),
+        help_text="allocation: the tenant's first at the site; extension: other terms for an allocation",
     )
     tenant = serializers.SlugField(max_length=63)
     site = serializers.SlugField(max_length=63)
     subject = serializers.IntegerField(
-        min_value=1, max_value=_LARGEST, required=False, allow_null=True, help_text="of an extension: the allocation"
+        min_value=1,
+        max_value=_LARGEST,
+        required=False,
+        allow_null=True,
+        help_text="for an extension: the allocation's id",
     )
-    payload = TermsIn(help_text="the terms")
+    payload = TermsIn(help_text="the requested terms")
     justification = serializers.CharField(max_length=_LONGEST, required=False, allow_blank=True, default="")
 
 
 class DecisionIn(Input):
-    """A decision."""
+    """A decision on a request."""
 
-    grant = serializers.BooleanField(help_text="false: it is declined, with a reason")
+    grant = serializers.BooleanField(help_text="true: grant the request; false: decline it, with a reason")
     reason = serializers.CharField(max_length=_LONGEST, required=False, allow_blank=True, default="")
-    payload = TermsIn(required=False, help_text="the terms that are granted instead of those that were asked for")
+    payload = TermsIn(required=False, help_text="the terms to grant instead of the requested ones")
 
 
 class RequestQuery(PageQuery):
-    """Filters."""
+    """Filters for requests."""
 
     state = serializers.ListField(
         child=serializers.ChoiceField(choices=ApprovalRequest.State.values), required=False, help_text="any of these"
@@ -100,19 +107,19 @@ class RequestQuery(PageQuery):
 
 
 class RequestView(ApiView):
-    """What all addresses of requests share."""
+    """The base of the views that answer with one request."""
 
     def answer(self, pk: int, *, status: int = 200) -> Response:
-        """The request as it is now. Raises NotFound where there is none of this id within reach."""
+        """Respond with the request's current state. Raises NotFound if the caller cannot see one with this id."""
         return Response(shown(RequestOut, queries.request(self.reach, pk)), status=status)
 
     def person(self) -> Person | None:
-        """Who calls, if it is a person."""
+        """Return the calling person, None if the caller is a service account."""
         return queries.person(self.caller.person_id)
 
 
 class Requests(RequestView):
-    """Lists requests, and takes new ones."""
+    """Lists and creates requests."""
 
     actions = {"GET": Action.REQUESTS_READ, "POST": Action.REQUESTS_ASK}
 
@@ -148,7 +155,7 @@ class Requests(RequestView):
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        """A site operator or a federation operator decides."""
+        """An operator of the site or of the federation decides on the request."""
         values = given(request, RequestIn)
         site = site_anywhere(values["site"])
         if site is None:
@@ -169,7 +176,7 @@ class Requests(RequestView):
 
 
 class OneRequest(RequestView):
-    """One of them."""
+    """Shows one request."""
 
     actions = {"GET": Action.REQUESTS_READ}
 
@@ -184,13 +191,13 @@ class OneRequest(RequestView):
 
 
 class DecideRequest(RequestView):
-    """The decision."""
+    """Decides on a request."""
 
     actions = {"POST": Action.REQUESTS_DECIDE}
 
     @operation("decideRequest", "Grant or decline a request", takes=DecisionIn, answers=RequestOut, errors=[409])
     def post(self, request: Request, number: int) -> Response:
-        """As it was asked, or on the terms in `payload` instead. What is granted holds at once."""
+        """Grant it on the requested terms, or on those in `payload`, or decline it. A grant takes effect at once."""
         row, values = queries.request(self.reach, number), given(request, DecisionIn)
         payload = as_json(values["payload"]) if "payload" in values else None
         approvals.decide(row, person=self.person(), grant=values["grant"], reason=values["reason"], payload=payload)
@@ -198,11 +205,11 @@ class DecideRequest(RequestView):
 
 
 class WithdrawRequest(RequestView):
-    """The tenant withdraws its request."""
+    """Withdraws a request for its tenant."""
 
     actions = {"POST": Action.REQUESTS_ASK}
 
-    @operation("withdrawRequest", "Take a request back", answers=RequestOut, errors=[409])
+    @operation("withdrawRequest", "Withdraw a request", answers=RequestOut, errors=[409])
     def post(self, request: Request, number: int) -> Response:
         approvals.withdraw(queries.request(self.reach, number), person=self.person())
         return self.answer(number)

@@ -1,4 +1,4 @@
-"""/roles: who operates and audits what, beyond tenants."""
+"""/roles: the operators and auditors of the federation, and the operators of sites."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 class RoleOut(HeldOut):
     role = serializers.ChoiceField(RoleGrant.Role.choices)
-    site = serializers.CharField(help_text="the site's slug, of a site operator; empty for the federation's roles")
+    site = serializers.CharField(help_text="a site operator's site, by its slug; empty for the federation's roles")
 
 
 class RoleIn(PersonIn):
@@ -36,7 +36,7 @@ class RoleIn(PersonIn):
 
     def validate_site(self, slug: str) -> str:
         if slug and site_anywhere(slug) is None:
-            raise serializers.ValidationError("There is no such site.")
+            raise serializers.ValidationError(f"There is no site {slug}.")
         return slug
 
 
@@ -55,7 +55,7 @@ _EXAMPLE = OpenApiExample(
 class Roles(ApiView):
     actions = {"GET": Action.ROLES_READ, "POST": Action.ROLES_CHANGE}
 
-    @operation("listRoles", "List who operates and audits what", query=RoleQuery, answers=pages_of(RoleOut))
+    @operation("listRoles", "List the roles of operators and auditors", query=RoleQuery, answers=pages_of(RoleOut))
     def get(self, request: Request) -> Response:
         query = asked(request, RoleQuery)
         return page(request, queries.role_grants(self.reach, query, now=timezone.now()), query, RoleOut)
@@ -63,17 +63,17 @@ class Roles(ApiView):
     @operation("giveRole", "Give someone a role by hand", takes=RoleIn, answers={201: RoleOut}, examples=[_EXAMPLE])
     @idempotent
     def post(self, request: Request) -> Response:
-        """Giving what is there already changes nothing."""
+        """A role that the person already has does not change."""
         values = given(request, RoleIn)
         person, role = person_of(values, self.reach), RoleGrant.Role(values["role"])
-        held = memberships.give_role(person, role, site=values["site"])
-        return Response(shown(RoleOut, held), status=201)
+        grant = memberships.give_role(person, role, site=values["site"])
+        return Response(shown(RoleOut, grant), status=201)
 
 
 class OneRole(ApiView):
     actions = {"DELETE": Action.ROLES_CHANGE}
 
-    @operation("takeRole", "Take a role that was given by hand", answers={204: None}, errors=[400])
+    @operation("takeRole", "Take away a role that was given by hand", answers={204: None}, errors=[400])
     def delete(self, request: Request, role: int) -> Response:
         memberships.take(queries.role_grant(self.reach, role))
         return Response(status=204)

@@ -1,4 +1,4 @@
-"""/sites: where there is something to use, and how it is there now. Never how it is reached."""
+"""/sites: the sites, their partitions and flavors, and whether they answer. Never their addresses or credentials."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EXAMPLE = {
     "enabled": True,
     "answering": False,
     "silent_since": "2026-11-25T09:14:00Z",
-    "silence": "Vega has not answered since 2026-11-25 09:14 UTC; what waits for it starts when it does.",
+    "silence": "Vega has not answered since 2026-11-25 09:14 UTC; waiting jobs start when it answers again.",
     "answered_at": "2026-11-25T09:13:55Z",
     "polled_at": "2026-11-25T09:13:55Z",
     "partitions": [
@@ -69,14 +69,14 @@ class PartitionOut(serializers.Serializer[Any]):
     cpus = serializers.IntegerField(help_text="over all nodes")
     memory = serializers.IntegerField(help_text="bytes, over all nodes")
     gpus = serializers.DictField(child=serializers.IntegerField(), help_text="kind -> number")
-    time_limit = serializers.IntegerField(allow_null=True, help_text="seconds; null is none")
+    time_limit = serializers.IntegerField(allow_null=True, help_text="seconds; null means no limit")
     default = serializers.BooleanField()
     up = serializers.BooleanField()
-    seen_at = serializers.DateTimeField(help_text="when the site said so")
+    seen_at = serializers.DateTimeField(help_text="when the site last reported it")
 
 
 class FlavorOut(serializers.Serializer[Any]):
-    """A named bundle that a pod may ask for; what is null the pod says, or has no limit."""
+    """A named bundle of figures that a pod may ask for; null: the pod's own figure, or no limit."""
 
     name = serializers.CharField()
     description = serializers.CharField()
@@ -91,52 +91,52 @@ class FlavorOut(serializers.Serializer[Any]):
 
 
 class SiteOut(serializers.Serializer[Any]):
-    """A site, and how it is now."""
+    """A site and its current state."""
 
     slug = serializers.CharField()
     name = serializers.CharField()
     kind = serializers.CharField()
-    enabled = serializers.BooleanField(help_text="false: it is draining, and takes no new work")
+    enabled = serializers.BooleanField(help_text="false: it is draining and takes no new jobs")
     answering = serializers.BooleanField(source="is_answering")
     silent_since = serializers.DateTimeField(allow_null=True)
-    silence = serializers.CharField(help_text="a sentence on its silence, empty while it answers")
+    silence = serializers.CharField(help_text="why it is silent, as a sentence; empty while it answers")
     answered_at = serializers.DateTimeField(allow_null=True)
-    polled_at = serializers.DateTimeField(allow_null=True, help_text="when it last told of its jobs")
+    polled_at = serializers.DateTimeField(allow_null=True, help_text="when it last reported its jobs")
     partitions = PartitionOut(many=True)
     flavors = FlavorOut(many=True)
 
     def to_representation(self, site: Site) -> dict[str, Any]:
-        """context: `reach`, of who reads it."""
+        """context: `reach`, the reach of the caller."""
         full = may_read_faults(self.context["reach"], site)
         return {**super().to_representation(site), "silence": _silence(site, full=full)}
 
 
 class Sites(ApiView):
-    """Lists the sites within reach."""
+    """Lists the sites that the caller may see."""
 
     actions = {"GET": Action.SITES_READ}
 
     @operation(
         "listSites",
-        "The sites that you may see",
+        "List the sites that you may see",
         answers=pages_of(SiteOut),
         query=PageQuery,
         examples=[OpenApiExample("sites", {"items": [_EXAMPLE], "next": None}, response_only=True)],
     )
     def get(self, request: Request) -> Response:
-        """Federation roles see all sites, a site's operators theirs, and members of a tenant those where it has an
-        allocation. Partitions and flavors come along."""
+        """Federation roles see all sites, a site's operators see their site, and members of a tenant see the sites
+        where the tenant has an allocation. Each site comes with its partitions and flavors."""
         return page(request, queries.sites(self.reach), asked(request, PageQuery), SiteOut, reach=self.reach)
 
 
 class SiteDetail(ApiView):
-    """One of them."""
+    """Shows one site."""
 
     actions = {"GET": Action.SITES_READ}
 
     @operation(
         "getSite",
-        "One site",
+        "See a site",
         answers=SiteOut,
         examples=[OpenApiExample("a silent site", _EXAMPLE, response_only=True)],
     )
@@ -145,9 +145,9 @@ class SiteDetail(ApiView):
 
 
 def _silence(site: Site, *, full: bool) -> str:
-    """A sentence; `full`: with what the last call said when it failed."""
+    """Return why the site is silent, as a sentence, or "". full: include the error of the last call."""
     if site.silent_since is None:
         return ""
     why = f" ({site.silence.rstrip('.')})" if full and site.silence else ""
     since = f"{site.silent_since:%Y-%m-%d %H:%M} UTC"
-    return f"{site.name} has not answered since {since}{why}; what waits for it starts when it does."
+    return f"{site.name} has not answered since {since}{why}; waiting jobs start when it answers again."

@@ -27,7 +27,7 @@ class NodeTokenIn(TokenIn):
     kind = serializers.ChoiceField(
         [ApiToken.Kind.NODE, ApiToken.Kind.CLIENT],
         default=ApiToken.Kind.NODE,
-        help_text="client: a secret for /oauth2/token, which gives short-lived tokens for it",
+        help_text="client: a secret that /oauth2/token exchanges for short-lived tokens",
     )
 
 
@@ -45,7 +45,7 @@ class NodeTokens(OfNode, ListOf):
     )
     @idempotent
     def post(self, request: Request, node: str) -> Response:
-        """Write it into the kubelet's token file without a newline at the end: Go refuses the header otherwise."""
+        """Write it into the kubelet's token file without a final newline: Go refuses a header that has one."""
         row = queries.virtual_node(self.reach, node)
         values = given(request, NodeTokenIn)
         delegation.check(self.caller, scopes=(), tenant_id=row.tenant_id)
@@ -53,8 +53,8 @@ class NodeTokens(OfNode, ListOf):
 
 
 class NodeToken(OfNode, OneOf):
-    """One of a virtual node's."""
+    """Shows and revokes a token of a virtual node."""
 
 
 class RotateNodeToken(OfNode, RotateOneOf):
-    """One of a virtual node's."""
+    """Replaces a token of a virtual node."""

@@ -1,4 +1,4 @@
-"""/virtual-nodes: the identities of virtual kubelets, and which site each sends to."""
+"""/virtual-nodes: the identities of virtual kubelets, and the site that each sends its pods to."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class VirtualNodeOut(serializers.ModelSerializer[VirtualNode]):
             "slug", "name", "tenant", "site", "enabled", "cpus", "memory", "pods", "accelerators", "heard_at",
             "created_at",
         ]  # fmt: skip
-        extra_kwargs = {"heard_at": {"help_text": "when it was last heard, to the minute"}}
+        extra_kwargs = {"heard_at": {"help_text": "when its kubelet last called, to the minute"}}
 
 
 class VirtualNodeChange(Input):
-    """Sizes override what Kubernetes is told of the node; null is what the allocation and the site say."""
+    """The values to change. Sizes are what Kubernetes sees of the node; null: what allocation and site allow."""
 
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
     site = serializers.SlugField(max_length=63, required=False, help_text="where it sends its pods from now on")
@@ -56,7 +56,9 @@ class VirtualNodeChange(Input):
 
 
 class VirtualNodeIn(VirtualNodeChange):
-    slug = serializers.SlugField(max_length=63, help_text="in the addresses that its kubelet calls, and unique here")
+    slug = serializers.SlugField(
+        max_length=63, help_text="part of the addresses that its kubelet calls; unique in this Isthmus"
+    )
     tenant = serializers.SlugField(max_length=63)
     site = serializers.SlugField(
         max_length=63, help_text="where it sends its pods: a site at which the tenant has an allocation"
@@ -90,7 +92,7 @@ class VirtualNodes(ApiView):
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        """Make a token of it next, for its kubelet."""
+        """The next step is a token for its kubelet."""
         values = given(request, VirtualNodeIn)
         slug = values.pop("tenant")
         tenant = Tenant.objects.within(self.reach).one_or_none(slug=slug)

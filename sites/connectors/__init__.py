@@ -1,3 +1,3 @@
-"""How the control plane speaks to sites: `base` is the contract, `registry` the list of kinds, a folder for each."""
+"""How the control plane speaks to sites: `base` is the contract, `registry` lists the kinds, each kind has a folder."""
 
 from __future__ import annotations

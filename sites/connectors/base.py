@@ -1,8 +1,8 @@
-"""The connector contract: how the control plane speaks to a site, whatever runs there.
+"""The connector contract: how the control plane speaks to a site of any kind.
 
-Every call carries many jobs and has a time-out. A connector knows neither Django nor other connectors. Calls are
-idempotent by key and safe to repeat after any crash. What leaves a call is its answer, `Unreachable` or `Rejected`:
-nothing else. `tests/sites/connectors/test_contract.py` holds every connector to this page.
+Every call carries many jobs and has a time-out. A connector uses neither Django nor other connectors. Calls are
+idempotent by key and safe to repeat after any crash. A call returns its answer or raises `Unreachable` or `Rejected`,
+and nothing else. `tests/sites/connectors/test_contract.py` checks every connector against this contract.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 class Unreachable(IsthmusError):
-    """No answer: the site may or may not have done what was asked. Changes nothing about any job; ask again later.
+    """The site did not answer, so it may or may not have carried out the call. No job changes; the caller retries.
 
-    `message` is one sentence for operators and pod owners: which site system, what happened.
+    message: one sentence for operators and pod owners that names the system and what happened.
     """
 
     code = "site_unreachable"
 
 
 class Rejected(IsthmusError):
-    """The site answered, and the answer is no: the same job would be refused again.
+    """The site refused, and would refuse the same job again.
 
-    Raised when a whole call is refused, returned in an answer when one job is. `reason` is one CamelCase word for the
-    pod's status, `message` one sentence its owner can act on.
+    A connector raises it if the site refuses the whole call, and returns it in the answer if the site refuses one job.
+    reason: one CamelCase word for the pod's status. message: one sentence that tells the pod's owner what to do.
     """
 
     code = "site_rejected"
@@ -45,12 +45,12 @@ class Rejected(IsthmusError):
 
 @dataclass(frozen=True)
 class Absent:
-    """The site will never run this attempt: its folder is fenced. Only this permits another attempt."""
+    """The site will never run this attempt, because its folder is fenced. Only this answer permits another attempt."""
 
 
 @dataclass(frozen=True)
 class InDoubt:
-    """The site may have started this attempt, or may still. Ask `find` again; `message` says what is unclear."""
+    """The site may have started this attempt, or may still start it: call `find` again. message: what is unclear."""
 
     message: str = ""
 
@@ -63,9 +63,10 @@ Found = str | Absent | InDoubt
 
 @dataclass(frozen=True)
 class LogRequest:
-    """A piece of one container's output: at most `limit` bytes from byte `offset`.
+    """A request for a piece of one container's output: at most `limit` bytes from byte `offset`.
 
-    part: `log` is the output itself; `index` the list of `<epoch seconds> <size of the log then>` lines beside it.
+    part: `log` is the output itself. `index` is the file beside it, with lines `<epoch seconds> <size of the log
+    then>`.
     """
 
     ref: JobRef
@@ -77,10 +78,10 @@ class LogRequest:
 
 @dataclass(frozen=True)
 class PollAnswer:
-    """What one poll brought. reports: by key; a key that is absent from them is "not known".
+    """The answer to one poll. reports: by key; the site does not know a job whose key is missing.
 
-    scheduler_seconds: for how long the poll kept the site's scheduler at work, 0 where that is not known. The site is
-    left alone for a multiple of it.
+    scheduler_seconds: how long the poll kept the site's scheduler busy, 0 if unknown. The next poll waits for a
+    multiple of it.
     """
 
     reports: Mapping[str, Report]
@@ -88,59 +89,60 @@ class PollAnswer:
 
 
 class Connector(ABC):
-    """One site, spoken to in its own protocol.
+    """Speaks to one site, in the site's own protocol.
 
-    Threads share an instance: what is true of one call goes into its answer.
+    Threads share an instance, so the results of a call belong in its answer, not in the instance.
     """
 
     @classmethod
     @abstractmethod
     def from_config(cls, config: Mapping[str, object], secret: str = "") -> Self:
-        """Made from what a site's operator has set (see `registry.open_connector`), without I/O. Raises `BadConfig`."""
+        """Make a connector from a site's settings, without I/O (see `registry.open_connector`). Raises `BadConfig`."""
 
     @classmethod
     @abstractmethod
     def folder_for(cls, config: Mapping[str, object], key: str) -> str:
-        """Where the attempt with this key will live at the site: kept with the job, and given back in every `JobRef`.
+        """Return the folder at the site for the attempt with this key.
 
-        Decided from the settings alone, before anything is said to the site. Raises `BadConfig`.
+        It follows from the settings alone, without I/O; callers store it with the job and pass it in every `JobRef`.
+        Raises `BadConfig`.
         """
 
     @abstractmethod
     def submit(self, workloads: Sequence[Workload]) -> Mapping[str, Submitted]:
-        """Start each workload once, in one round trip; answer by key.
+        """Start each workload once, in one round trip. Returns, by key, the native id, `Rejected` or `InDoubt`.
 
-        A key missing from the answer is in doubt. Submitting a key again never starts a second batch job: it answers
-        `InDoubt` (ask `find`). `Unreachable` leaves every key in doubt.
+        A key that is missing from the answer is in doubt; after `Unreachable` every key is. A second submission of a
+        key never starts a second batch job: it returns `InDoubt`, and the caller uses `find`.
         """
 
     @abstractmethod
     def find(self, refs: Sequence[JobRef]) -> Mapping[str, Found]:
-        """Settle attempts whose `submit` was not answered: the native id, `ABSENT` (fenced for good), or `InDoubt`."""
+        """Settle attempts in doubt. Returns, by key, the native id, `ABSENT` (fenced for good) or `InDoubt`."""
 
     @abstractmethod
     def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> PollAnswer:
-        """Ask after all of a site's jobs in one round trip.
+        """Fetch the reports of all of a site's jobs in one round trip.
 
-        recorded: the `events` of earlier reports that have been written down, so that the site may forget them.
+        recorded: the `events` of earlier reports that the caller has stored, so that the site may delete them.
         """
 
     @abstractmethod
     def cancel(self, refs: Sequence[JobRef]) -> None:
-        """End these jobs. A job that is finished or unknown is no error; `poll` tells the outcome."""
+        """Ask the site to end these jobs. A finished or unknown job is not an error; `poll` returns the outcome."""
 
     @abstractmethod
     def read_logs(self, requests: Sequence[LogRequest]) -> list[bytes | None]:
-        """Read pieces of logs, in the order asked. None: there is no such log (not yet, or no longer)."""
+        """Read pieces of logs, in the order of the requests. None: the log does not exist (not yet, or no longer)."""
 
     @abstractmethod
     def capacity(self) -> list[PartitionReport]:
-        """The site's partitions. Cheap; also used to probe whether a silent site answers again."""
+        """Return the site's partitions. The call is cheap: probes use it to see whether a silent site answers again."""
 
     @abstractmethod
     def clean(self, refs: Sequence[JobRef]) -> None:
-        """Remove what these ended jobs left at the site. Repeating it is no error."""
+        """Delete the folders of these ended jobs at the site. It is safe to repeat."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of connections. Jobs go on."""
+        """Close connections. Jobs continue."""

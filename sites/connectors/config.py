@@ -1,4 +1,4 @@
-"""Reading what an operator has set for a site: every mistake is one sentence that names the setting."""
+"""Reads the settings of a site. Each error is one sentence that names the setting."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ if TYPE_CHECKING:
 
 
 class BadConfig(Unreachable, ValueError):
-    """The site's settings cannot be used. Jobs wait, as for a silent site, until the operator has corrected them."""
+    """The site's settings are wrong. Jobs wait, as for a silent site, until the operator corrects them."""
 
     code = "site_misconfigured"
 
 
 def is_plain_path(path: str) -> bool:
-    """Whether shells and schedulers take this path as it is."""
+    """Whether shells and schedulers accept this path without quotes."""
     plain = re.fullmatch(r"[A-Za-z0-9./_@+,:=-]+", path) and path[0] != "-" and posixpath.normpath(path) == path
     return bool(plain) and ".." not in path.split("/")
 
 
 class Config:
-    """A mapping of settings whose values are taken by name and type; `finish` refuses those nobody has taken."""
+    """A mapping of settings. Each method reads one setting by name and type; `finish` refuses those that nobody read.
+
+    Every method raises `BadConfig` if the value has the wrong type. place: the path of the enclosing setting, for
+    messages.
+    """
 
     def __init__(self, values: object, place: str = "") -> None:
         self._place = place
@@ -42,7 +46,7 @@ class Config:
         return value.strip()
 
     def folder(self, name: str, default: str) -> str:
-        """A folder at the site, absolute or relative to the account's home, that needs no quoting anywhere."""
+        """Read a folder at the site, absolute or relative to the account's home, that needs no quotes."""
         value = self.text(name, default)
         if not is_plain_path(value):
             raise BadConfig(f"{self._named(name)} must be a plain path: letters, digits and ./_@+,:=- without `..`.")
@@ -88,20 +92,21 @@ class Config:
         return None if value is None else Config(value, self._path(name))
 
     def runtime(self, default_kind: str = "") -> Runtime:
-        """`runtime`: {"kind", "path", "images", "grace"}."""
+        """Read the setting `runtime`: {"kind", "path", "images", "grace"}."""
         part = self.part("runtime") or Config({"kind": default_kind}, self._path("runtime"))
         kind, path, images = part.required("kind"), part.text("path"), part.text("images")
         grace = part.number("grace", Runtime.grace, most=3600)
         part.finish()
         try:
-            return Runtime(kind, path, images, grace)  # type: ignore[arg-type]  # it checks and converts the kind
+            return Runtime(kind, path, images, grace)  # type: ignore[arg-type]  # Runtime checks and converts the kind
         except ValueError as wrong:
             raise BadConfig(f"{self._named('runtime')}: {wrong}") from wrong
 
     def finish(self) -> None:
+        """Raises `BadConfig` if there is a setting that no method has read."""
         if unknown := sorted(set(self._values) - self._taken):
             known = ", ".join(sorted(self._taken))
-            raise BadConfig(f"{self._named(unknown[0])} is not a setting here: known are {known}.")
+            raise BadConfig(f"{self._named(unknown[0])} is not known: choose among {known}.")
 
     def _take(self, name: str, default: object) -> object:
         self._taken.add(name)

@@ -1,7 +1,7 @@
-"""The one list of the kinds of sites: each with its connector and its name for people.
+"""The one list of the kinds of sites, each with its connector and its name for people.
 
-A new kind is a new entry here, and nothing else: `Site.kind` takes its choices from `kinds`, so that no migration
-follows. A connector is named by its dotted path: nothing of it is imported before it is used.
+A new kind needs only an entry here: `Site.kind` takes its choices from `kinds`, so it needs no migration. An entry
+names its connector by a dotted path, so Python imports the connector at its first use.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ConnectorKind:
-    """label: for people who choose one; connector: the dotted path of its class."""
+    """label: the name for people. connector: the dotted path of the connector's class."""
 
     label: str
     connector: str
@@ -34,21 +34,21 @@ KINDS = {
 
 
 def kinds() -> list[tuple[str, str]]:
-    """(kind, label) of each, as Django's `choices`. Migrations refer to this function by its dotted name."""
+    """Return (kind, label) pairs, as Django's `choices`. Migrations refer to this function by its dotted name."""
     return [(name, kind.label) for name, kind in KINDS.items()]
 
 
 def open_connector(kind: str, config: Mapping[str, object], secret: str = "") -> Connector:
-    """A site's connector, made from what its operator has set; no I/O happens yet.
+    """Make a connector from a site's settings, without I/O.
 
-    secret: the site's credential (an SSH private key, perhaps followed by its certificate), empty where none is needed.
+    secret: the site's credential (an SSH private key, and after it perhaps a certificate), empty if it needs none.
     Raises `BadConfig`, an `Unreachable` with a sentence for the operator.
     """
     return _connector_class(kind).from_config(config, secret)
 
 
 def folder_for(kind: str, config: Mapping[str, object], key: str) -> str:
-    """Where the attempt with this key lives at such a site (see `Connector.folder_for`). Raises `BadConfig`; no I/O."""
+    """Return the folder for the attempt with this key, without I/O (see `Connector.folder_for`). Raises `BadConfig`."""
     return _connector_class(kind).folder_for(config, key)
 
 

@@ -1,6 +1,6 @@
-"""Pod -> workload: the body of a /create, read once, checked, and kept as `sites.workload` types. Pure.
+"""Pod -> workload: parses and checks the body of a /create once, and returns `sites.workload` types. Pure.
 
-A pod that was sent without a cluster becomes such a body first: `documents` and `bundle`.
+For a pod that comes without a cluster, `documents` and `bundle` make such a body first.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A pod with the ConfigMaps and Secrets that it needs, sent without any cluster -> the body of a /create. Pure.
+"""A pod, ConfigMaps and Secrets that come without a cluster -> the body of a /create. Pure.
 
-What a cluster and a kubelet do before a pod is sent is done here: it gets its identity, variables get
-their values (`references.py`), projected volumes their files (`projected.py`).
+It does what a cluster and a kubelet do before they send a pod: it gives the pod its identity, variables their values
+(`references.py`) and projected volumes their files (`projected.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from uuid import uuid4
 from controlplane.errors import BadRequest, Refused
 from sites.manifest.projected import projected_maps
 from sites.manifest.references import resolve
-from sites.manifest.shape import mapping, mappings, text
+from sites.manifest.shape import mapping, mappings, string
 from sites.manifest.volumes import Sources
 
 if TYPE_CHECKING:
@@ -23,25 +23,26 @@ if TYPE_CHECKING:
 
 _LISTS = {"List", "PodList", "ConfigMapList", "SecretList"}
 _CONTAINERS = ("initContainers", "containers")
-#: As Kubernetes ends generated names: no vowels, so that no words come about.
+#: The letters with which Kubernetes ends generated names; without vowels, so that they form no words.
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _LONGEST = 253 - 5
 
 
 def completed(body: Mapping[str, object], *, namespace: str) -> dict[str, object]:
-    """A /create body of {"pod", "configmaps", "secrets"} as people write it; `namespace` where the pod names none.
+    """Return a /create body for {"pod", "configmaps", "secrets"} as people write it, with UID, namespace and name set.
 
-    BadRequest where it is no pod at all. What is there already stays as it is.
+    namespace: for a pod that names none. What the pod already has does not change. Raises BadRequest if it is not a
+    pod.
     """
     if not isinstance(body, dict) or not isinstance(body.get("pod"), dict):
         raise BadRequest('The body must be an object with the pod under "pod".')
     pod = body["pod"]
     if pod.get("kind") not in {None, "", "Pod"}:
-        raise BadRequest('The manifest must be of kind "Pod"; other kinds are for a cluster to turn into pods.')
+        raise BadRequest('The manifest must be of kind "Pod"; only a cluster can turn other kinds into pods.')
     metadata = dict(mapping(pod.get("metadata"), "pod.metadata"))
     metadata["uid"] = metadata.get("uid") or str(uuid4())
     metadata["namespace"] = metadata.get("namespace") or namespace
-    if not metadata.get("name") and (prefix := text(metadata.get("generateName"), "pod.metadata.generateName")):
+    if not metadata.get("name") and (prefix := string(metadata.get("generateName"), "pod.metadata.generateName")):
         metadata["name"] = prefix[:_LONGEST] + "".join(secrets.choice(_LETTERS) for _ in range(5))
     return {
         "pod": {**pod, "metadata": metadata},
@@ -52,11 +53,11 @@ def completed(body: Mapping[str, object], *, namespace: str) -> dict[str, object
 
 
 def create_body(documents: Sequence[object], *, namespace: str) -> dict[str, Any]:
-    """{"pod", "configmaps", "secrets", "projectedvolumesmaps"} of one v1.Pod and what came along with it.
+    """Build the body {"pod", "configmaps", "secrets", "projectedvolumesmaps"} from manifests.
 
-    documents: manifests, or v1.Lists of them. namespace: the pod's where its manifest names none. Its UID is always a
-    new one: that of a manifest is another pod's. BadRequest: not one pod, or malformed. Refused: it refers to something
-    that did not come along, by name, or holds what is not taken here.
+    documents: one v1.Pod with the ConfigMaps and Secrets that it needs, or v1.Lists of them. namespace: for a pod that
+    names none. The pod always gets a new UID: the manifest's UID belongs to another pod. Raises BadRequest if there is
+    not exactly one pod or something is malformed, and Refused, by name, for an object that is missing or not supported.
     """
     named: dict[str, list[dict[str, Any]]] = {"Pod": [], "ConfigMap": [], "Secret": []}
     for place, each in _objects(documents):
@@ -71,25 +72,23 @@ def create_body(documents: Sequence[object], *, namespace: str) -> dict[str, Any
     for each in (*named["ConfigMap"], *named["Secret"]):
         _require_namespace(each, pod["metadata"]["namespace"])
     sources = Sources.of(body, pod["metadata"])
-    pod["spec"] = spec = dict(mapping(pod.get("spec"), "pod.spec"))
+    spec: dict[str, Any] = dict(mapping(pod.get("spec"), "pod.spec"))
+    pod["spec"] = spec
     for field in _CONTAINERS:
         raw = mappings(spec.get(field), f"pod.spec.{field}")
         spec[field] = [resolve(each, f"pod.spec.{field}[{index}]", sources) for index, each in enumerate(raw)]
     if not spec["containers"]:
         raise BadRequest("pod.spec.containers must have a container.")
     volumes = mappings(spec.get("volumes"), "pod.spec.volumes")
-    body["projectedvolumesmaps"] = projected_maps(volumes, _mounted(spec), sources)
+    containers = [each for field in _CONTAINERS for each in spec[field]]
+    mounts = [mount for each in containers for mount in mappings(each.get("volumeMounts"), "volumeMounts")]
+    mounted = frozenset(string(mount.get("name"), "The volume of a mount") for mount in mounts)
+    body["projectedvolumesmaps"] = projected_maps(volumes, mounted, sources)
     return body
 
 
-def _mounted(spec: Json) -> frozenset[str]:
-    containers = [each for field in _CONTAINERS for each in mappings(spec.get(field), f"pod.spec.{field}")]
-    mounts = [mount for each in containers for mount in mappings(each.get("volumeMounts"), "volumeMounts")]
-    return frozenset(text(mount.get("name"), "The volume of a mount") for mount in mounts)
-
-
 def _objects(documents: Sequence[object]) -> Iterator[tuple[str, Json]]:
-    """Every object with its place in the body; lists give what they hold."""
+    """Yield each object with its place in the body; a list yields its items."""
     for index, document in enumerate(documents):
         place = "The body" if len(documents) == 1 else f"document {index + 1}"
         each = mapping(document, place)
@@ -105,8 +104,8 @@ def _kind(each: Json, place: str) -> str:
         raise BadRequest(f"{place} must be a manifest with `apiVersion: v1` and `kind: Pod`, or a list with one.")
     if kind not in {"Pod", "ConfigMap", "Secret"} or version != "v1":
         raise Refused(
-            f"{place} is a {kind[:60]} of {str(version)[:60]}: only a v1 Pod, and the ConfigMaps and Secrets that it "
-            "needs, are taken here."
+            f"{place} is a {kind[:60]} of {str(version)[:60]}: send only a v1 Pod, and the ConfigMaps and Secrets that "
+            "it needs."
         )
     return kind
 
@@ -116,6 +115,6 @@ def _require_namespace(each: Json, namespace: str) -> None:
     own = metadata.get("namespace") or namespace
     if own != namespace:
         raise Refused(
-            f"The {each['kind']} {str(metadata.get('name'))[:253]} is of the namespace {str(own)[:63]} and the pod of "
+            f"The {each['kind']} {str(metadata.get('name'))[:253]} is in the namespace {str(own)[:63]} and the pod in "
             f"{str(namespace)[:63]}: a pod sees its own namespace only."
         )

@@ -1,4 +1,4 @@
-"""Containers of a pod: what to run, with which variables, seeing which volumes."""
+"""Parses the containers of a pod: their commands, variables and mounts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from controlplane.errors import BadRequest, Refused
-from sites.manifest.shape import dns_label, flag, mapping, mappings, text, texts
+from sites.manifest.shape import boolean, dns_label, mapping, mappings, string, strings
 from sites.workload import Container, Mount
 
 if TYPE_CHECKING:
@@ -14,26 +14,29 @@ if TYPE_CHECKING:
 
 
 def parse_container(container: Mapping[str, object], place: str) -> Container:
-    """One container. BadRequest where it is malformed, Refused where a site could not run it as it asks."""
+    """Parse one container. Raises BadRequest if it is malformed, and Refused if a site cannot run it as written."""
     name = dns_label(container.get("name"), f"{place}.name")
-    image = text(container.get("image"), f"{place}.image")
+    image = string(container.get("image"), f"{place}.image")
     if not image or not image.isprintable():
         raise BadRequest(f"{place}.image must name an image.")
-    _refuse_what_cannot_be_honoured(container, name)
+    _refuse_unsupported_fields(container, name)
+    working_dir = string(container.get("workingDir"), f"{place}.workingDir")
+    if working_dir and not working_dir.startswith("/"):
+        raise BadRequest(f"{place}.workingDir must be an absolute path.")
     env = _parse_env(container, place)
     variables = dict(env)
     return Container(
         name=name,
         image=image,
-        command=tuple(expand(word, variables) for word in texts(container.get("command"), f"{place}.command")),
-        args=tuple(expand(word, variables) for word in texts(container.get("args"), f"{place}.args")),
+        command=tuple(expand(word, variables) for word in strings(container.get("command"), f"{place}.command")),
+        args=tuple(expand(word, variables) for word in strings(container.get("args"), f"{place}.args")),
         env=env,
-        working_dir=_parse_working_dir(container, place),
+        working_dir=working_dir,
         mounts=_parse_mounts(container, place),
     )
 
 
-def _refuse_what_cannot_be_honoured(container: Mapping[str, object], name: str) -> None:
+def _refuse_unsupported_fields(container: Mapping[str, object], name: str) -> None:
     security = mapping(container.get("securityContext"), f"securityContext of container {name}")
     unsupported = {
         "lifecycle": container.get("lifecycle"),
@@ -52,21 +55,14 @@ def _parse_env(container: Mapping[str, object], place: str) -> tuple[tuple[str, 
     variables: dict[str, str] = {}
     for index, entry in enumerate(mappings(container.get("env"), f"{place}.env")):
         here = f"{place}.env[{index}]"
-        name = text(entry.get("name"), f"{here}.name")
+        name = string(entry.get("name"), f"{here}.name")
         if not name or "=" in name:
             raise BadRequest(f"{here}.name must be a name without an equals sign.")
         if entry.get("valueFrom") and not entry.get("value"):
             raise Refused(f"The variable {name} of {place} refers to another object; send its value instead.")
-        # Pairs keep the place of a name's first mention and the value of its last, as in Kubernetes.
-        variables[name] = text(entry.get("value"), f"{here}.value")
+        # As in Kubernetes, a repeated name keeps its first position and takes its last value.
+        variables[name] = string(entry.get("value"), f"{here}.value")
     return tuple(variables.items())
-
-
-def _parse_working_dir(container: Mapping[str, object], place: str) -> str:
-    working_dir = text(container.get("workingDir"), f"{place}.workingDir")
-    if working_dir and not working_dir.startswith("/"):
-        raise BadRequest(f"{place}.workingDir must be an absolute path.")
-    return working_dir
 
 
 def _parse_mounts(container: Mapping[str, object], place: str) -> tuple[Mount, ...]:
@@ -82,10 +78,10 @@ def _parse_mounts(container: Mapping[str, object], place: str) -> tuple[Mount, .
 def _parse_mount(entry: Mapping[str, object], place: str) -> Mount:
     if entry.get("subPathExpr"):
         raise Refused(f"{place}.subPathExpr is not supported; use subPath.")
-    path = text(entry.get("mountPath"), f"{place}.mountPath")
+    path = string(entry.get("mountPath"), f"{place}.mountPath")
     if not path.startswith("/") or ".." in path.split("/") or posixpath.normpath(path).strip("/") == "":
         raise BadRequest(f"{place}.mountPath must be an absolute path below / without '..'.")
-    sub_path = posixpath.normpath(text(entry.get("subPath"), f"{place}.subPath"))
+    sub_path = posixpath.normpath(string(entry.get("subPath"), f"{place}.subPath"))
     if sub_path.startswith("/") or ".." in sub_path.split("/"):
         raise BadRequest(f"{place}.subPath must be a relative path without '..'.")
     if any(ord(letter) < ord(" ") for letter in path + sub_path):
@@ -95,12 +91,12 @@ def _parse_mount(entry: Mapping[str, object], place: str) -> Mount:
         volume=dns_label(entry.get("name"), f"{place}.name"),
         path="/" + posixpath.normpath(path).strip("/"),
         sub_path="" if sub_path == "." else sub_path,
-        read_only=flag(entry.get("readOnly"), f"{place}.readOnly"),
+        read_only=boolean(entry.get("readOnly"), f"{place}.readOnly"),
     )
 
 
 def expand(word: str, variables: Mapping[str, str]) -> str:
-    """Kubernetes' own `$(NAME)` in a command or argument; `$$(NAME)` escapes it, an unknown name is left as it is."""
+    """Replace `$(NAME)` in a command or argument as Kubernetes does: `$$(NAME)` escapes it, unknown names stay."""
     expanded: list[str] = []
     rest = word
     while rest:

@@ -1,4 +1,4 @@
-"""A manifest as people write it, JSON or YAML, read as kubectl would. Pure, and bounded in time and memory."""
+"""Reads manifests in JSON or YAML as kubectl does. Pure, and bounded in time and memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from controlplane.errors import BadRequest, TooLarge
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Reading YAML takes a hundred times as long as reading JSON, which may be as large as any pod.
+#: Bytes. Parsing YAML takes a hundred times as long as parsing JSON; JSON has no limit of its own.
 LARGEST_YAML = 1024 * 1024
 _DEEPEST = 100
 _DOCUMENTS = 200
@@ -25,7 +25,7 @@ _FLOAT = re.compile(
 
 
 class _Loader(yaml.CSafeLoader):
-    """As Kubernetes reads YAML: what looks like a date or like 1:30 is text."""
+    """Reads YAML as Kubernetes does: a date, or a value such as 1:30, is text."""
 
 
 _NOT_OURS = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "value", "int", "float")}
@@ -38,7 +38,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"^(?:{_FLOA
 
 
 def read_json(body: bytes) -> list[Any]:
-    """The one document of a JSON body. BadRequest where it is none."""
+    """Parse a JSON body into a list with one document. Raises BadRequest if it is not JSON."""
     try:
         return [orjson.loads(body)]
     except orjson.JSONDecodeError as error:
@@ -46,21 +46,21 @@ def read_json(body: bytes) -> list[Any]:
 
 
 def read_yaml(body: bytes) -> list[Any]:
-    """The documents of a YAML body, as JSON would hold them; empty ones are left out.
+    """Parse a YAML body into its documents, with JSON's types only; empty documents are left out.
 
-    BadRequest where it is no YAML, TooLarge beyond LARGEST_YAML. Anchors and aliases, by which a short text can stand
-    for an endless one, and tags are refused.
+    Raises TooLarge beyond LARGEST_YAML, and BadRequest for invalid YAML, tags, anchors and aliases: with aliases, a
+    short text can expand without bound.
     """
     if len(body) > LARGEST_YAML:
-        raise TooLarge(f"A manifest in YAML may have {LARGEST_YAML >> 20} MiB: send a larger one as JSON.")
+        raise TooLarge(f"A manifest in YAML may have at most {LARGEST_YAML >> 20} MiB: send a larger one as JSON.")
     try:
         _check(yaml.parse(body, Loader=_Loader))
         documents = list(yaml.load_all(body, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         raise BadRequest(f"The body is not YAML: {error.problem}{_place(error.problem_mark)}.") from None
     except (yaml.YAMLError, ValueError):
-        # ValueError: numbers with more digits than Python reads.
-        raise BadRequest("The body is not YAML that can be read here: check its characters and numbers.") from None
+        # ValueError: a number with more digits than Python parses.
+        raise BadRequest("The body is not valid YAML: check its characters and numbers.") from None
     return [_as_json(document) for document in documents if document is not None]
 
 
@@ -68,9 +68,9 @@ def _check(events: Iterator[Any]) -> None:
     depth = documents = 0
     for event in events:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise BadRequest(f"Anchors and aliases are not taken here{_place(event.start_mark)}: write it out.")
+            raise BadRequest(f"Anchors and aliases are not supported{_place(event.start_mark)}: repeat the value.")
         if getattr(event, "tag", None) is not None and event.tag != "!":
-            raise BadRequest(f"Tags such as {event.tag[:60]} are not taken here{_place(event.start_mark)}.")
+            raise BadRequest(f"Tags such as {event.tag[:60]} are not supported{_place(event.start_mark)}.")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -87,7 +87,7 @@ def _place(mark: Any) -> str:
 def _as_json(document: Any) -> Any:
     try:
         return orjson.loads(orjson.dumps(document))
-    except TypeError as error:  # orjson's JSONEncodeError is one
+    except TypeError as error:  # the base of orjson's JSONEncodeError
         raise BadRequest(
-            f"The YAML holds what JSON cannot ({error}): write keys as text in quotes, and numbers of usual size."
+            f"The YAML holds a value that JSON cannot hold ({error}): put keys into quotes, and use smaller numbers."
         ) from None

@@ -1,7 +1,7 @@
-"""The annotations of interLink that a pod may carry: a flavor's name and a few sbatch options, read without sbatch.
+"""Parses interLink's annotations on a pod: a flavor's name, and a few options of sbatch.
 
-The options' values end up in `#SBATCH` lines, so each is held to a strict pattern. Every other option, and every other
-annotation that parts of interLink act upon, is refused by name rather than ignored.
+The options' values reach `#SBATCH` lines, so each must match a strict pattern. Every other option, and every other
+annotation that interLink's own plugins act on, is refused by name, never ignored.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from controlplane.errors import Refused
-from sites.manifest.shape import text
+from sites.manifest.shape import string
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 ANNOTATION = "slurm-job.vk.io/flags"
-#: The name of a bundle that the site's operator has described (sites.models.Flavor).
+#: The name of a flavor of the site (sites.models.Flavor).
 FLAVOR = "slurm-job.vk.io/flavor"
 NAME = re.compile(r"[\w-]{1,63}", re.ASCII)
 
-# pre-exec, mpi-flags, image-root, singularity-*, enroot-*: each is shell, options or paths for the site.
-# wstunnel and mesh: commands that open a tunnel into the site's network.
+# pre-exec, mpi-flags, image-root, singularity-*, enroot-*: they put shell code, options or paths into the batch script.
+# wstunnel and mesh: they run commands that open a tunnel into the site's network.
 REFUSED_PREFIXES = ("slurm-job.vk.io/", "interlink.eu/wstunnel", "interlink.eu/mesh")
 
 SHORT = {"t": "time", "p": "partition", "N": "nodes", "n": "ntasks", "c": "cpus-per-task", "J": "job-name"}
@@ -41,9 +41,10 @@ KIBI = {"K": 1, "M": 2, "": 2, "G": 3, "T": 4}
 
 @dataclass(frozen=True)
 class NativeFlags:
-    """The scheduler options of the annotation `slurm-job.vk.io/flags` that we understand. Unset ones are None.
+    """The supported options of the annotation `slurm-job.vk.io/flags`; None for those that are not set.
 
-    time_limit: seconds; memory: bytes a node; gres: as written (`gpu:a100:2`); comment: a harmless job name.
+    time_limit: seconds. memory: bytes for each node. gres: as written (`gpu:a100:2`). comment: the job name, with
+    harmless characters only.
     """
 
     time_limit: int | None = None
@@ -57,72 +58,67 @@ class NativeFlags:
 
     @property
     def native(self) -> dict[str, str]:
-        """What is no part of a demand: options for Slurm alone, by their names there."""
+        """The options for Slurm only, which are not part of a `Demand`: option name -> value."""
         others = [item for item in (self.gres or "").split(",") if item and item.split(":")[0].lower() != "gpu"]
         options = {"gres": ",".join(others), "job-name": self.comment or ""}
         return {name: value for name, value in options.items() if value}
 
 
 def native_flags(annotations: Mapping[str, object]) -> NativeFlags:
-    """The flags a pod carries. Refused names an annotation that would change how the pod runs; empty ones do not."""
+    """Return the pod's flags. Raises Refused, by name, for an annotation that we do not support, unless it is empty."""
     for name, value in annotations.items():
-        written = text(value, f"The annotation {name}").strip()
+        written = string(value, f"The annotation {name}").strip()
         if written and name not in {ANNOTATION, FLAVOR} and name.startswith(REFUSED_PREFIXES):
             raise Refused(f"The annotation {name} is not allowed at this site; remove it from the pod.")
-    return parse_flags(text(annotations.get(ANNOTATION), f"The annotation {ANNOTATION}"))
+    return parse_flags(string(annotations.get(ANNOTATION), f"The annotation {ANNOTATION}"))
 
 
 def flavor(annotations: Mapping[str, object]) -> str:
-    """The name of the flavor that a pod asks for, empty for none. Whether there is one, its site says."""
-    name = text(annotations.get(FLAVOR), f"The annotation {FLAVOR}").strip()
+    """Return the name of the flavor that a pod asks for, or "". The site may not have a flavor of this name."""
+    name = string(annotations.get(FLAVOR), f"The annotation {FLAVOR}").strip()
     if name and not NAME.fullmatch(name):
         raise Refused(f"The annotation {FLAVOR} must be the name of a flavor: letters, digits, dashes, underscores.")
     return name
 
 
 def parse_flags(annotation: str) -> NativeFlags:
-    """`--x=y`, `--x y`, `-xy` and `-x y`; of an option given twice the last counts. Refused names the option."""
+    """Parse `--x=y`, `--x y`, `-xy` and `-x y`; the last of equal options counts. Raises Refused, naming the option."""
     flags: dict[str, int | str] = {}
     for option, value in _options(annotation):
         field, read, example = READERS[option]
         parsed = read(value)
         if parsed is None:
-            _refuse(
-                f'The value "{value[:60]}" of --{option} in {ANNOTATION} is not understood; write it like {example}.'
+            raise Refused(
+                f'The value "{value[:60]}" of --{option} in {ANNOTATION} is not valid; write it like {example}.'
             )
         flags[field] = parsed
     return NativeFlags(**flags)  # type: ignore[arg-type]  # READERS pairs each field with a reader of its type
 
 
 def _options(annotation: str) -> Iterator[tuple[str, str]]:
+    """Yield each option's long name and its value."""
     try:
         words = iter(shlex.split(annotation))
     except ValueError:
-        _refuse(f"The annotation {ANNOTATION} has a quote that is never closed.")
+        raise Refused(f"The annotation {ANNOTATION} has a quote that is never closed.") from None
     for word in words:
-        shown, option, value = _split(word)
+        value: str | None
+        if word.startswith("--"):
+            option, equals, value = word[2:].partition("=")
+            shown, value = f"--{option}", value if equals else None
+        else:
+            shown, option = word[:2], SHORT.get(word[1:2], "") if word.startswith("-") else ""
+            value = word[2:] or None
         if option not in READERS:
-            _refuse(f"The option {shown[:60]} of {ANNOTATION} is not allowed at this site.")
-        given = next(words, None) if value is None else value
-        if given is None:
-            _refuse(f"The option {shown} of {ANNOTATION} has no value.")
-        yield option, given
-
-
-def _split(word: str) -> tuple[str, str, str | None]:
-    """The option as written, its long name, and its value where the same word holds it."""
-    if word.startswith("--"):
-        name, equals, value = word[2:].partition("=")
-        return f"--{name}", name, value if equals else None
-    return word[:2], SHORT.get(word[1:2], "") if word.startswith("-") else "", word[2:] or None
-
-
-def _refuse(sentence: str) -> NoReturn:
-    raise Refused(sentence)
+            raise Refused(f"The option {shown[:60]} of {ANNOTATION} is not allowed at this site.")
+        value = next(words, None) if value is None else value
+        if value is None:
+            raise Refused(f"The option {shown} of {ANNOTATION} has no value.")
+        yield option, value
 
 
 def parse_time(written: str) -> int | None:
-    """Seconds of Slurm's minutes, mm:ss, hh:mm:ss, d-hh, d-hh:mm and d-hh:mm:ss; None for anything else, and for 0."""
+    """Convert Slurm's minutes, mm:ss, hh:mm:ss, d-hh, d-hh:mm or d-hh:mm:ss to seconds; None for 0 or anything else."""
     match = TIME.fullmatch(written)
     if match is None:
         return None

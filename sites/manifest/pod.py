@@ -1,7 +1,8 @@
-"""The body of a /create -> what we keep of it. Every refusal names its culprit in one sentence."""
+"""Parses the body of a /create. Each error is one sentence that names the wrong field."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -10,7 +11,7 @@ from controlplane.errors import BadRequest, Refused
 from sites.manifest.containers import parse_container
 from sites.manifest.flags import flavor, native_flags
 from sites.manifest.resources import pod_resources
-from sites.manifest.shape import dns_label, dns_subdomain, mapping, mappings, text, whole_number
+from sites.manifest.shape import dns_label, dns_subdomain, mapping, mappings, string, whole_number
 from sites.manifest.volumes import Sources, parse_volumes
 from sites.workload import Workload
 
@@ -23,15 +24,16 @@ if TYPE_CHECKING:
 
     Json = Mapping[str, object]
 
-# What would change how a pod runs, and what a batch job cannot do. Honoured, refused, ignored: docs/pods.md has it all.
+# Fields that change how a pod runs and that a batch job cannot honour. docs/pods.md lists every field.
 UNSUPPORTED = ("hostPID", "hostIPC", "shareProcessNamespace", "hostAliases", "resourceClaims")
 
 
 @dataclass(frozen=True)
 class PodRequest:
-    """One pod as it came, checked. time_limit: seconds, the smaller of the pod's deadline and its --time, or None.
+    """One checked pod. time_limit: seconds, the smaller of the pod's deadline and its --time; None without either.
 
-    resources: 0 where the pod leaves a figure open. flavor: the name of the flavor that fills those in, or none.
+    resources: a figure of 0 is one that the pod does not name. flavor: the name of the flavor that gives those figures,
+    or "".
     """
 
     uid: UUID
@@ -46,7 +48,7 @@ class PodRequest:
     flavor: str = ""
 
     def workload(self, demand: Demand, *, key: str, folder: str, account: str = "") -> Workload:
-        """One attempt at this pod: key, folder and account as `sites.workload.Workload` describes them."""
+        """Return one attempt at this pod. key, folder, account: see `sites.workload.Workload`."""
         return Workload(
             key=key,
             folder=folder,
@@ -61,21 +63,23 @@ class PodRequest:
 
 
 def parse(request: Mapping[str, object]) -> PodRequest:
-    """Read a /create body: {"pod", "configmaps", "secrets", "projectedvolumesmaps", "jobscriptURL"}.
+    """Parse a /create body: {"pod", "configmaps", "secrets", "projectedvolumesmaps", "jobscriptURL"}.
 
-    BadRequest: not a pod, or malformed. Refused: a pod that can never run as it asks.
+    Raises BadRequest if it is malformed or not a pod, and Refused if the pod can never run as written.
     """
     if not isinstance(request, dict) or not isinstance(request.get("pod"), dict):
         raise BadRequest('The body must be an object with the pod under "pod".')
     pod: Json = request["pod"]
     metadata, spec = mapping(pod.get("metadata"), "pod.metadata"), mapping(pod.get("spec"), "pod.spec")
     uid, name, namespace = _identity(metadata)
-    if text(request.get("jobscriptURL"), "jobscriptURL"):
+    if string(request.get("jobscriptURL"), "jobscriptURL"):
         raise Refused("A job script of your own (jobscriptURL) is not allowed at this site.")
     _refuse_unsupported(spec)
     raw, raw_init = (mappings(spec.get(field), f"pod.spec.{field}") for field in ("containers", "initContainers"))
     containers, init_containers = _containers(raw, "containers"), _containers(raw_init, "initContainers")
-    _require_unique_names((*init_containers, *containers))
+    for each, times in Counter(container.name for container in (*init_containers, *containers)).items():
+        if times > 1:
+            raise BadRequest(f"The pod has two containers named {each}.")
     mounted = frozenset(mount.volume for each in (*init_containers, *containers) for mount in each.mounts)
     annotations = mapping(metadata.get("annotations"), "pod.metadata.annotations")
     flags = native_flags(annotations)
@@ -96,12 +100,12 @@ def parse(request: Mapping[str, object]) -> PodRequest:
 
 
 def _identity(metadata: Json) -> tuple[UUID, str, str]:
-    written = text(metadata.get("uid"), "pod.metadata.uid")
+    given = string(metadata.get("uid"), "pod.metadata.uid")
     try:
-        uid = UUID(written)
+        uid = UUID(given)
     except ValueError:
         raise BadRequest("pod.metadata.uid must be a UUID.") from None
-    if str(uid) != written.lower():
+    if str(uid) != given.lower():
         raise BadRequest("pod.metadata.uid must be a UUID with dashes.")
     name = dns_subdomain(metadata.get("name"), "pod.metadata.name")
     return uid, name, dns_label(metadata.get("namespace"), "pod.metadata.namespace")
@@ -110,23 +114,16 @@ def _identity(metadata: Json) -> tuple[UUID, str, str]:
 def _refuse_unsupported(spec: Json) -> None:
     security = mapping(spec.get("securityContext"), "pod.spec.securityContext")
     operating_system = mapping(spec.get("os"), "pod.spec.os").get("name")
-    wanted = {field: spec.get(field) for field in UNSUPPORTED}
-    wanted |= {"securityContext.sysctls": security.get("sysctls"), "os": operating_system not in {None, "", "linux"}}
-    for field, value in wanted.items():
+    unsupported = {field: spec.get(field) for field in UNSUPPORTED}
+    unsupported["securityContext.sysctls"] = security.get("sysctls")
+    unsupported["os"] = operating_system not in {None, "", "linux"}
+    for field, value in unsupported.items():
         if value:
             raise Refused(f"The pod uses {field}, which batch jobs do not support; remove it from the pod's spec.")
 
 
 def _containers(raw: Sequence[Json], field: str) -> tuple[Container, ...]:
     return tuple(parse_container(each, f"pod.spec.{field}[{index}]") for index, each in enumerate(raw))
-
-
-def _require_unique_names(containers: Sequence[Container]) -> None:
-    seen: set[str] = set()
-    for container in containers:
-        if container.name in seen:
-            raise BadRequest(f"The pod has two containers named {container.name}.")
-        seen.add(container.name)
 
 
 def _time_limit(spec: Json, flags: NativeFlags) -> int | None:

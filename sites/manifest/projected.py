@@ -1,4 +1,4 @@
-"""Projected volumes of a pod that no kubelet has prepared: their sources merged into one map of files each. Pure."""
+"""Merges the sources of each projected volume into one map of files, for a pod that comes without a kubelet. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from controlplane.errors import Refused
-from sites.manifest.shape import mapping, mappings, text
+from sites.manifest.shape import mapping, mappings, string
 from sites.manifest.volumes import READERS
 
 if TYPE_CHECKING:
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 
 def projected_maps(volumes: Sequence[Json], mounted: frozenset[str], sources: Sources) -> list[dict[str, Any]]:
-    """A map for each projected volume that is mounted, as a kubelet sends it: the volume's name, path -> content.
+    """Return a map for each projected volume that a container mounts, in the form that a kubelet sends.
 
-    Refused names a source that did not come along, or that only a cluster has (a token of a service account).
+    That form is a ConfigMap with the volume's name, whose binaryData maps each path to its content. Raises Refused, by
+    name, for a source that is missing or that only a cluster has (a service account's token).
     """
     maps = []
     for volume in volumes:
-        name = text(volume.get("name"), "The name of a volume")
+        name = string(volume.get("name"), "The name of a volume")
         if volume.get("projected") is None or name not in mounted:
             continue
         projected = mapping(volume["projected"], f"The projected of volume {name}")
@@ -36,13 +37,13 @@ def projected_maps(volumes: Sequence[Json], mounted: frozenset[str], sources: So
 
 
 def _files(volume: str, source: Json, sources: Sources) -> dict[str, str]:
-    given = {kind: mapping(value, f"A source of volume {volume}") for kind, value in source.items() if value}
-    for kind in given.keys() - {"configMap", "secret", "downwardAPI"}:
+    sources_by_kind = {kind: mapping(value, f"A source of volume {volume}") for kind, value in source.items() if value}
+    for kind in sources_by_kind.keys() - {"configMap", "secret", "downwardAPI"}:
         raise Refused(f"The volume {volume} projects a {kind[:60]}, which does not exist without a cluster; remove it.")
     found: dict[str, str] = {}
-    for kind, value in given.items():
-        # In a projected volume a Secret is named like a ConfigMap is, by `name`.
-        wanted = {**value, "secretName": value.get("name")} if kind == "secret" else value
-        files = READERS[kind](volume, wanted, sources)
+    for kind, value in sources_by_kind.items():
+        # A projected volume names a Secret in `name`; a Secret volume names it in `secretName`.
+        as_volume = {**value, "secretName": value.get("name")} if kind == "secret" else value
+        files = READERS[kind](volume, as_volume, sources)
         found |= {file.path: base64.b64encode(file.content).decode() for file in files}
     return found

@@ -1,7 +1,7 @@
-"""Variables that refer to a ConfigMap, a Secret or the pod itself, replaced by their values. Pure.
+"""Replaces variables that refer to a ConfigMap, a Secret or the pod itself by their values. Pure.
 
-A kubelet does the same for the pods of its cluster, by these rules (core/v1 EnvVar): `envFrom` first, `env` over it,
-and `$(NAME)` in a value stands for what was set before it.
+A kubelet does the same for the pods of its cluster. Its rules (core/v1 EnvVar): `envFrom` comes first, `env` overrides
+it, and `$(NAME)` in a value is replaced by the variable of that name that was set before.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from controlplane.errors import BadRequest, Refused
 from sites.manifest.containers import expand
-from sites.manifest.shape import flag, mapping, mappings, text
+from sites.manifest.shape import boolean, mapping, mappings, string
 from sites.manifest.volumes import config_map_data, metadata_field, secret_data
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ _KINDS = {"ConfigMap": "configMapKeyRef", "Secret": "secretKeyRef"}
 
 
 def resolve(container: Json, place: str, sources: Sources) -> dict[str, Any]:
-    """The container with plain values only. Refused names what a variable needs and did not come along."""
+    """Return the container with plain values only. Raises Refused, by name, for an object or key that is missing."""
     variables: dict[str, str] = {}
     for index, each in enumerate(mappings(container.get("envFrom"), f"{place}.envFrom")):
         variables |= _all_of(each, f"{place}.envFrom[{index}]", sources)
     for index, entry in enumerate(mappings(container.get("env"), f"{place}.env")):
         here = f"{place}.env[{index}]"
-        name = text(entry.get("name"), f"{here}.name")
+        name = string(entry.get("name"), f"{here}.name")
         if not name:
             raise BadRequest(f"{here}.name must be a name.")
         value = _value(entry, name, here, variables, sources)
@@ -41,25 +41,25 @@ def resolve(container: Json, place: str, sources: Sources) -> dict[str, Any]:
 
 
 def _all_of(each: Json, place: str, sources: Sources) -> dict[str, str]:
-    """The variables of one entry of `envFrom`: each key of what it names, after the prefix."""
-    prefix = text(each.get("prefix"), f"{place}.prefix")
+    """Return the variables of one entry of `envFrom`: one for each key of its object, named by prefix and key."""
+    prefix = string(each.get("prefix"), f"{place}.prefix")
     for kind, field in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
         if each.get(field) is None:
             continue
         reference = mapping(each[field], f"{place}.{field}")
-        wanted = text(reference.get("name"), f"{place}.{field}.name")
+        wanted = string(reference.get("name"), f"{place}.{field}.name")
         found = _data(kind, wanted, sources)
         if found is None:
-            if flag(reference.get("optional"), f"{place}.{field}.optional"):
+            if boolean(reference.get("optional"), f"{place}.{field}.optional"):
                 return {}
-            raise Refused(f"The {kind} {wanted}, which {place} needs, did not come with the pod; send it along.")
+            raise Refused(f"{place} needs the {kind} {wanted}, which did not come with the pod; send it with the pod.")
         return {prefix + key: _as_text(value, f"The key {key} of the {kind} {wanted}") for key, value in found.items()}
     raise BadRequest(f"{place} must have a configMapRef or a secretRef.")
 
 
 def _value(entry: Json, name: str, place: str, known: Mapping[str, str], sources: Sources) -> str | None:
-    """What the variable is set to; None leaves it unset, where an optional reference leads nowhere."""
-    plain = text(entry.get("value"), f"{place}.value")
+    """Return the variable's value; None leaves it unset: its reference is optional and its object is missing."""
+    plain = string(entry.get("value"), f"{place}.value")
     origin = mapping(entry.get("valueFrom"), f"{place}.valueFrom")
     if plain or not origin:
         return expand(plain, known)
@@ -67,11 +67,11 @@ def _value(entry: Json, name: str, place: str, known: Mapping[str, str], sources
         if origin.get(field) is not None:
             return _of_key(kind, mapping(origin[field], f"{place}.valueFrom.{field}"), name, place, sources)
     if origin.get("fieldRef") is not None:
-        path = text(mapping(origin["fieldRef"], f"{place}.valueFrom.fieldRef").get("fieldPath"), f"{place}.fieldPath")
+        path = string(mapping(origin["fieldRef"], f"{place}.valueFrom.fieldRef").get("fieldPath"), f"{place}.fieldPath")
         value = metadata_field(path, sources.metadata)
         if value is None:
             raise Refused(
-                f"The variable {name} of {place} asks for {path[:100]}, which is not known without a cluster."
+                f"The variable {name} of {place} asks for {path[:100]}, which does not exist without a cluster."
             )
         return value
     raise Refused(
@@ -81,16 +81,17 @@ def _value(entry: Json, name: str, place: str, known: Mapping[str, str], sources
 
 
 def _of_key(kind: str, reference: Json, name: str, place: str, sources: Sources) -> str | None:
-    wanted = text(reference.get("name"), f"{place}.valueFrom.name")
-    key = text(reference.get("key"), f"{place}.valueFrom.key")
+    wanted = string(reference.get("name"), f"{place}.valueFrom.name")
+    key = string(reference.get("key"), f"{place}.valueFrom.key")
     found = _data(kind, wanted, sources)
     if found is not None and key in found:
         return _as_text(found[key], f"The key {key} of the {kind} {wanted}")
-    if flag(reference.get("optional"), f"{place}.valueFrom.optional"):
+    if boolean(reference.get("optional"), f"{place}.valueFrom.optional"):
         return None
     if found is None:
         raise Refused(
-            f"The {kind} {wanted}, which the variable {name} of {place} needs, did not come with it; send it along."
+            f"The variable {name} of {place} needs the {kind} {wanted}, which did not come with the pod; send it with "
+            "the pod."
         )
     raise Refused(f"The {kind} {wanted} has no key {key}, which the variable {name} of {place} needs.")
 
@@ -103,6 +104,6 @@ def _data(kind: str, name: str, sources: Sources) -> dict[str, bytes] | None:
 
 def _as_text(value: bytes, place: str) -> str:
     try:
-        return text(value.decode(), place)
+        return string(value.decode(), place)
     except UnicodeDecodeError:
-        raise Refused(f"{place} is not text, so that no variable can hold it; mount it as a file.") from None
+        raise Refused(f"{place} is not text, so no variable can hold it; mount it as a file.") from None

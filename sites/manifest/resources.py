@@ -1,8 +1,9 @@
-"""What a pod asks for: requests and limits of its containers, summed up by Kubernetes' own rule."""
+"""Adds up the requests and limits of a pod's containers by Kubernetes' rule."""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -12,16 +13,16 @@ from controlplane.errors import BadRequest, Refused
 from sites.manifest.shape import mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     Amounts = Mapping[str, Fraction]
 
-# Which maker's GPU it is does not pick a kind: at a site, kinds are models (a100), and its partitions decide the maker.
+# The maker of a GPU does not select its kind: at a site, a kind is a model (a100), and the partition decides the maker.
 GPUS = frozenset({"nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe"})
 IGNORED = frozenset({"ephemeral-storage"})
 LARGEST = 2**62
 
-# Digits and exponent are bounded so that no quantity can cost memory or time.
+# Digits and exponent are bounded, so that no quantity costs much memory or time.
 QUANTITY = re.compile(r"\+?(\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?\d{1,2}))?", re.A)
 
 MULTIPLES = {
@@ -36,7 +37,7 @@ MULTIPLES = {
 
 @dataclass(frozen=True)
 class PodResources:
-    """What the whole pod asks for. cpus: whole cores; memory: bytes. A figure of 0 is one that the pod leaves open."""
+    """What the whole pod requests. cpus: whole cores. memory: bytes. 0: the pod does not name this figure."""
 
     cpus: int = 0
     memory: int = 0
@@ -46,21 +47,27 @@ class PodResources:
 def pod_resources(
     containers: Sequence[Mapping[str, object]], init_containers: Sequence[Mapping[str, object]]
 ) -> PodResources:
-    """Containers run together and are added up; init containers run alone, so each needs only to fit."""
-    wanted = _sum(_amounts(container, f"pod.spec.containers[{i}]") for i, container in enumerate(containers))
+    """Return what the pod needs: the sum of its containers, which run together, or the largest init container.
+
+    Raises BadRequest for a malformed quantity, and Refused for a resource or an amount that no site has.
+    """
+    total: dict[str, Fraction] = defaultdict(Fraction)
+    for index, container in enumerate(containers):
+        for name, amount in _amounts(container, f"pod.spec.containers[{index}]").items():
+            total[name] += amount
     for index, container in enumerate(init_containers):
-        alone = _amounts(container, f"pod.spec.initContainers[{index}]")
-        wanted = {name: max(wanted.get(name, Fraction()), alone.get(name, Fraction())) for name in {*wanted, *alone}}
-    _refuse_unknown(wanted)
+        for name, amount in _amounts(container, f"pod.spec.initContainers[{index}]").items():
+            total[name] = max(total[name], amount)
+    _refuse_unknown(total)
     return PodResources(
-        cpus=ceil(wanted.get("cpu", 0)),
-        memory=ceil(wanted.get("memory", 0)),
-        gpus=sum(ceil(amount) for name, amount in wanted.items() if name in GPUS),
+        cpus=ceil(total["cpu"]),
+        memory=ceil(total["memory"]),
+        gpus=sum(ceil(amount) for name, amount in total.items() if name in GPUS),
     )
 
 
 def _amounts(container: Mapping[str, object], place: str) -> Amounts:
-    """Per resource the limit, else the request: a batch system gives what is asked for, and takes back what is over."""
+    """Return each resource's limit, else its request: a batch system enforces what a job requests as a limit."""
     resources = mapping(container.get("resources"), f"{place}.resources")
     requests = mapping(resources.get("requests"), f"{place}.resources.requests")
     limits = mapping(resources.get("limits"), f"{place}.resources.limits")
@@ -71,27 +78,19 @@ def _amounts(container: Mapping[str, object], place: str) -> Amounts:
     }
 
 
-def _sum(amounts: Iterable[Amounts]) -> Amounts:
-    total: dict[str, Fraction] = {}
-    for each in amounts:
-        for name, amount in each.items():
-            total[name] = total.get(name, Fraction()) + amount
-    return total
-
-
-def _refuse_unknown(wanted: Amounts) -> None:
-    for name, amount in wanted.items():
+def _refuse_unknown(total: Amounts) -> None:
+    for name, amount in total.items():
         if amount and name not in {"cpu", "memory", *GPUS, *IGNORED}:
-            raise Refused(f"The resource {name} cannot be given here; remove it from the pod's requests and limits.")
+            raise Refused(f"The resource {name} is not supported; remove it from the pod's requests and limits.")
         if amount > LARGEST:
             raise Refused(f"The pod asks for more {name} than any site has.")
-    makers = sorted(name for name in GPUS if wanted.get(name))
+    makers = sorted(name for name in GPUS if total.get(name))
     if len(makers) > 1:
         raise Refused(f"The pod asks for GPUs of several makers ({', '.join(makers)}), which no node has; keep one.")
 
 
 def parse_quantity(value: object, place: str) -> Fraction:
-    """An exact number, never negative. BadRequest names the place where it is no quantity."""
+    """Parse a quantity into an exact number of at least 0. Raises BadRequest, naming the place, if it is not one."""
     written = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
     match = QUANTITY.fullmatch(written) if isinstance(written, str) else None
     if match is None:

@@ -1,6 +1,7 @@
-"""Reading JSON whose shape nobody promised: each reader returns its type or raises BadRequest naming the place.
+"""Checks the types of JSON values that come from outside. Each function returns its type or raises BadRequest.
 
-Absent and null mean the same in Kubernetes, so both give the type's empty value.
+place: the value's place in the body, for the message. A missing value and null mean the same in Kubernetes: both give
+the type's empty value, and None for a number.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def mappings(value: object, place: str) -> list[Mapping[str, object]]:
 
 
 def content(value: object, place: str) -> bytes:
-    """Text that becomes a file: any character, NUL included, as UTF-8."""
+    """Return text that becomes a file, as UTF-8. It may hold any character, NUL included."""
     if value is None:
         return b""
     if not isinstance(value, str):
@@ -46,22 +47,22 @@ def content(value: object, place: str) -> bytes:
     try:
         return value.encode()
     except UnicodeEncodeError:
-        raise BadRequest(f"{place} holds half a surrogate pair, which is no character.") from None
+        raise BadRequest(f"{place} holds half a surrogate pair, which is not a character.") from None
 
 
-def text(value: object, place: str) -> str:
-    """Text that becomes an argument, a variable or a path: anything but NUL."""
+def string(value: object, place: str) -> str:
+    """Return text that becomes an argument, a variable or a path. It may hold any character but NUL."""
     encoded = content(value, place)
     if b"\0" in encoded:
-        raise BadRequest(f"{place} holds a NUL character, which no program can be given.")
+        raise BadRequest(f"{place} holds a NUL character, which no program can receive.")
     return encoded.decode()
 
 
-def texts(value: object, place: str) -> tuple[str, ...]:
-    return tuple(text(item, f"{place}[{index}]") for index, item in enumerate(sequence(value, place)))
+def strings(value: object, place: str) -> tuple[str, ...]:
+    return tuple(string(item, f"{place}[{index}]") for index, item in enumerate(sequence(value, place)))
 
 
-def flag(value: object, place: str) -> bool:
+def boolean(value: object, place: str) -> bool:
     if value is None:
         return False
     if not isinstance(value, bool):
@@ -78,14 +79,14 @@ def whole_number(value: object, place: str) -> int | None:
 
 
 def dns_label(value: object, place: str) -> str:
-    name = text(value, place)
+    name = string(value, place)
     if not DNS_LABEL.fullmatch(name):
         raise BadRequest(f"{place} must be 1 to 63 lower-case letters, digits and inner dashes.")
     return name
 
 
 def dns_subdomain(value: object, place: str) -> str:
-    name = text(value, place)
+    name = string(value, place)
     if not DNS_SUBDOMAIN.fullmatch(name):
         raise BadRequest(f"{place} must be 1 to 253 lower-case letters, digits, inner dashes and dots.")
     return name

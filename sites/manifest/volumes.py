@@ -1,4 +1,4 @@
-"""Volumes of a pod, as files with exact bytes, from the ConfigMaps, Secrets and projected contents sent with it."""
+"""Turns the volumes of a pod into files, from the ConfigMaps, Secrets and projected contents that came with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from controlplane.errors import BadRequest, Refused
-from sites.manifest.shape import content, dns_label, flag, mapping, mappings, text, whole_number
+from sites.manifest.shape import boolean, content, dns_label, mapping, mappings, string, whole_number
 from sites.workload import File, Volume
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ ONE_ENTRY = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
 @dataclass(frozen=True)
 class Sources:
-    """What a create brought along, by name, values decoded; `metadata` is the pod's own."""
+    """The objects that came with a pod, by name. metadata: the pod's own."""
 
     config_maps: Mapping[str, Json]
     secrets: Mapping[str, Json]
@@ -42,21 +42,21 @@ class Sources:
 
 
 def _by_name(request: Json, field: str) -> Mapping[str, Json]:
-    """A list may hold the same object twice; the last one counts."""
+    """Return the objects of a list by name. The last of several objects with one name counts."""
     named: dict[str, Json] = {}
     for index, item in enumerate(mappings(request.get(field), field)):
         metadata = mapping(item.get("metadata"), f"{field}[{index}].metadata")
-        named[text(metadata.get("name"), f"{field}[{index}].metadata.name")] = item
+        named[string(metadata.get("name"), f"{field}[{index}].metadata.name")] = item
     return named
 
 
 def parse_volumes(volumes: Sequence[Json], mounted: frozenset[str], sources: Sources) -> tuple[Volume, ...]:
-    """The volumes that some container mounts; what nobody mounts may be of any kind, and its content stays away."""
+    """Return the volumes that some container mounts. Others may be of any kind and are not sent to the site."""
     parsed: dict[str, Volume] = {}
     for index, volume in enumerate(volumes):
         name = dns_label(volume.get("name"), f"pod.spec.volumes[{index}].name")
         if name in parsed:
-            raise BadRequest(f"pod.spec.volumes holds the volume {name} twice.")
+            raise BadRequest(f"pod.spec.volumes has the volume {name} twice.")
         if name in mounted:
             parsed[name] = _parse_volume(name, volume, sources)
     for name in sorted(mounted - parsed.keys()):
@@ -66,7 +66,7 @@ def parse_volumes(volumes: Sequence[Json], mounted: frozenset[str], sources: Sou
 
 def _parse_volume(name: str, volume: Json, sources: Sources) -> Volume:
     kinds = [kind for kind, source in volume.items() if kind != "name" and source is not None]
-    # A volume without any source is an empty directory to Kubernetes.
+    # For Kubernetes, a volume without a source is an empty directory.
     kind = kinds[0] if kinds else "emptyDir"
     if kind == "emptyDir":
         return Volume(name, writable=True)
@@ -79,17 +79,17 @@ def _parse_volume(name: str, volume: Json, sources: Sources) -> Volume:
 
 
 def _config_map_files(name: str, source: Json, sources: Sources) -> list[File]:
-    wanted = text(source.get("name"), f"The configMap of volume {name}")
+    wanted = string(source.get("name"), f"The configMap of volume {name}")
     return _chosen(f"ConfigMap {wanted}", name, source, config_map_data(wanted, sources.config_maps.get(wanted)))
 
 
 def _secret_files(name: str, source: Json, sources: Sources) -> list[File]:
-    wanted = text(source.get("secretName"), f"The secret of volume {name}")
+    wanted = string(source.get("secretName"), f"The secret of volume {name}")
     return _chosen(f"Secret {wanted}", name, source, secret_data(wanted, sources.secrets.get(wanted)))
 
 
 def _projected_files(name: str, source: Json, sources: Sources) -> list[File]:
-    """The sender has merged the sources of a projected volume: path to content."""
+    """Return a projected volume's files. The kubelet has already merged its sources into path -> content."""
     found = config_map_data(name, sources.projected.get(name))
     if found is None:
         raise Refused(f"The content of the projected volume {name} did not come with the pod.")
@@ -107,32 +107,33 @@ def _projected_modes(name: str, source: Json) -> dict[str, int]:
             mapping(each[kind], f"A source of volume {name}").get("items"), f"The items of volume {name}"
         )
     ]
-    return {text(item.get("path"), f"A path of volume {name}"): _mode(item.get("mode"), name, 0) for item in items}
+    return {string(item.get("path"), f"A path of volume {name}"): _mode(item.get("mode"), name, 0) for item in items}
 
 
 def _downward_files(name: str, source: Json, sources: Sources) -> list[File]:
     default = _mode(source.get("defaultMode"), name, DEFAULT_MODE)
     files = []
     for item in mappings(source.get("items"), f"The items of volume {name}"):
-        path = _safe_path(text(item.get("path"), f"A path of volume {name}"), name)
+        path = _safe_path(string(item.get("path"), f"A path of volume {name}"), name)
         field = mapping(item.get("fieldRef"), f"A fieldRef of volume {name}").get("fieldPath")
-        value = metadata_field(text(field, f"A fieldPath of volume {name}"), sources.metadata)
+        value = metadata_field(string(field, f"A fieldPath of volume {name}"), sources.metadata)
         if value is None:
-            raise Refused(f"The file {path} of volume {name} asks for {field or 'resources'}, which is not known here.")
+            raise Refused(f"The file {path} of volume {name} asks for {field or 'resources'}, which is not supported.")
         files.append(File(path, value.encode(), _mode(item.get("mode"), name, default)))
     return files
 
 
 def metadata_field(field: str, metadata: Json) -> str | None:
+    """Return a field of the pod's metadata as the downward API writes it; None if we do not support the field."""
     if field in {"metadata.name", "metadata.namespace", "metadata.uid"}:
-        return text(metadata.get(field.removeprefix("metadata.")), field)
+        return string(metadata.get(field.removeprefix("metadata.")), field)
     if field in {"metadata.labels", "metadata.annotations"}:
         entries = mapping(metadata.get(field.removeprefix("metadata.")), field)
         return "".join(
-            f"{key}={json.dumps(text(value, field), ensure_ascii=False)}\n" for key, value in sorted(entries.items())
+            f"{key}={json.dumps(string(value, field), ensure_ascii=False)}\n" for key, value in sorted(entries.items())
         )
     if match := ONE_ENTRY.fullmatch(field):
-        return text(mapping(metadata.get(match[1]), field).get(match[2]), field)
+        return string(mapping(metadata.get(match[1]), field).get(match[2]), field)
     return None
 
 
@@ -145,6 +146,7 @@ READERS = {
 
 
 def config_map_data(name: str, found: Json | None) -> dict[str, bytes] | None:
+    """Return the keys and contents of a ConfigMap; None if it is missing. Raises Refused if a value is not base64."""
     if found is None:
         return None
     plain = mapping(found.get("data"), f"The data of {name}")
@@ -156,6 +158,7 @@ def config_map_data(name: str, found: Json | None) -> dict[str, bytes] | None:
 
 
 def secret_data(name: str, found: Json | None) -> dict[str, bytes] | None:
+    """Return the keys and contents of a Secret; None if it is missing. Raises Refused if a value is not base64."""
     if found is None:
         return None
     encoded = mapping(found.get("data"), f"The data of the Secret {name}")
@@ -175,18 +178,18 @@ def _decoded(value: object, place: str) -> bytes:
 
 
 def _chosen(owner: str, volume: str, source: Json, found: dict[str, bytes] | None) -> list[File]:
-    """The files of a ConfigMap or Secret volume: all keys, or those that `items` picks, each under its own path."""
-    optional = flag(source.get("optional"), f"optional of volume {volume}")
+    """Return the files of a ConfigMap or Secret volume: one for each key, or for each entry of `items` at its path."""
+    optional = boolean(source.get("optional"), f"optional of volume {volume}")
     if found is None and not optional:
-        raise Refused(f"The {owner}, which the volume {volume} needs, did not come with the pod; create it first.")
+        raise Refused(f"The volume {volume} needs the {owner}, which did not come with the pod; create it first.")
     data = found or {}
     default = _mode(source.get("defaultMode"), volume, DEFAULT_MODE)
     if not source.get("items"):
         return [File(_safe_path(key, volume), value, default) for key, value in data.items()]
     files = []
     for item in mappings(source.get("items"), f"The items of volume {volume}"):
-        key = text(item.get("key"), f"A key of volume {volume}")
-        path = _safe_path(text(item.get("path"), f"A path of volume {volume}"), volume)
+        key = string(item.get("key"), f"A key of volume {volume}")
+        path = _safe_path(string(item.get("path"), f"A path of volume {volume}"), volume)
         if key in data:
             files.append(File(path, data[key], _mode(item.get("mode"), volume, default)))
         elif not optional:
@@ -204,7 +207,7 @@ def _mode(value: object, volume: str, default: int) -> int:
 
 
 def _safe_path(path: str, volume: str) -> str:
-    """A path that stays inside its volume: a site unpacks it as it stands."""
+    """Return the path. Raises Refused if it leads out of the volume: the site unpacks it without another check."""
     parts = path.split("/")
     if not path or "\0" in path or any(part in {"", ".", ".."} for part in parts):
         raise Refused(
@@ -214,7 +217,7 @@ def _safe_path(path: str, volume: str) -> str:
 
 
 def _without_conflict(volume: str, files: list[File]) -> tuple[File, ...]:
-    """Later files replace earlier ones of the same path; a file cannot also be a folder."""
+    """Keep the last file of each path. Raises Refused if a path is both a file and a folder."""
     by_path = {file.path: file for file in files}
     folders = {path[:index] for path in by_path for index, letter in enumerate(path) if letter == "/"}
     for path in sorted(folders & by_path.keys()):

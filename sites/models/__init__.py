@@ -1,4 +1,4 @@
-"""Which sites exist, what they offer, who may use how much of them, and which virtual node sends where."""
+"""The tables of sites, partitions, flavors, allocations and routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may use how much of which site."""
+"""Allocations: how much of a site a tenant may use."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ if TYPE_CHECKING:
 
 
 class AllocationRows(AtSite["Allocation"]):
-    """Allocations, who may see them, and when what waits for them is looked at."""
+    """The queryset of allocations: what a caller may see, and when a worker looks at the jobs that wait for them."""
 
     def wake(self, *, now: datetime) -> None:
-        """Something changed that held jobs may wait for: a worker looks at them from `now` on."""
+        """Let a worker look at the held jobs again from `now` on, because something changed that they may wait for."""
         self.update(next_start_at=now)
 
     def looked_at(self, freed_at: datetime) -> None:
-        """What waited since `freed_at` was looked at. What was freed later stays noted."""
+        """Clear `next_start_at` after a worker looked at the held jobs, unless another `wake` has moved it since.
+
+        freed_at: the `next_start_at` that the worker read before it looked.
+        """
         self.filter(next_start_at=freed_at).update(next_start_at=None)
 
 
 class Allocation(models.Model):
-    """What a tenant may use at a site. Written by sites/allocations.py, but for a column that names another file.
+    """What a tenant may use at a site. sites/allocations.py writes it, except for columns that name another file.
 
-    Limits hold for all jobs together that are queued, pending or running; a missing limit means unlimited. The counters
-    from `used_pods` on change in the transaction that changes a job; `manage.py reconcile_allocations` counts anew.
+    The limits hold for all queued, pending and running jobs together; a missing limit means unlimited. The counters
+    from `used_pods` on change in the transaction that changes a job; `manage.py reconcile_allocations` recounts them.
     """
 
     class Period(models.TextChoices):

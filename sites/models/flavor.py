@@ -1,4 +1,4 @@
-"""Bundles of figures that a pod may ask for by name."""
+"""Flavors: bundles of figures that a pod may ask for by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sites.models.site import Site
 
 
 class Flavor(models.Model):
-    """A named bundle that a pod may ask for at a site. Operators change it in Django's admin."""
+    """A named bundle of figures that a pod may ask for at a site. Operators change it in Django's admin."""
 
     site = models.ForeignKey(
         Site, on_delete=models.CASCADE, related_name="flavors", help_text="the site that offers it"

@@ -1,4 +1,4 @@
-"""Which virtual node sends where."""
+"""Routes: the site that a virtual node sends its pods to."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sites.models.site import Site
 
 
 class RouteRows(AtSite["Route"]):
-    """Routes, and who may see them: a tenant those of its nodes, a site those that end there."""
+    """The queryset of routes. A tenant sees the routes of its nodes, a site's operators those that lead to the site."""
 
     tenant = "node__tenant"
 
 
 class Route(models.Model):
-    """Where a virtual node sends its pods."""
+    """The site that a virtual node sends its pods to."""
 
     node = models.OneToOneField(
         VirtualNode, on_delete=models.CASCADE, related_name="route", help_text="the virtual node that sends"

@@ -1,4 +1,4 @@
-"""Sites, and their partitions as they describe them."""
+"""Sites, and the partitions that they report."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from sites.connectors.registry import kinds
 
 
 class SiteRows(Reached["Site"]):
-    """Sites, and who may see them."""
+    """The queryset of sites, with the filter for what a caller may see."""
 
     def within(self, reach: Reach) -> Self:
-        """The sites themselves; of a tenant, those where it has an allocation."""
+        """Keep the sites of this reach, and the sites where one of its tenants has an allocation."""
         if reach.everything:
             return self
-        theirs = self.model.objects.filter(allocations__tenant__in=reach.tenants).values("pk")
-        return self.filter(Q(slug__in=reach.sites) | Q(pk__in=theirs))
+        allocated = self.model.objects.filter(allocations__tenant__in=reach.tenants).values("pk")
+        return self.filter(Q(slug__in=reach.sites) | Q(pk__in=allocated))
 
 
 class Site(models.Model):
-    """An HPC centre's entry point. Operators change it in Django's admin; the columns from `answered_at` on tell how it
-    answers.
+    """An HPC centre's entry point. Operators change it in Django's admin.
+
+    The columns from `answered_at` on hold the state of its circuit breaker and the times of its polls.
     """
 
     slug = models.SlugField(max_length=63, unique=True, help_text="its name in addresses and in the API")
@@ -95,12 +96,12 @@ class Site(models.Model):
 
     @property
     def is_answering(self) -> bool:
-        """Whether its breaker is closed, as far as we know."""
+        """Whether its circuit breaker is closed."""
         return self.silent_since is None
 
 
 class Partition(models.Model):
-    """A queue of a site, as the site last described it. Written by jobs/worker/probe.py."""
+    """A queue of a site, as the site last reported it. Written by jobs/worker/probe.py."""
 
     site = models.ForeignKey(Site, on_delete=models.CASCADE, related_name="partitions", help_text="whose queue it is")
     name = models.CharField(max_length=100, help_text="the site's own name of it")

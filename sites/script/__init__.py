@@ -1,4 +1,4 @@
-"""Workload -> batch script, and the runtimes it can run containers with. Pure: no I/O, no Django."""
+"""Workload -> batch script, for each container runtime. Pure: no I/O, no Django."""
 
 from __future__ import annotations
 

@@ -1,19 +1,19 @@
 # Runtimes "apptainer" and "singularity": the same program under two names.
 
-run_container() {  # <folder that describes it>
+run_container() {  # <folder that describes the container>
     local program place verb=exec volumes=$folder/volumes options=() found resolved
     local prefix=${runtime_kind^^}
     program=$(type -P "$runtime") || refuse 125 RuntimeMissing "The program $runtime is not on the node $HOSTNAME; tell the site's operator."
     find_image
     add_mounts "$1"
-    # "run" is what knows the image's own entrypoint.
+    # "run" starts the image's own entrypoint.
     [[ $entrypoint == kept ]] && verb=run
     ((gpus)) && [[ -e /dev/nvidiactl ]] && options+=(--nv)
     ((gpus)) && [[ -e /dev/kfd ]] && options+=(--rocm)
     mkdir -p -- "$scratch/work" || refuse 125 FolderNotWritable "The folder $scratch cannot be written: is the disk full?"
     keep_settings "$prefix"
-    # --contain: neither home nor the node's /tmp; --workdir puts those it makes instead on disk. Not --containall, which
-    # would drop the variables whose names no shell could export; --no-eval, or a shell would expand the values.
+    # --contain hides the home and the node's /tmp; --workdir puts their replacements on disk. Not --containall: it drops
+    # variables whose names no shell can export. Without --no-eval, a shell would expand the values.
     exec setsid env -i PATH="$PATH" HOME=~ "${settings[@]}" "${device_variables[@]/#/${prefix}ENV_}" \
         "${launcher[@]}" "$run/$name.reason" / "$1/env" "${prefix}ENV_" \
         "$program" --silent "$verb" --contain --pid --ipc --no-eval --workdir "$scratch/work" --pwd "${workdir:-/}" \
@@ -25,7 +25,7 @@ find_image() {  # sets $place: a file or folder at the site, or what the program
     file=$images/${file//:/+}
     case $image in
         docker://* | oras://* | library://* | https://*) place=$image ;;
-        # instance:// would join another pod's container.
+        # instance:// would enter another pod's container.
         *://*) refuse 125 ImageNotAllowed "The image $image cannot be used here; name one in a registry." ;;
         /*) use_local "$image" ;;
         *.sif) use_local "$file" ;;
@@ -38,23 +38,23 @@ use_local() {  # <path>
     [[ -e $place ]] || refuse 125 ImageMissing "The image $image is not at this site; its operator can put it at $place."
     local real
     real=$(realpath -- "$place")
-    # A folder can be an image, but / or one that holds the home would show the container what it must not see.
+    # A folder can be an image. But / or a parent of the home would show the container files that it must not see.
     [[ $real != / && $(realpath -- ~)/ != "$real"/* ]] || refuse 125 ImageNotAllowed "The folder $image cannot be used as an image."
 }
 
-add_mounts() {  # <folder that describes it>
+add_mounts() {  # <folder that describes the container>
     local fields index mode
     mapfile -d '' -t fields < "$1/mounts"
     for ((index = 0; index < ${#fields[@]}; index += 4)); do
         find_source "${fields[index]}" "${fields[index + 2]}"
         mode=
         [[ ${fields[index + 3]} == ro ]] && mode=,ro
-        # Comma-separated values: a field in quotes may hold commas, and quotes twice.
+        # Comma-separated values: a field in quotes may hold commas; a quote in it is doubled.
         options+=(--mount "type=bind,\"source=${found//\"/\"\"}\",\"destination=${fields[index + 1]//\"/\"\"}\"$mode")
     done
 }
 
-keep_settings() {  # <prefix>: what the site sets for the program itself, such as APPTAINER_CACHEDIR, but no container variables
+keep_settings() {  # <prefix>: keeps the site's variables for the program (APPTAINER_CACHEDIR), not those for containers
     local variable
     settings=()
     for variable in $(compgen -e | grep -E "^$1_"); do settings+=("$variable=${!variable}"); done

@@ -1,14 +1,14 @@
-# From here on the script is the same for every pod. What it writes: docs/attempt-folder.md.
-# Needs bash 4.4 (mapfile -d), coreutils, util-linux (setsid), and perl or python3 for the launcher.
+# From here on, the script is the same for every pod. docs/attempt-folder.md describes the files that it writes.
+# It needs bash 4.4 (mapfile -d), coreutils, util-linux (setsid), and perl or python3 for the launcher.
 
 say() { printf 'isthmus: %s\n' "$*" >&2; }
 
-give_up() {  # <exit code> <sentence>: nothing has been started, and nothing will be
+give_up() {  # <exit code> <sentence>: ends the script before it has started a container
     say "$2"
     exit "$1"
 }
 
-write_whole() {  # <file> <line>: appears complete or not at all
+write_whole() {  # <file> <line>: the file appears complete or not at all
     printf '%s\n' "$2" > "$1.part" && mv -f -- "$1.part" "$1"
 }
 
@@ -18,13 +18,13 @@ look_at_clock() { printf -v now '%(%s)T' -1; }
 
 own_the_folder() {
     local owner=
-    # ln, not a redirection: a crash between creating and writing would leave a claim that nobody could ever match.
+    # ln, not a redirection: a crash between creating and writing would leave an empty claim, which no batch job matches.
     write_whole "$folder/claim.$native" "$native" || give_up 125 "The folder $folder cannot be written: is the disk full?"
     ln -- "$folder/claim.$native" "$folder/claim" 2> /dev/null
     rm -f -- "$folder/claim.$native"
     read -r owner < "$folder/claim"
-    # 0, because the outcome is the owner's to tell: this batch job has none.
-    [[ $owner == "$native" ]] || give_up 0 "Batch job $owner runs this pod already; $native has nothing to do."
+    # Exit code 0: the owner reports the outcome, this batch job has none.
+    [[ $owner == "$native" ]] || give_up 0 "Batch job $owner already runs this pod; $native has nothing to do."
 }
 
 # --- one container ----------------------------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ find_launcher() {
     fi
 }
 
-keep_gpus() {  # the scheduler's choice of devices is all that a container sees of the batch job's environment
+keep_gpus() {  # a container gets one thing from the batch job's environment: the scheduler's choice of devices
     local variable
     ((gpus)) || return 0
     for variable in CUDA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES ZE_AFFINITY_MASK; do
@@ -46,13 +46,13 @@ keep_gpus() {  # the scheduler's choice of devices is all that a container sees 
     done
 }
 
-refuse() {  # <exit code> <word> <sentence>: ends this container; runs in the container's own process
+refuse() {  # <exit code> <word> <sentence>: ends this container. Runs in the container's own process.
     printf '%s\n' "$3" >&2
     write_whole "$run/$name.reason" "$2 ${3//[[:cntrl:]]/ }"
     exit "$1"
 }
 
-prepare() {  # in the container's own process: read what the pod says of it, then let the runtime start it
+prepare() {  # <container>: reads its description and lets the runtime start it. Runs in the container's own process.
     name=$1
     local described=$folder/containers/$name
     ((${#launcher[@]})) || refuse 125 LauncherMissing "This site's nodes have neither perl nor python3, one of which starts containers."
@@ -67,7 +67,7 @@ prepare() {  # in the container's own process: read what the pod says of it, the
 start() {  # <container>
     : > "$run/$1.log"
     look_at_clock
-    # Appended to, so that a container that truncates its own output leaves no hole in it.
+    # Append mode: a container that truncates its own output then leaves no hole in the file.
     prepare "$1" >> "$run/$1.log" 2>&1 < /dev/null {naps}>&- &
     pids[$1]=$!
     write_whole "$run/$1.started" "$now"
@@ -76,11 +76,11 @@ start() {  # <container>
 
 record_end() {  # <container> <exit code>
     codes[$1]=$2
-    # What it left behind in its session ends with it, as in Kubernetes.
+    # As in Kubernetes, all processes of the container end with it: they share its session.
     kill -s KILL -- "-${pids[$1]}" 2> /dev/null
     sample "$1"
     write_whole "$run/$1.ended" "$now $2"
-    # Even on a full disk, where the file is not there: an empty file with the code in its name may still fit.
+    # On a full disk the file above is missing, but an empty file with the code in its name may still fit.
     announce "$1" ended "$2"
 }
 
@@ -88,14 +88,14 @@ announce() {  # <container> started|ended <exit code, or ->
     : > "$events/$key.$restart.$1.$2.$now.$3"
 }
 
-is_quiet() {  # <container>: nothing was written since the last look. Asked five times a second, so no process is started
+is_quiet() {  # <container>: no output since the last look. It runs five times a second, so it starts no process.
     [[ $run/$1.looked -nt $run/$1.log ]]
 }
 
-sample() {  # <container>: a line in its index when the log has grown
+sample() {  # <container>: adds a line to its index if its log has grown
     local size
     look_at_clock
-    { : > "$run/$1.looked"; } 2> /dev/null  # first, so that what is written from here on is seen by the next look
+    { : > "$run/$1.looked"; } 2> /dev/null  # first, so that the next look sees what is written from now on
     size=$(stat -c %s -- "$run/$1.log") || return 0
     [[ $size == "${sizes[$1]:-0}" ]] && return 0
     sizes[$1]=$size
@@ -105,15 +105,15 @@ sample() {  # <container>: a line in its index when the log has grown
 
 # --- several containers -----------------------------------------------------------------------------------------------
 
-run_together() {  # <container>...: start all, return when all have ended
+run_together() {  # <container>...: starts all, returns when all have ended
     local name
     for name; do
         [[ $stopping ]] || start "$name"
     done
-    # One loop does all the watching. Five looks a second see an end soon, whatever signal was missed, and keep the
-    # index right to the second although it has one line for each.
+    # One loop watches all containers. With five looks a second it notices an end soon, even if a signal was missed, and
+    # the index, with one line per second, is exact to the second.
     while record_ended "$@"; do
-        # Not by wait: when a trap interrupts it, bash forgets how a child ended and says -1. Nothing comes down the pipe.
+        # A pause. Not by wait: if a trap interrupts it, bash forgets a child's exit code and reports -1. The pipe is empty.
         read -r -t 0.2 -u "$naps"
         forward_stop "$@"
         look_at_clock
@@ -125,7 +125,7 @@ run_together() {  # <container>...: start all, return when all have ended
 
 is_running() { [[ ${pids[$1]:-} && -z ${codes[$1]:-} ]]; }
 
-record_ended() {  # <container>...: false when none runs any longer
+record_ended() {  # <container>...: records those that have ended; false if none runs any more
     local name code left=1
     for name; do
         is_running "$name" || continue
@@ -140,7 +140,7 @@ record_ended() {  # <container>...: false when none runs any longer
     return "$left"
 }
 
-forward_stop() {  # <container>...: TERM once, KILL when the grace is over
+forward_stop() {  # <container>...: sends TERM once, and KILL after the grace period
     [[ $stopping ]] || return 0
     look_at_clock
     if [[ -z $kill_at ]]; then
@@ -156,12 +156,12 @@ signal_all() {  # <signal> <container>...
     shift
     for name; do
         is_running "$name" || continue
-        # Until it has made its session, there is no group to send to.
+        # A container that has not made its session yet has no process group.
         kill -s "$signal" -- "-${pids[$name]}" 2> /dev/null || kill -s "$signal" "${pids[$name]}" 2> /dev/null
     done
 }
 
-run_pod() {  # exit code: the first container's that is not 0, in the pod's order
+run_pod() {  # exit code: the first of the containers' codes that is not 0, in the pod's order
     local name
     for name in "${init_containers[@]}"; do
         run_together "$name"
@@ -182,8 +182,8 @@ stopping= kill_at= now=
 launcher=() device_variables=()
 declare -A pids=() codes=() sizes=() sampled_at=()
 
-[[ $native ]] || give_up 125 "Neither SLURM_JOB_ID nor ISTHMUS_NATIVE_ID says which batch job this is."
-cd -- "$folder" || give_up 125 "The folder $folder is not there."
+[[ $native ]] || give_up 125 "Neither SLURM_JOB_ID nor ISTHMUS_NATIVE_ID names this batch job."
+cd -- "$folder" || give_up 125 "The folder $folder does not exist."
 own_the_folder
 mkdir -p -- "$run" || give_up 125 "The folder $run cannot be made: is the disk full?"
 trap 'stopping=1' TERM INT

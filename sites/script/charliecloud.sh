@@ -1,13 +1,13 @@
-# Runtime "charliecloud": ch-run on an image directory, with a root that charliecloud_root.sh puts together around it.
+# Runtime "charliecloud": ch-run on an image directory, in a root that charliecloud_root.sh builds around the image.
 
-run_container() {  # <folder that describes it>
+run_container() {  # <folder that describes the container>
     local program directory reference=${image#docker://}
     directory=${reference//\//%}
     directory=$images/${directory//:/+}
-    [[ $entrypoint == replaced ]] || refuse 127 CommandMissing "Container $name has no command, and charliecloud images know none; give one in the pod."
+    [[ $entrypoint == replaced ]] || refuse 127 CommandMissing "Container $name has no command, and charliecloud images have none; give one in the pod."
     [[ $images && $reference && $reference != .* && -d $directory ]] || refuse 125 ImageMissing "The image $image is not at this site; its operator can put it at $directory."
     program=$(type -P "$runtime") || refuse 125 RuntimeMissing "The program $runtime is not on the node $HOSTNAME; tell the site's operator."
-    # First a namespace in which mounting is allowed, then ch-run in that, as the account itself again.
+    # First a namespace in which mounts are allowed, then, inside it, ch-run as the account itself.
     exec setsid unshare --user --map-root-user --mount /bin/bash -p "$folder/root.sh" \
         "$run/$name.reason" "$directory" "$1" "$scratch" "$folder/volumes" "${workdir:-/}" \
         env -i PATH="$standard_path" USER="$(id -un)" TMPDIR="$scratch/root/tmp" \

@@ -1,7 +1,8 @@
 # charliecloud_root.sh REASON IMAGE DESCRIBED SCRATCH VOLUMES WORKDIR COMMAND...
-# Puts a container's root together at SCRATCH/root and runs COMMAND OPTIONS SCRATCH/root -- ARGV. ch-run mounts only onto what
-# an image has, and pods mount anywhere; so the root is a small tmpfs that shows the image's entries, read-only, around
-# real directories on the way to each mount. Runs as root of its own user and mount namespace, which ends with it.
+# Builds a container's root at SCRATCH/root and runs COMMAND OPTIONS SCRATCH/root -- ARGV. ch-run can mount only onto paths
+# that exist in the image, but pods mount anywhere. So the root is a small tmpfs: it has real directories on the way to each
+# mount, and shows all other entries of the image read-only. The script runs as root of its own user and mount namespace,
+# which ends with it.
 set -u +o posix
 umask 022
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -22,7 +23,7 @@ bind() {  # <source> <target> ro|rw
     mount --rbind -- "$1" "$2" || return
     [[ $3 == ro ]] || return 0
     local now
-    # A mount's other options are locked in this namespace, so they are repeated.
+    # This namespace locks a mount's other options, so they must be repeated.
     now=$(findmnt -n -r -o VFS-OPTIONS --mountpoint "$2" | tail -n 1)
     mount -o "remount,bind,ro,${now#r?,}" -- "$2"
 }
@@ -39,7 +40,7 @@ read_mounts() {
     done
 }
 
-find_needed() {  # what ch-run mounts onto; images made from scratch lack it
+find_needed() {  # sets $needed to the files onto which ch-run mounts and which the image lacks
     local path
     for path in /etc/passwd /etc/group; do
         [[ -e $image$path ]] || needed+=("$path")
@@ -69,7 +70,7 @@ show_image() {  # <directory of the image, empty for its root>
     done
 }
 
-make_target() {  # <source> <target>: something of the same kind to mount upon
+make_target() {  # <source> <target>: makes a file or folder, like the source, to mount onto
     if [[ -d $1 ]]; then
         mkdir -p -- "$2"
     else
@@ -82,18 +83,18 @@ mount_volumes() {
     for index in "${!paths[@]}"; do
         path=${paths[index]}
         if [[ $path == /dev/* ]]; then
-            # ch-run puts the node's /dev over ours, and these binds over that.
+            # ch-run mounts the node's /dev over ours, and then these binds over it.
             options+=("--bind=${sources[index]}:$path")
             continue
         fi
-        # Once more: an outer volume may have brought symlinks, which must not lead out of this root.
+        # Resolved again: an outer volume may contain symlinks, which must not lead out of this root.
         resolve "$root" "$path"
         make_target "${sources[index]}" "$root$resolved" && bind "${sources[index]}" "$root$resolved" "${modes[index]}" ||
             refuse 125 MountFailed "A volume cannot be mounted at $path."
     done
 }
 
-copy_image_environment() {  # but for the variables that reach ch-run through its own environment, which it would override
+copy_image_environment() {  # without the variables in ch-run's own environment, which the copy would override
     local pair line
     local -A set_by_pod=()
     while IFS= read -r -d '' pair; do set_by_pod[${pair%%=*}]=1; done < "$described/env"
@@ -109,7 +110,7 @@ read_mounts
 find_needed
 show_image ''
 for path in "${needed[@]}"; do make_target /dev/null "$root$path"; done
-mkdir -p -- "$root"/{dev,proc,sys,tmp} && bind "$scratch/tmp" "$root/tmp" rw || refuse 125 MountFailed "There is no /tmp."
+mkdir -p -- "$root"/{dev,proc,sys,tmp} && bind "$scratch/tmp" "$root/tmp" rw || refuse 125 MountFailed "The container's /tmp cannot be made."
 mount_volumes
 resolve "$root" "$workdir"
 [[ -d $root$resolved ]] || refuse 128 WorkingDirMissing "The working directory $workdir is not in the container."

@@ -1,8 +1,8 @@
 # launch.pl REASON WORKDIR ENVIRONMENT PREFIX COMMAND ARGUMENT...
-# Becomes COMMAND in WORKDIR, with NAME=value pairs (NUL-separated) from the file ENVIRONMENT added under PREFIX; names
-# that no shell could export are added as they are, since a runtime that reads the prefix cannot take them.
-# A shell could not: it cannot export a name like app.ini, and on a command line everybody reads the values.
-# launch.py does the same where there is no perl.
+# Becomes COMMAND in WORKDIR, with the NAME=value pairs (NUL-separated) of the file ENVIRONMENT in its environment. Each name
+# gets PREFIX, except a name that no shell can export: a runtime that reads the prefix does not accept it.
+# A shell cannot do this: it cannot export a name like app.ini, and every user could read values on a command line.
+# launch.py does the same on hosts without perl.
 use strict;
 use warnings;
 no warnings 'exec';
@@ -33,7 +33,7 @@ close($pairs);
 
 chdir($workdir) or refuse(128, 'WorkingDirMissing', "The working directory $workdir cannot be entered: $!.");
 umask(022);
-# Background processes of a shell ignore these two, and so would the container.
+# A shell's background processes ignore these two signals, and the container would inherit that.
 $SIG{INT} = $SIG{QUIT} = 'DEFAULT';
 { exec { $command[0] } @command }
 refuse($!{ENOENT} ? 127 : 126, 'CommandNotRun', "The command $command[0] cannot be run: $!.");

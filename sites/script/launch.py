@@ -1,4 +1,4 @@
-"""Does what launch.pl does, where there is no perl: launch.py REASON WORKDIR ENVIRONMENT PREFIX COMMAND ARGUMENT..."""
+"""Does the same as launch.pl on hosts without perl: launch.py REASON WORKDIR ENVIRONMENT PREFIX COMMAND ARGUMENT..."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXPORTABLE = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def refuse(reason: bytes, code: int, word: str, sentence: str) -> NoReturn:
-    """End with `code`, the sentence on stderr and in the file `reason`."""
+    """Write the sentence to stderr and to the file `reason`, and exit with `code`."""
     sys.stderr.buffer.write(os.fsencode(f"{sentence}\n"))
     one_line = "".join(" " if ord(letter) < 32 or ord(letter) == 127 else letter for letter in sentence)
     Path(os.fsdecode(reason)).write_bytes(os.fsencode(f"{word} {one_line}\n"))
@@ -22,7 +22,7 @@ def refuse(reason: bytes, code: int, word: str, sentence: str) -> NoReturn:
 
 def main(reason: bytes, workdir: bytes, environment: bytes, prefix: bytes, *command: bytes) -> NoReturn:
     variables = dict(os.environb)
-    # Python sets this one itself where it finds no locale.
+    # Python itself sets this variable if it finds no locale.
     variables.pop(b"LC_CTYPE", None)
     for pair in Path(os.fsdecode(environment)).read_bytes().split(b"\0")[:-1]:
         name, _, value = pair.partition(b"=")
@@ -37,11 +37,11 @@ def main(reason: bytes, workdir: bytes, environment: bytes, prefix: bytes, *comm
             f"The working directory {os.fsdecode(workdir)} cannot be entered: {error.strerror}.",
         )
     os.umask(0o022)
-    # Ignored by background processes of a shell (the first two) or by Python: the container would ignore them too.
+    # A shell's background processes ignore the first two, Python ignores the others; the container would inherit that.
     for ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(ignored, signal.SIG_DFL)
     try:
-        os.execvpe(command[0], command, variables)  # noqa: S606 - becoming the command is all this file is for
+        os.execvpe(command[0], command, variables)  # noqa: S606 - this program must become the command
     except OSError as error:
         code = 127 if isinstance(error, FileNotFoundError) else 126
         refuse(reason, code, "CommandNotRun", f"The command {os.fsdecode(command[0])} cannot be run: {error.strerror}.")

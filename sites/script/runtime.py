@@ -1,4 +1,4 @@
-"""How a site runs containers: which program, and where its images lie. One per site, from the operator's settings."""
+"""How a site runs containers: the program, and the folder of its images. One for each site, from its settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class RuntimeKind(StrEnum):
-    """`HOST` runs commands as plain processes, without any isolation: only where the operator says so."""
+    """The container runtimes. `HOST` runs plain processes without isolation, only if the operator chooses it."""
 
     HOST = "host"
     APPTAINER = "apptainer"
@@ -29,12 +29,12 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Runtime:
-    """kind: a name from an operator's settings is converted; one that is none is a ValueError with the choices.
+    """The runtime of a site.
 
-    path: the program at the site, looked for in the batch job's PATH when it has no slash; empty: the usual name.
-    images: the site's folder of images, absolute or relative to the account's home; empty: there is none.
-    grace: seconds between TERM and KILL. Slurm sends its own KILL after KillWait (30 s by default); the outcome files
-    must be written before that.
+    kind: a `RuntimeKind` or its name; another name raises ValueError with the choices. path: the program at the site;
+    without a slash, the batch job's PATH is searched; empty: the usual name. images: the site's folder of images,
+    absolute or relative to the account's home; empty: none. grace: seconds between TERM and KILL; less than Slurm's
+    KillWait (30 s by default), after which Slurm sends its own KILL, because the outcome files must be written before.
     """
 
     kind: RuntimeKind

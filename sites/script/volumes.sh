@@ -1,6 +1,6 @@
-# Where the volumes of a container lie at the site. Shared by the runtimes that can mount.
+# Finds the volumes of a container at the site, for the runtimes that can mount.
 
-resolve() {  # <root> <path>: sets $resolved to the path that symlinks lead to, as seen by a process that has this root
+resolve() {  # <root> <path>: follows symlinks as a process with this root does, and sets $resolved
     local rest=$2 part target hops=0
     resolved=
     while [[ $rest ]]; do
@@ -22,9 +22,9 @@ resolve() {  # <root> <path>: sets $resolved to the path that symlinks lead to, 
     done
 }
 
-find_source() {  # <volume> <sub path>: sets $found, which a symlink that a container left there cannot lead out of the volume
+find_source() {  # <volume> <sub path>: sets $found, a path inside the volume even if a container left symlinks there
     resolve "$volumes/$1" "$2"
     found=$volumes/$1$resolved
-    # As in Kubernetes, a sub path that is not there yet is an empty directory.
+    # As in Kubernetes, a sub path that does not exist becomes an empty directory.
     [[ -e $found ]] || mkdir -p -- "$found"
 }

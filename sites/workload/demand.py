@@ -1,6 +1,6 @@
-"""What one job asks of a scheduler. It is settled once (sites/policy.py); what is judged is counted, shown, submitted.
+"""What one job requests from a scheduler. Only sites/policy.py makes it.
 
-Free of Django, known to every connector.
+Limits, counters, the API and every connector use it, so it is free of Django.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 class Demand:
     """The size of a job and where it goes.
 
-    tasks: over all nodes. memory_per_node: bytes, 0 leaves it to the site. gpus_per_node: kind -> number, "" for GPUs
-    of any kind; kinds as the pod writes them. time_limit: seconds, None until the job is granted one. partition: a
-    name, or several with commas between; "" leaves it to the site. qos: the scheduler's quality of service, ""
-    leaves the account's own. flavor: the name of the flavor that filled in figures, to show.
+    tasks: over all nodes. memory_per_node: bytes; 0: the site decides. gpus_per_node: kind -> number, "" for GPUs of
+    any kind; kinds as the pod writes them. time_limit: seconds; None until the job is granted one. partition: one name,
+    or several separated by commas; "": the site decides. qos: the scheduler's quality of service; "": the account's
+    default. flavor: the name of the flavor that gave missing figures, for display.
     """
 
     nodes: int = 1
@@ -34,30 +34,33 @@ class Demand:
 
     @property
     def cpus(self) -> int:
-        """Over all nodes."""
+        """CPUs over all nodes."""
         return self.tasks * self.cpus_per_task
 
     @property
     def memory(self) -> int:
-        """Bytes over all nodes, 0 where it is left to the site."""
+        """Bytes over all nodes; 0: the site decides."""
         return self.nodes * self.memory_per_node
 
     @property
     def gpus(self) -> int:
-        """Over all nodes, of whatever kind."""
+        """GPUs over all nodes, of any kind."""
         return self.nodes * sum(self.gpus_per_node.values())
 
     @property
     def gpu_kind(self) -> str:
-        """The kind as allocations name it, in lower case; "" for any kind. No job has GPUs of several kinds."""
+        """The kind of the job's GPUs in lower case, as in allocations; "" for any kind. A job has one kind only."""
         return next((kind.lower() for kind in self.gpus_per_node), "")
 
     def as_json(self) -> dict[str, Any]:
-        """What `from_json` reads again: a field of this class each."""
+        """Return the fields by name, for `from_json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Ignores what a later release has written beside these fields, so that one can go back from it."""
+        """Rebuild a demand from the values of `as_json`.
+
+        Names that a later release has added are ignored, so that one can go back from it.
+        """
         known = {each.name for each in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in known})

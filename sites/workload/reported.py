@@ -1,4 +1,4 @@
-"""What a site says about what it runs. Frozen, free of Django, known to every connector."""
+"""What a site reports about its jobs and partitions. Frozen dataclasses without Django, for every connector."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Phase(StrEnum):
-    """What a site reports of a batch job."""
+    """The state of a batch job, as its site reports it."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -26,7 +26,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class ContainerReport:
-    """One container as its own outcome files tell it. Times are aware and UTC; restart counts requeues of the job."""
+    """One container, as its outcome files describe it. Times are aware and in UTC. restart: requeues of the job."""
 
     name: str
     started_at: datetime | None = None
@@ -37,15 +37,15 @@ class ContainerReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What a site says about one job now.
+    """What a site reports about one job now.
 
-    phase: the site's own word for the batch job, mapped. reason: one CamelCase word (`OOMKilled`, `DeadlineExceeded`,
-    `Resources`), empty when nothing is to be said; message: a sentence for people. exit_code: what Kubernetes users
-    expect for a job that the site ended (137 out of memory or node lost, 124 time limit, 143 cancelled or preempted),
-    None when the containers' own codes stand. containers: those the site has news of, possibly fewer than the pod has;
-    news replaces what was known of that container. started_at, ended_at, cpus, gpus, nodes: the site's own figures
-    for usage, None when it does not (yet) know. events: tokens to hand back as `recorded` in the next poll, once this
-    report has been written down.
+    phase: the site's state of the batch job, mapped. reason: one CamelCase word (`OOMKilled`, `DeadlineExceeded`,
+    `Resources`), or empty. message: a sentence for people, or empty. exit_code: what Kubernetes users expect if the
+    site ended the job (137: out of memory or node lost, 124: time limit, 143: cancelled or preempted); None: the
+    containers' own exit codes count. containers: those with news, possibly fewer than the pod has; each report replaces
+    the earlier report of that container. started_at, ended_at, cpus, gpus, nodes: the site's figures for usage, None if
+    it does not know them (yet). events: tokens that the caller passes as `recorded` to the next poll, after it has
+    stored this report.
     """
 
     key: str
@@ -66,9 +66,10 @@ class Report:
 
 @dataclass(frozen=True)
 class PartitionReport:
-    """One partition (queue) as its site describes it. memory: bytes; time_limit: seconds, None without a limit.
+    """One partition (queue), as its site reports it. memory: bytes. time_limit: seconds, None without a limit.
 
-    gpus: kind -> number over all nodes (kind is empty where the site names none). up: takes jobs now.
+    nodes, cpus, memory, gpus: over all its nodes; gpus: pairs of kind and number, with "" if the site names no kind.
+    up: whether the partition takes jobs now.
     """
 
     name: str

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def test_without_variables_the_demo_serves_port_8000_from_var_demo() -> None:
-    chosen = options.read({})
+    chosen = options.read_options({})
     assert chosen.port == 8000
     assert chosen.home.parts[-2:] == ("var", "demo")
     assert chosen.slurm is None
@@ -21,7 +21,7 @@ def test_a_cluster_over_ssh_is_read_from_one_line(tmp_path: Path) -> None:
     (tmp_path / "id").write_text("a key")
     (tmp_path / "known").write_text("a host key")
     variables = {"DEMO_SSH": "me@login.example.org:2222", "DEMO_SSH_KEY": str(tmp_path / "id")}
-    site = options.read(variables | {"DEMO_SSH_KNOWN_HOSTS": str(tmp_path / "known")}).slurm
+    site = options.read_options(variables | {"DEMO_SSH_KNOWN_HOSTS": str(tmp_path / "known")}).slurm
     assert site is not None
     assert (site.user, site.host, site.port) == ("me", "login.example.org", 2222)
     assert (site.key, site.known_hosts) == ("a key", "a host key")
@@ -39,4 +39,4 @@ def test_a_cluster_over_ssh_is_read_from_one_line(tmp_path: Path) -> None:
 )
 def test_a_wrong_variable_is_refused_in_words(variables: dict[str, str], sentence: str) -> None:
     with pytest.raises(options.BadOption, match=sentence):
-        options.read(variables)
+        options.read_options(variables)

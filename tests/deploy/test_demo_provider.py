@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Identity]:
     home = tmp_path_factory.mktemp("demo")
-    found = identity.prepare(home, 24700)
+    found = identity.load_or_create(home, 24700)
     with subprocess.Popen(identity.argv(home), stderr=subprocess.DEVNULL) as process:
         wait_for(f"{found.issuer}/.well-known/openid-configuration")
         yield found
@@ -46,7 +46,7 @@ def test_everybody_logs_in_with_the_password_and_shows_their_entitlements(provid
 def test_nobody_logs_in_without_the_password(provider: Identity, form: dict[str, str]) -> None:
     answer = submit(provider, **form)
     assert answer.status_code == 403
-    assert "That is not the password." in answer.text
+    assert "The password is wrong." in answer.text
     assert "Location" not in answer.headers
 
 
@@ -78,8 +78,8 @@ def test_nobody_changes_a_person(provider: Identity) -> None:
 
 
 def test_its_port_and_secrets_are_kept_for_the_next_run(tmp_path: Path) -> None:
-    first = identity.prepare(tmp_path, 24750)
-    assert identity.prepare(tmp_path, 24750) == first
+    first = identity.load_or_create(tmp_path, 24750)
+    assert identity.load_or_create(tmp_path, 24750) == first
     assert (tmp_path / "identity.json").stat().st_mode & 0o77 == 0
 
 

@@ -151,7 +151,7 @@ def test_the_failed_statement_of_a_client_is_not_in_the_log(folder: Path) -> Non
 
 def test_a_folder_has_one_owner_at_a_time(folder: Path) -> None:
     with embedded.start(folder, durable=False) as running:
-        with pytest.raises(embedded.CannotStart, match="stop it first, or choose another folder"):
+        with pytest.raises(embedded.CannotStart, match="stop it, or choose another folder"):
             embedded.start(folder)
         psycopg.connect(running.database_urls["web"]).close()
 
@@ -214,7 +214,7 @@ def test_a_server_that_will_not_start_says_why_and_takes_the_other_with_it(folde
     with embedded.start(folder, durable=False) as running:
         kept = running.folder
     (kept / "postgres" / "data" / "global" / "pg_control").unlink()
-    with pytest.raises(embedded.CannotStart, match=r"PostgreSQL did not start\. The last it said, in .*pg_control"):
+    with pytest.raises(embedded.CannotStart, match=r"PostgreSQL did not start\. The last line of .*pg_control"):
         embedded.start(folder, durable=False)
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
     assert not [pid for pid in children if str(kept) in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")]

@@ -82,7 +82,7 @@ def test_an_allocation_that_cannot_stand_is_refused_at_its_field(operator: Clien
     site = make_site(shared_account=False)
     make_allocation(make_tenant(), site)
     page = operator.post("/admin/hpc_sites/allocation/add/", allocation(make_tenant(), site, gpus='{"a100": -1}'))
-    assert "not below zero" in page.content.decode()
+    assert "at least 0" in page.content.decode()
     page = operator.post("/admin/hpc_sites/allocation/add/", allocation(make_tenant(), site))
-    assert "Another tenant has" in page.content.decode()
+    assert "Another tenant uses" in page.content.decode()
     assert Allocation.objects.count() == 1

@@ -103,7 +103,7 @@ def test_a_grant_that_cannot_be_carried_out_decides_nothing(tenant: Tenant, site
 
 def test_the_same_is_asked_for_once(tenant: Tenant, site: Site) -> None:
     ask(tenant, site)
-    with pytest.raises(Conflict, match="asked for already"):
+    with pytest.raises(Conflict, match="open already"):
         ask(tenant, site)
     make_allocation(tenant, site)
     with pytest.raises(Conflict, match="extension"):

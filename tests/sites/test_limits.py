@@ -97,7 +97,7 @@ def test_gpus_of_no_named_kind_are_no_way_past_the_limits_of_kinds() -> None:
     for ask in (Ask(gpus={"": 2}), Ask(gpus={"v100": 1, "": 1})):
         short = limits.shortfall(allowed, used, ask)
         assert short is not None
-        assert (short.limit, short.used, short.asked, short.allowed) == ("gpus", 2, 2, 3)
+        assert (short.limit, short.used, short.requested, short.allowed) == ("gpus", 2, 2, 3)
     for ask in (Ask(gpus={"": 1}), Ask(gpus={"a100": 1}), Ask(gpus={"h100": 9}), Ask()):
         assert limits.shortfall(allowed, used, ask) is None
 
@@ -117,14 +117,14 @@ def test_the_budget_of_a_period_that_is_over_is_all_there_again() -> None:
     ],
 )
 def test_a_closed_allocation_says_why(fields: dict[str, Any], reason: str, words: str) -> None:
-    waits = limits.closed(allocation(**fields), tenant="Alpha", site="Vega", now=NOW)
+    waits = limits.not_valid(allocation(**fields), tenant="Alpha", site="Vega", now=NOW)
     assert waits is not None
     assert waits.reason == reason
     assert words in waits.message
 
 
 def test_without_an_allocation_there_is_a_way_to_get_one() -> None:
-    waits = limits.closed(None, tenant="Alpha", site="Vega", now=NOW)
+    waits = limits.not_valid(None, tenant="Alpha", site="Vega", now=NOW)
     assert waits is not None
     assert (waits.reason, "can ask for one" in waits.message) == ("NoAllocation", True)
 

@@ -55,19 +55,19 @@ def pod(flags: str = "", flavor: str = "", **limits: str) -> Any:
 def test_flags_and_resources_are_multiplied_as_the_scheduler_does(
     flags: str, limits: dict[str, str], expected: Totals
 ) -> None:
-    demand = policy.asked(pod(flags, **limits))
+    demand = policy.requested(pod(flags, **limits))
     assert Totals(demand.cpus, demand.memory, demand.gpus, demand.gpu_kind) == expected
 
 
 @pytest.mark.parametrize("flags", ["--gres=gpu:a100:1,gpu:v100:1", "--gres=gpu:a100:many", "--ntasks=999999 -c 999999"])
 def test_what_cannot_be_counted_is_refused(flags: str) -> None:
     with pytest.raises(Refused):
-        policy.asked(pod(flags))
+        policy.requested(pod(flags))
 
 
 def test_a_flavor_fills_in_what_the_pod_leaves_open() -> None:
     flavor = Flavor(name="big", partition="gpu", cpus=8, memory=16 * GIB, gpus=2, time_limit=7200)
-    assert policy.asked(pod(flavor="big", cpu="3"), flavor) == Demand(
+    assert policy.requested(pod(flavor="big", cpu="3"), flavor) == Demand(
         cpus_per_task=3,
         memory_per_node=16 * GIB,
         gpus_per_node={"": 2},
@@ -79,7 +79,7 @@ def test_a_flavor_fills_in_what_the_pod_leaves_open() -> None:
 
 def test_what_the_pod_says_itself_wins_over_its_flavor() -> None:
     flavor = Flavor(name="big", partition="gpu", cpus=8, memory=16 * GIB, gpus=2, time_limit=7200)
-    found = policy.asked(pod("--time=10 -p cpu --mem=1G --ntasks=2 --gres=gpu:1", "big"), flavor)
+    found = policy.requested(pod("--time=10 -p cpu --mem=1G --ntasks=2 --gres=gpu:1", "big"), flavor)
     assert found == Demand(
         tasks=2, memory_per_node=GIB, gpus_per_node={"": 1}, time_limit=600, partition="cpu", flavor="big"
     )
@@ -89,7 +89,7 @@ def test_what_the_pod_says_itself_wins_over_its_flavor() -> None:
 def test_more_than_a_flavor_allows_is_refused_in_words(flags: str) -> None:
     flavor = Flavor(name="small", largest_cpus=8, largest_memory=2 * GIB, largest_time_limit=3600)
     with pytest.raises(Refused, match="the flavor small allows"):
-        policy.asked(pod(flags, "small"), flavor)
+        policy.requested(pod(flags, "small"), flavor)
 
 
 def test_a_demand_is_read_as_it_was_written_whatever_a_later_release_adds() -> None:

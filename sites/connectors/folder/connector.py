@@ -1,4 +1,4 @@
-"""What all connectors share that run commands at a site and keep attempts in folders there."""
+"""The base of the connectors that run commands at a site and keep attempts in folders there."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
     from sites.connectors.base import Found, LogRequest
     from sites.connectors.folder.outcomes import Section
-    from sites.connectors.folder.protocol import AttemptFolders, Given
+    from sites.connectors.folder.protocol import AttemptFolders, Variables
     from sites.workload import JobRef, Report
 
 MOST_EVENTS = 20_000
-# Ended jobs whose folders one poll reads; the others are told by the next polls.
+# The most ended jobs whose folders one poll reads; the next polls read the others.
 MOST_OUTCOMES = 500
 
-UNSURE = InDoubt("It is not sure yet whether the batch job was started.")
+UNSURE = InDoubt("The batch job may or may not have started.")
 
 
 class FolderConnector(Connector):
-    """Settles, reads and removes attempt folders; its subclasses know how batch jobs are launched and watched."""
+    """Settles, reads and removes attempt folders. Its subclasses launch, poll and cancel batch jobs."""
 
     def __init__(self, folders: AttemptFolders) -> None:
         self._folders = folders
@@ -41,11 +41,14 @@ class FolderConnector(Connector):
 
     @abstractmethod
     def _search(self, account: str, refs: Sequence[JobRef]) -> Mapping[JobRef, str]:
-        """Attempts long in doubt: their native ids, "" for those that are sure to have none; others stay in doubt."""
+        """Search for attempts that are long in doubt. Returns their native ids; "" for a job that never started.
+
+        Attempts that are missing from the result stay in doubt.
+        """
 
     @abstractmethod
     def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> PollAnswer:
-        """One round trip as one local account. recorded: for `_ask`."""
+        """Poll the jobs of one local account in one round trip. recorded: see `_run_poll`."""
 
     def find(self, refs: Sequence[JobRef]) -> dict[str, Found]:
         answers: dict[str, Found] = {}
@@ -54,7 +57,7 @@ class FolderConnector(Connector):
             old = [ref for ref in batch if isinstance(doubt := found.get(ref.key), Doubt) and doubt.is_old]
             if old and (settled := self._search(account, old)):
                 found |= self._folders.resolve(account, settled)
-            answers.update((key, UNSURE if isinstance(told, Doubt) else told) for key, told in found.items())
+            answers.update((key, UNSURE if isinstance(each, Doubt) else each) for key, each in found.items())
         return answers
 
     def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> PollAnswer:
@@ -68,15 +71,20 @@ class FolderConnector(Connector):
             seconds += answer.scheduler_seconds
         return PollAnswer(found, seconds)
 
-    def _ask(self, account: str, program: str, refs: Sequence[JobRef], recorded: bytes, given: Given) -> _Answer:
-        """Run the text of a poll's program. Returns its sections by name, and what the program complained of."""
+    def _run_poll(
+        self, account: str, program: str, refs: Sequence[JobRef], recorded: bytes, variables: Variables
+    ) -> tuple[dict[str, Section], str]:
+        """Run a poll's program. Returns its sections by name, and the end of its stderr.
+
+        program: its text. recorded: the paths of events to delete, NUL after each (see `recorded_of`).
+        """
         token = secrets.token_hex(8)
         limits = {"most_events": MOST_EVENTS, "most_outcomes": MOST_OUTCOMES}
         parents = "\n".join(sorted({posixpath.dirname(ref.folder) for ref in refs}))
-        given = {"token": token, "recorded": len(recorded), "parents": parents, **limits, **given}
+        variables = {"token": token, "recorded": len(recorded), "parents": parents, **limits, **variables}
         lines = "".join(f"{ref.native_id}\t{ref.key}\t{safe_folder(ref)}\n" for ref in refs)
         outcomes = read_program("sites.connectors.folder", "outcomes")
-        done = self._folders.run(account, [outcomes, program], given, recorded + lines.encode())
+        done = self._folders.run(account, [outcomes, program], variables, recorded + lines.encode())
         require_success(done, self._name)
         return sections(done.stdout, token, self._name), done.complaint
 
@@ -88,6 +96,3 @@ class FolderConnector(Connector):
 
     def close(self) -> None:
         self._folders.shell.close()
-
-
-_Answer = tuple["dict[str, Section]", str]

@@ -1,4 +1,4 @@
-"""What outcome files and events tell of containers: the lines of programs/outcomes.sh -> reports. Pure."""
+"""Outcome files and events, as programs/outcomes.sh prints them -> reports of containers. Pure."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ if TYPE_CHECKING:
 
 
 def from_epoch(epoch: str) -> datetime | None:
-    """Epoch seconds as a site prints them; anything else (`N/A`, `Unknown`, 0) is no time."""
+    """Convert epoch seconds, as a site prints them, to an aware time; None for `N/A`, `Unknown`, 0 and the like."""
     return datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() and epoch != "0" else None
 
 
 @dataclass
 class Story:
-    """What one attempt's files tell so far. staged: its containers; reasons: container -> word, sentence; said: by
-    the scheduler or the batch script itself."""
+    """What the files of one attempt report so far.
+
+    containers: the reports by container. staged: the names of all its containers. reasons: container -> (word,
+    sentence). last_line: of the output of the scheduler or of the batch script itself.
+    """
 
     containers: dict[str, ContainerReport] = field(default_factory=dict)
     staged: set[str] = field(default_factory=set)
     reasons: dict[str, tuple[str, str]] = field(default_factory=dict)
-    said: str = ""
+    last_line: str = ""
     restart: int = 0
     events: tuple[str, ...] = ()
 
-    def tell(self, container: str, restart: int, kind: str, epoch: str, code: str) -> None:
-        """Take one `started` or `ended` in; those of an earlier run than one we know of are history."""
+    def add(self, container: str, restart: int, kind: str, epoch: str, code: str) -> None:
+        """Add one `started` or `ended`. Those of the latest run count; those of earlier runs are ignored."""
         if restart > self.restart:
             self.restart = restart
             self.containers.clear()
@@ -52,7 +55,7 @@ class Story:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every container has told its end."""
+        """Whether the end of every container is known."""
         ended = {name for name, report in self.containers.items() if report.exit_code is not None}
         return bool(self.staged) and self.staged <= ended
 
@@ -71,48 +74,48 @@ class Story:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a poll's answer: the exit code of what it shows, and its lines."""
+    """One part of a poll's answer. code: the exit code of the command whose output it holds."""
 
     code: int
     lines: list[str]
 
 
 def sections(output: bytes, token: str, site: str) -> dict[str, Section]:
-    """Cut a poll's answer at its header lines; `Unreachable` unless it is complete (its last section is `end`)."""
+    """Cut a poll's answer at its header lines. Raises `Unreachable` unless it has its last section, `end`."""
     found: dict[str, Section] = {}
     for part in output.decode(errors="replace").split(f"\n{token} ")[1:]:
         header, _, body = part.partition("\n")
         name, _, code = header.partition(" ")
         found[name] = Section(int(code), body.split("\n") if body else [])
     if "end" not in found:
-        raise Unreachable(f"The answer from {site} was cut short.")
+        raise Unreachable(f"The answer from {site} was incomplete.")
     return found
 
 
 def stories(events: Section, outcomes: Section, account: str) -> dict[str, Story]:
-    """Key -> story, from the events of running jobs and the outcome files of ended ones."""
-    told: dict[str, Story] = defaultdict(Story)
-    _tell_events(told, events.lines, account)
+    """Return the stories by key, from the events of running jobs and the outcome files of ended jobs."""
+    found: dict[str, Story] = defaultdict(Story)
+    _add_events(found, events.lines, account)
     for line in outcomes.lines:
         if line.count("\t") < 4:
             continue
         key, restart, container, kind, text = line.split("\t", 4)
-        story = told[key]
+        story = found[key]
         if kind == "staged":
             story.staged.add(container)
         elif kind == "said":
-            story.said = text
+            story.last_line = text
         elif kind == "reason":
             word, _, sentence = text.partition(" ")
             story.reasons[container] = (word, sentence)
         elif restart.isdigit():
             epoch, _, code = text.partition(" ")
-            story.tell(container, int(restart), kind, epoch, code)
-    return told
+            story.add(container, int(restart), kind, epoch, code)
+    return found
 
 
-def _tell_events(told: dict[str, Story], lines: list[str], account: str) -> None:
-    """`<parent>/` lines, each followed by the names in its events folder."""
+def _add_events(found: dict[str, Story], lines: list[str], account: str) -> None:
+    """Add events to their stories. lines: a line `<parent>/`, then the file names in its events folder, and so on."""
     parent = ""
     tokens: dict[str, list[str]] = defaultdict(list)
     for line in lines:
@@ -121,14 +124,14 @@ def _tell_events(told: dict[str, Story], lines: list[str], account: str) -> None
         name = line.split(".")
         if len(name) == 6 and name[1].isdigit() and name[3] in {"started", "ended"}:
             key, restart, container, kind, epoch, code = name
-            told[key].tell(container, int(restart), kind, epoch, code)
+            found[key].add(container, int(restart), kind, epoch, code)
             tokens[key].append(f"{account}:{parent}events/{line}")
     for key, names in tokens.items():
-        told[key].events = tuple(names)
+        found[key].events = tuple(names)
 
 
 def recorded_of(account: str, recorded: Sequence[str]) -> bytes:
-    """The tokens of this account as paths for `forget_events`. What is not of their form is not ours to remove."""
+    """Return this account's tokens as paths for `forget_events`, NUL after each. Other paths are left out: not ours."""
     prefix = f"{account}:"
     paths = (token.removeprefix(prefix) for token in recorded if token.startswith(prefix))
     return b"".join(path.encode() + b"\0" for path in paths if "/events/" in path and ".." not in path.split("/"))

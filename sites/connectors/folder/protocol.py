@@ -1,6 +1,7 @@
-"""The protocol of docs/attempt-folder.md, shared by all connectors that run commands at a site.
+"""The protocol of docs/attempt-folder.md, for all connectors that run commands at a site.
 
-Each call is a POSIX shell program (programs/*.sh) between two pure halves: what it is given, and what its answer means.
+Each call is a POSIX shell program (programs/*.sh) between two pure halves: one prepares its input, one parses its
+answer.
 """
 
 from __future__ import annotations
@@ -28,17 +29,18 @@ if TYPE_CHECKING:
 MOST_AT_ONCE = 200
 MOST_LOG_BYTES = 32 * 1024 * 1024
 KEY = re.compile(r"[0-9a-f]{8,64}\Z")
-#: The parent of attempt folders where a site's operator has set no `base`, in the account's home.
+#: The parent of attempt folders, in the account's home, for a site without the setting `base`.
 DEFAULT_BASE = ".isthmus/jobs"
 
-Given = Mapping[str, object]
+#: Values for a program's shell variables, by name.
+Variables = Mapping[str, object]
 
 _program = partial(read_program, "sites.connectors.folder")
 
 
 @dataclass(frozen=True)
 class StagedBatch:
-    """Jobs of one account below one folder, as one stream. tar: all of their files; keys: theirs, in its order."""
+    """Jobs of one account below one folder, as one stream. tar: all their files. keys: the jobs, in the tar's order."""
 
     account: str
     parent: str
@@ -48,8 +50,11 @@ class StagedBatch:
 
 @dataclass(frozen=True)
 class Launch:
-    """What came of one launch. word: `started` (text: the native id), `refused`, `doubt`, `known`, `unlaunched`,
-    `unstaged`; code: the launch command's exit code; text: what it said."""
+    """The result of one launch.
+
+    word: `started`, `refused`, `doubt`, `known`, `unlaunched` or `unstaged`. code: the launch command's exit code.
+    text: the native id if `started`, else the command's output.
+    """
 
     word: str
     code: int
@@ -58,18 +63,18 @@ class Launch:
 
 @dataclass(frozen=True)
 class Doubt:
-    """`submitting` without a native id, for so many seconds by the site's own clock."""
+    """The folder is in the state `submitting`, without a native id. seconds: for how long, by the site's clock."""
 
     seconds: int
 
     @property
     def is_old(self) -> bool:
-        """No launch takes so long: it has a time limit of 30 seconds."""
+        """Whether the launch must be over: it has a time limit of 30 seconds."""
         return self.seconds >= 60
 
 
 class AttemptFolders:
-    """The attempt folders of one site. prelude: shell text put before every program (the scheduler's environment)."""
+    """The attempt folders of one site. prelude: shell text before every program. Time-outs are in seconds."""
 
     def __init__(self, shell: Shell, prelude: str = "", timeout: float = 60, submit_timeout: float = 120) -> None:
         self.shell = shell
@@ -78,62 +83,66 @@ class AttemptFolders:
         self._submit_timeout = submit_timeout
 
     def run(
-        self, account: str, programs: Sequence[str], given: Given, stdin: bytes = b"", timeout: float = 0
+        self, account: str, programs: Sequence[str], variables: Variables, stdin: bytes = b"", timeout: float = 0
     ) -> Completed:
-        """Run the texts of programs one after the other as one program, `given` set as shell variables before them."""
-        values = "".join(f"{name}={quote(str(value))}\n" for name, value in given.items())
+        """Run the texts of several programs as one program, with these shell variables set."""
+        values = "".join(f"{name}={quote(str(value))}\n" for name, value in variables.items())
         text = "".join((_program("prelude"), self._prelude, "\n", values, *programs))
         return self.shell.run(text, stdin, timeout=timeout or self._timeout, account=account)
 
-    def stage_and_launch(self, batch: StagedBatch, launcher: str, given: Given) -> dict[str, Launch]:
-        """Unpack a batch and launch each of its jobs.
-
-        launcher: the text of a program that defines launch(), which runs in a job's folder.
-        """
-        given = {"parent": batch.parent, "random": secrets.token_hex(8), "keys": "\n".join(batch.keys), **given}
-        done = self.run(batch.account, [launcher, _program("stage")], given, batch.tar, self._submit_timeout)
+    def stage_and_launch(self, batch: StagedBatch, launcher: str, variables: Variables) -> dict[str, Launch]:
+        """Unpack a batch and launch each of its jobs. launcher: shell text of launch(), for a job's folder."""
+        own = {"parent": batch.parent, "random": secrets.token_hex(8), "keys": "\n".join(batch.keys), **variables}
+        done = self.run(batch.account, [launcher, _program("stage")], own, batch.tar, self._submit_timeout)
         return parse_launches(done, self.shell.name)
 
     def find(self, account: str, refs: Sequence[JobRef]) -> dict[str, str | Absent | Doubt]:
-        """Ask each folder what became of its attempt, fencing it where nothing has been launched."""
+        """Read each attempt's state from its folder, and fence the folder if nothing has been launched from it."""
         by_folder = {safe_folder(ref): ref.key for ref in refs}
-        given = {"random": secrets.token_hex(8), "folders": "\n".join(by_folder)}
-        return self._settled(self.run(account, [_program("find")], given), by_folder)
+        variables = {"random": secrets.token_hex(8), "folders": "\n".join(by_folder)}
+        return self._settled(self.run(account, [_program("find")], variables), by_folder)
 
     def resolve(self, account: str, resolved: Mapping[JobRef, str]) -> dict[str, str | Absent | Doubt]:
-        """Write down what the queue has told of attempts long in doubt: a native id, or "" to fence one for good."""
+        """Settle attempts that are long in doubt. resolved: their native ids; "" fences an attempt for good."""
         by_folder = {safe_folder(ref): ref.key for ref in resolved}
         lines = "\n".join(f"{ref.folder}\t{native}" for ref, native in resolved.items())
         return self._settled(self.run(account, [_program("resolve")], {"resolved": lines}), by_folder)
 
     def _settled(self, done: Completed, by_folder: Mapping[str, str]) -> dict[str, str | Absent | Doubt]:
-        lines = complete_lines(done, "end\t\t", self.shell.name)
-        rows = (line.split("\t") for line in lines)
-        return {by_folder[folder]: _found(word, detail) for folder, word, detail in rows}
+        settled: dict[str, str | Absent | Doubt] = {}
+        for line in complete_lines(done, "end\t\t", self.shell.name):
+            folder, word, detail = line.split("\t")
+            known: dict[str, str | Absent] = {"found": detail, "absent": ABSENT}
+            settled[by_folder[folder]] = known[word] if word in known else Doubt(int(detail or 0))
+        return settled
 
     def read_logs(self, requests: Sequence[LogRequest]) -> list[bytes | None]:
-        """The pieces asked for, in that order, one round trip an account (more beyond MOST_LOG_BYTES)."""
+        """Read pieces in the order of the requests, in one round trip for each account (more beyond MOST_LOG_BYTES)."""
         pieces: list[bytes | None] = [None] * len(requests)
         for account, numbers in _log_batches(requests):
-            wanted = "\n".join(_wanted_line(requests[number]) for number in numbers)
+            wanted = "\n".join(_log_line(requests[number]) for number in numbers)
             done = self.run(account, [_program("logs")], {"wanted": wanted})
             for number, piece in zip(numbers, parse_pieces(done, len(numbers), self.shell.name), strict=True):
                 pieces[number] = piece
         return pieces
 
     def clean(self, refs: Sequence[JobRef]) -> None:
-        """Remove folders and events of these jobs."""
+        """Delete the folders and events of these jobs."""
         for account, batch in batches(refs):
             folders = "\n".join(safe_folder(ref) for ref in batch)
             require_success(self.run(account, [_program("clean")], {"folders": folders}), self.shell.name)
 
 
 def launch_batch(
-    folders: AttemptFolders, batch: StagedBatch, launcher: str, given: Given, answers: dict[str, Submitted]
+    folders: AttemptFolders, batch: StagedBatch, launcher: str, variables: Variables, answers: dict[str, Submitted]
 ) -> dict[str, Launch]:
-    """Stage and launch one of several batches: what became of the others is told whatever becomes of this one."""
+    """Stage and launch one of several batches, so that its failure does not lose the answers of the earlier ones.
+
+    answers: of the earlier batches; a refusal of this batch is added. Raises Unreachable only if there are no answers
+    yet.
+    """
     try:
-        return folders.stage_and_launch(batch, launcher, given)
+        return folders.stage_and_launch(batch, launcher, variables)
     except Rejected as refusal:
         answers.update(dict.fromkeys(batch.keys, refusal))
     except Unreachable:
@@ -143,7 +152,7 @@ def launch_batch(
 
 
 def batches(refs: Sequence[JobRef]) -> Iterator[tuple[str, list[JobRef]]]:
-    """Refs by account, at most MOST_AT_ONCE together."""
+    """Yield (account, refs), with at most MOST_AT_ONCE refs each."""
     for account in dict.fromkeys(ref.account for ref in refs):
         own = [ref for ref in refs if ref.account == account]
         for start in range(0, len(own), MOST_AT_ONCE):
@@ -151,12 +160,12 @@ def batches(refs: Sequence[JobRef]) -> Iterator[tuple[str, list[JobRef]]]:
 
 
 def read_base(config: Config) -> str:
-    """The setting `base`: the folder at the site in which attempts have theirs. Raises `BadConfig`."""
+    """Read the setting `base`: the parent folder of attempts at the site. Raises `BadConfig`."""
     return config.folder("base", DEFAULT_BASE)
 
 
 def safe_folder(job: JobRef | Workload) -> str:
-    """The job's folder, sure to be named for its key: what we remove or rename at a site is never anything else."""
+    """Return the job's folder. Raises `Rejected` unless its name is the job's key: we delete and rename no other."""
     folder, key = job.folder, job.key
     parent, _, name = folder.rpartition("/")
     if name != key or not KEY.match(key) or not parent or not is_plain_path(parent):
@@ -165,21 +174,22 @@ def safe_folder(job: JobRef | Workload) -> str:
 
 
 def require_success(done: Completed, site: str) -> None:
+    """Raises `Unreachable` if the program has failed."""
     if done.exit != 0:
         raise Unreachable(f"A command at {site} failed ({done.exit}): {done.complaint or 'it said nothing'}.")
 
 
 def complete_lines(done: Completed, last: str, site: str) -> list[str]:
-    """The lines of an answer, sure to be complete: the program's last line is there."""
+    """Return the lines of an answer. Raises `Unreachable` if the program failed or its last line is missing."""
     require_success(done, site)
     lines = done.stdout.decode(errors="replace").split("\n")
     if lines[-2:] != [last, ""]:
-        raise Unreachable(f"The answer from {site} was cut short.")
+        raise Unreachable(f"The answer from {site} was incomplete.")
     return lines[:-2]
 
 
 def parse_launches(done: Completed, site: str) -> dict[str, Launch]:
-    """What stage.sh said, by key. A batch that was cut short still tells of the jobs it had come to."""
+    """Parse the output of stage.sh, by key; it may be incomplete. Raises `Unreachable` if it holds no job."""
     launches: dict[str, Launch] = {}
     for record in done.stdout.decode(errors="replace").split("\0")[:-1]:
         key, word, code, text = record.split("\t", 3)
@@ -192,7 +202,7 @@ def parse_launches(done: Completed, site: str) -> dict[str, Launch]:
 
 
 def parse_pieces(done: Completed, count: int, site: str) -> list[bytes | None]:
-    """What logs.sh said: for each file a line with its length, then so many bytes."""
+    """Parse the output of logs.sh: for each file a line with its length, then that many bytes; `none`: no such file."""
     pieces: list[bytes | None] = []
     at = 0
     for _ in range(count):
@@ -207,20 +217,12 @@ def parse_pieces(done: Completed, count: int, site: str) -> list[bytes | None]:
         else:
             raise Unreachable(f"Logs at {site} cannot be read ({done.exit}): {done.complaint or 'a file was cut'}.")
     if done.stdout[at:] != b"end\n":
-        raise Unreachable(f"Logs at {site} were cut short.")
+        raise Unreachable(f"The logs from {site} were incomplete.")
     return pieces
 
 
-def _found(word: str, detail: str) -> str | Absent | Doubt:
-    if word == "found":
-        return detail
-    if word == "absent":
-        return ABSENT
-    return Doubt(int(detail or 0))
-
-
 def _log_batches(requests: Sequence[LogRequest]) -> Iterator[tuple[str, list[int]]]:
-    """Numbers of requests by account, each batch within MOST_LOG_BYTES and MOST_AT_ONCE."""
+    """Yield (account, indices of requests), each batch within MOST_LOG_BYTES and MOST_AT_ONCE."""
     for account in dict.fromkeys(request.ref.account for request in requests):
         batch: list[int] = []
         size = 0
@@ -235,7 +237,7 @@ def _log_batches(requests: Sequence[LogRequest]) -> Iterator[tuple[str, list[int
         yield account, batch
 
 
-def _wanted_line(request: LogRequest) -> str:
+def _log_line(request: LogRequest) -> str:
     if not re.fullmatch(r"[a-z0-9-]+", request.container):
         raise Rejected(f"{request.container!r} is not the name of a container.", reason="BadContainer")
     limit = min(request.limit, MOST_LOG_BYTES)

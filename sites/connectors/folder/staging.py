@@ -1,4 +1,4 @@
-"""Many staged jobs -> tar streams for programs/stage.sh, built in memory and cut to a size. Pure."""
+"""Staged jobs -> tar streams of limited size for programs/stage.sh, built in memory. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_BYTES = 32 * 1024 * 1024
 
 
 def staged_batches(jobs: Iterable[tuple[Workload, Staged]], refused: dict[str, Submitted]) -> Iterator[StagedBatch]:
-    """Cut jobs into batches of at most MOST_AT_ONCE and MOST_BYTES. Those that fit into none land in `refused`."""
+    """Pack jobs into batches of at most MOST_AT_ONCE jobs and MOST_BYTES. Jobs that fit into none go to `refused`."""
     groups: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
     for workload, staged in jobs:
         try:
@@ -33,14 +33,14 @@ def staged_batches(jobs: Iterable[tuple[Workload, Staged]], refused: dict[str, S
             groups.setdefault((workload.account, parent), []).append((workload.key, members))
     for (account, parent), packed in groups.items():
         for part in _cut(packed):
-            # `whole` tells that all has arrived, for tar does not.
+            # tar does not report a stream that was cut between two files; the file `whole` shows that all has arrived.
             end = _header("whole", tarfile.REGTYPE, 0, 0o600) + bytes(2 * tarfile.BLOCKSIZE)
             tar = b"".join(members for _, members in part) + end
             yield StagedBatch(account, parent, tuple(key for key, _ in part), tar)
 
 
 def members_of(key: str, staged: Staged) -> bytes:
-    """One job's folder as tar members."""
+    """Pack one job's folder into tar members. Raises `Rejected` if they are larger than MOST_BYTES."""
     folders = [key, *(f"{key}/{path}" for path in _folders(staged))]
     stream = io.BytesIO()
     for path in folders:
@@ -51,13 +51,13 @@ def members_of(key: str, staged: Staged) -> bytes:
         stream.write(bytes(-len(file.content) % tarfile.BLOCKSIZE))
     stream.write(_header(f"{key}/open", tarfile.REGTYPE, 0, 0o600))
     if stream.tell() > MOST_BYTES:
-        message = f"The pod's files take {stream.tell()} bytes at the site, and at most {MOST_BYTES} can be sent."
+        message = f"The pod's files take {stream.tell()} bytes at the site; at most {MOST_BYTES} can be sent."
         raise Rejected(message, reason="TooLarge")
     return stream.getvalue()
 
 
 def _folders(staged: Staged) -> list[str]:
-    """Every folder that something lies in, each after its parent."""
+    """Return all folders of the job, each after its parent. Raises `Rejected` if a path leads out of it."""
     paths = (*staged.directories, *(posixpath.dirname(file.path) for file in staged.files))
     found: set[str] = set()
     for path in filter(None, paths):

@@ -1,3 +1,3 @@
-"""This host, without a scheduler."""
+"""The connector for this host, without a scheduler."""
 
 from __future__ import annotations

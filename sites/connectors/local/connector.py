@@ -1,7 +1,7 @@
-"""Jobs as processes of this host: the demo, development, and a workstation without a scheduler.
+"""Runs jobs as processes of this host, for the demo, development, or a workstation without a scheduler.
 
-The same batch scripts as at any site run under a small bound of slots. Nothing of them hangs on a worker's life: each
-has its own session, is known by pid, start time and boot id, and its outcome is in its folder.
+It runs the same batch scripts as any site, in a limited number of slots. A job does not depend on any worker: it has
+its own session, its id consists of pid, start time and boot id, and its folder holds its outcome.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sites.connectors.base import Submitted
-    from sites.connectors.folder.protocol import Launch
     from sites.connectors.shell.base import Shell
     from sites.script import Staged
     from sites.workload import Workload
@@ -42,7 +41,11 @@ _program = partial(read_program, "sites.connectors.local")
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """base: folder of attempts; slots: jobs that run at a time; user: whom a service started as root runs them as."""
+    """The settings of a local site.
+
+    base: the folder of attempts. slots: how many jobs run at a time. user: the user for jobs if the service runs as
+    root.
+    """
 
     runtime: Runtime
     base: str = DEFAULT_BASE
@@ -51,7 +54,7 @@ class LocalSettings:
 
     @classmethod
     def from_config(cls, values: Mapping[str, object]) -> LocalSettings:
-        """Read an operator's settings; `BadConfig` says in a sentence what is wrong with them."""
+        """Read a site's settings. Raises `BadConfig` with a sentence that says what is wrong."""
         config = Config(values)
         settings = cls(
             runtime=config.runtime("host"),
@@ -64,7 +67,7 @@ class LocalSettings:
 
 
 class LocalConnector(FolderConnector):
-    """This host, without a scheduler."""
+    """Runs jobs on this host, without a scheduler."""
 
     def __init__(self, settings: LocalSettings, shell: Shell | None = None) -> None:
         super().__init__(AttemptFolders(shell or LocalShell(settings.user)))
@@ -76,11 +79,19 @@ class LocalConnector(FolderConnector):
 
     def submit(self, workloads: Sequence[Workload]) -> dict[str, Submitted]:
         answers: dict[str, Submitted] = {}
-        given = {"slots": self._settings.slots, "lanes": 1}
+        variables = {"slots": self._settings.slots, "lanes": 1}
         staged = ((workload, self._stage(workload)) for workload in workloads)
         for batch in staged_batches(staged, answers):
-            launches = launch_batch(self._folders, batch, _program("launch"), given, answers)
-            answers.update((key, _submitted(launch)) for key, launch in launches.items())
+            for key, launch in launch_batch(self._folders, batch, _program("launch"), variables, answers).items():
+                if launch.word == "started":
+                    answers[key] = launch.text
+                elif launch.word in {"refused", "unstaged"}:
+                    message = f"The job cannot be started on this host: {launch.text}."
+                    answers[key] = Rejected(message, reason="LaunchFailed")
+                else:
+                    answers[key] = InDoubt(
+                        "This host already knows the job." if launch.word == "known" else launch.text
+                    )
         return answers
 
     def _stage(self, workload: Workload) -> Staged:
@@ -91,13 +102,13 @@ class LocalConnector(FolderConnector):
         return replace(staged, files=(*staged.files, *ours))
 
     def _search(self, account: str, refs: Sequence[JobRef]) -> dict[JobRef, str]:
-        # job.sh names itself before anything else: without a name after so long, it never started.
+        # job.sh writes its native id before anything else. If there is none after this time, it never started.
         return dict.fromkeys(refs, "")
 
     def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> PollAnswer:
-        parts, _ = self._ask(account, _program("poll"), refs, recorded, {})
-        told = stories(parts["events"], parts["outcomes"], account)
-        return PollAnswer(dict(read_jobs(parts["jobs"].lines, {ref.key: ref for ref in refs}, told)))
+        parts, _ = self._run_poll(account, _program("poll"), refs, recorded, {})
+        stories_by_key = stories(parts["events"], parts["outcomes"], account)
+        return PollAnswer(dict(read_jobs(parts["jobs"].lines, {ref.key: ref for ref in refs}, stories_by_key)))
 
     def cancel(self, refs: Sequence[JobRef]) -> None:
         for account, batch in batches(refs):
@@ -112,14 +123,14 @@ class LocalConnector(FolderConnector):
 
 
 def read_jobs(
-    lines: Iterable[str], refs: Mapping[str, JobRef], told: Mapping[str, Story]
+    lines: Iterable[str], refs: Mapping[str, JobRef], stories_by_key: Mapping[str, Story]
 ) -> Iterable[tuple[str, Report]]:
-    """Lines of programs/poll.sh -> reports by key. A job whose folder is gone is not known."""
+    """Yield (key, report) for the lines of programs/poll.sh. A job without a folder is unknown and left out."""
     for line in filter(None, lines):
         key, state, request, begun, end = line.split("\t")
         if state == "unknown":
             continue
-        story = told.get(key, Story())
+        story = stories_by_key.get(key, Story())
         cpus, gpus, *_ = request.split() if request else ("1", "0")
         started = from_epoch(begun)
         report = Report(
@@ -139,19 +150,22 @@ def read_jobs(
 
 def _ended(report: Report, state: str, end: str, story: Story) -> Report:
     if end.count(" ") >= 2:
-        epoch, code, word, *left = end.split(" ")
-        told = _told_end(replace(report, ended_at=from_epoch(epoch)), int(code), word, story)
-        return replace(told, message=f"{told.message} {_unkilled(left)}".strip()) if left else told
+        epoch, code, word, *alive = end.split(" ")
+        ended = _recorded_end(replace(report, ended_at=from_epoch(epoch)), int(code), word, story)
+        if not alive:
+            return ended
+        warning = f"Some of its processes could not be killed and still run on the host: {', '.join(alive)}."
+        return replace(ended, message=f"{ended.message} {warning}".strip())
     if state == "alive":
         waiting = "" if report.started_at else "Waits for one of this host's slots."
         return replace(report, reason="Resources" if waiting else "", message=waiting)
     lost = replace(report, phase=Phase.FAILED, exit_code=137, ended_at=story.last_end or report.started_at)
     if state == "rebooted":
-        return replace(lost, reason="NodeLost", message="The host was restarted while the job was there.")
-    return replace(lost, reason="Killed", message="The job's processes were killed from outside.")
+        return replace(lost, reason="NodeLost", message="The host was restarted before the job had ended.")
+    return replace(lost, reason="Killed", message="Somebody on the host killed the job's processes.")
 
 
-def _told_end(report: Report, code: int, word: str, story: Story) -> Report:
+def _recorded_end(report: Report, code: int, word: str, story: Story) -> Report:
     if word == "Cancelled":
         return replace(
             report, phase=Phase.CANCELLED, reason="Cancelled", message="The job was cancelled.", exit_code=code
@@ -164,15 +178,3 @@ def _told_end(report: Report, code: int, word: str, story: Story) -> Report:
     reason, message = next(iter(story.reasons.values()), ("", ""))
     own = None if story.has_failed else code
     return replace(report, phase=Phase.FAILED, reason=reason, message=message, exit_code=own)
-
-
-def _unkilled(pids: Sequence[str]) -> str:
-    return f"Some of its processes could not be killed and live on at the host: {', '.join(pids)}."
-
-
-def _submitted(launch: Launch) -> Submitted:
-    if launch.word == "started":
-        return launch.text
-    if launch.word in {"refused", "unstaged"}:
-        return Rejected(f"The job cannot be started on this host: {launch.text}.", reason="LaunchFailed")
-    return InDoubt("The job is known here already." if launch.word == "known" else launch.text)

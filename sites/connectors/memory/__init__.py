@@ -1,3 +1,3 @@
-"""An imagined site inside of this process, for fast tests."""
+"""A simulated site inside this process, for fast tests."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The in-memory connector: a whole site inside this process, for fast tests. Keeps the contract, and breaks on demand.
+"""The in-memory connector: a simulated site inside this process, for fast tests. It keeps the connector contract.
 
-`memory_site(name)` is where a test makes jobs start, finish and fail, and the site misbehave.
+With `memory_site(name)`, a test makes jobs start, finish and fail, and makes the site misbehave.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 
 class MemoryConnector(Connector):
-    """Speaks to one imagined site. All connectors of a name speak to the same one."""
+    """Speaks to one simulated site. All connectors with the same name speak to the same site."""
 
     def __init__(self, site: MemorySite) -> None:
         self._site = site
 
     @classmethod
     def from_config(cls, config: Mapping[str, object], secret: str = "") -> Self:
-        """config: {"name": the imagined site's name}. Raises `BadConfig`."""
+        """config: {"name": the simulated site's name}. Raises `BadConfig`."""
         settings = Config(config)
         name = settings.required("name")
-        settings.text("default_partition")  # sites/policy.py goes by it, as for a real scheduler
+        settings.text("default_partition")  # sites/policy.py reads it
         settings.finish()
         return cls(memory_site(name))
 
     @classmethod
     def folder_for(cls, config: Mapping[str, object], key: str) -> str:
-        """There are no folders here; the name is of the same form as elsewhere."""
+        """There are no folders here, but the name has the same form as for other connectors."""
         return f"memory/{key}"
 
     def submit(self, workloads: Sequence[Workload]) -> Mapping[str, Submitted]:
@@ -46,14 +46,14 @@ class MemoryConnector(Connector):
         with self._site.lock:
             answers = {workload.key: self._site.accept(workload) for workload in workloads}
         self._site.answered("submit")
-        return self._site.told(answers)
+        return self._site.delivered(answers)
 
     def find(self, refs: Sequence[JobRef]) -> Mapping[str, Found]:
         self._travel("find", len(refs))
         with self._site.lock:
             jobs = {ref.key: self._site.fence(ref.key) for ref in refs}
         self._site.answered("find")
-        return self._site.told({key: ABSENT if job is None else job.native_id for key, job in jobs.items()})
+        return self._site.delivered({key: ABSENT if job is None else job.native_id for key, job in jobs.items()})
 
     def poll(self, refs: Sequence[JobRef], recorded: Sequence[str] = ()) -> PollAnswer:
         self._travel("poll", len(refs))
@@ -62,7 +62,7 @@ class MemoryConnector(Connector):
             jobs = [job for ref in refs if (job := self._site.look_up(ref)) is not None and not job.hidden]
             reports = {job.workload.key: job.report() for job in jobs}
         self._site.answered("poll")
-        return PollAnswer(self._site.told(reports), self._site.latency)
+        return PollAnswer(self._site.delivered(reports), self._site.latency)
 
     def cancel(self, refs: Sequence[JobRef]) -> None:
         self._travel("cancel", len(refs))
@@ -100,9 +100,9 @@ class MemoryConnector(Connector):
         self._site.answered("clean")
 
     def close(self) -> None:
-        """There is no connection; the site and its jobs go on."""
+        """There is no connection to close; the site and its jobs continue."""
 
     def _travel(self, operation: Operation, items: int) -> None:
-        # Slept outside the lock: a slow answer must not hold up another thread's question.
+        # Outside the lock: a slow answer must not delay another thread's call.
         time.sleep(self._site.latency)
         self._site.heard(operation, items)

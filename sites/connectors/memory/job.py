@@ -1,4 +1,4 @@
-"""A batch job that exists only in memory: what it went through, told as any site would tell it."""
+"""A simulated batch job in memory, which reports its history as a real site does."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What a batch job does by itself; None leaves it to an explicit `start` or `finish`.
+    """What a batch job does by itself. None: it waits for an explicit `start` or `finish`.
 
-    starts_after: seconds from submission to start; runs_for: seconds from start to end; exit_codes: container -> code,
-    0 where none is given; logs: container -> all that it writes, at its start.
+    starts_after: seconds from submission to start. runs_for: seconds from start to end. exit_codes: container -> code,
+    0 by default. logs: container -> its whole output, which it writes at its start.
     """
 
     starts_after: float | None = None
@@ -31,7 +31,7 @@ class Behaviour:
 
 @dataclass
 class ContainerRun:
-    """One container's outcome in the current run. index: (epoch seconds, size of the log then)."""
+    """One container in the current run. index: pairs of epoch seconds and the size of the log then."""
 
     started_at: datetime
     ended_at: datetime | None = None
@@ -46,7 +46,7 @@ class ContainerRun:
 
 @dataclass
 class BatchJob:
-    """One batch job. Its owner holds the lock; moves that make no sense (ending twice) change nothing."""
+    """One batch job. The site that owns it holds the lock. A change that makes no sense (a second end) does nothing."""
 
     workload: Workload
     native_id: str
@@ -64,7 +64,7 @@ class BatchJob:
     hidden: bool = False
 
     def advance(self, now: datetime) -> None:
-        """Do what the behaviour says was due by now, at the times it was due."""
+        """Start or end the job if its behaviour says so, with the times at which that was due."""
         due = self._after(self.submitted_at, self.behaviour.starts_after)
         if self.phase is Phase.PENDING and due is not None and due <= now:
             self.start(due)
@@ -73,7 +73,7 @@ class BatchJob:
             self.finish(due, self.behaviour.exit_codes)
 
     def start(self, at: datetime) -> None:
-        """Init containers run at once, in order; the first that fails ends the job, else all containers start."""
+        """Start the job. Init containers end at once, in order; one that fails ends the job, else containers start."""
         if self.phase is not Phase.PENDING:
             return
         self.phase, self.started_at, self.reason, self.message = Phase.RUNNING, at, "", ""
@@ -88,7 +88,7 @@ class BatchJob:
             self._start_container(container.name, at)
 
     def finish(self, at: datetime, exit_codes: Mapping[str, int]) -> None:
-        """Its containers end by themselves, with 0 where no code is given."""
+        """End the job's containers with these exit codes, 0 by default, and with them the job."""
         self.start(at)
         if self.phase is not Phase.RUNNING:
             return
@@ -98,7 +98,7 @@ class BatchJob:
         self.end(Phase.FAILED if any(codes.values()) else Phase.SUCCEEDED, at)
 
     def end(self, phase: Phase, at: datetime, reason: str = "", message: str = "", code: int | None = None) -> None:
-        """The site ends it; containers still running end with `code`, or leave no trace where it is None."""
+        """End the job from the site's side. Running containers end with `code`; None: they leave no outcome."""
         if self.phase.is_end:
             return
         if code is not None:
@@ -108,7 +108,7 @@ class BatchJob:
         self.reason, self.message, self.exit_code = reason, message, code
 
     def requeue(self) -> None:
-        """Back to the queue, as after the loss of a node: the next run starts from nothing."""
+        """Put a running job back into the queue, as after the loss of a node. The next run starts from scratch."""
         if self.phase is not Phase.RUNNING:
             return
         self.phase, self.started_at, self.restart = Phase.PENDING, None, self.restart + 1
@@ -153,7 +153,7 @@ class BatchJob:
         self._note(name, "ended", at, str(code))
 
     def _note(self, name: str, change: str, at: datetime, code: str) -> None:
-        """Tokens look like the event files of docs/attempt-folder.md; to the control plane they are opaque."""
+        """Record an event. Its token looks like an event file of docs/attempt-folder.md; callers do not parse it."""
         token = f"{self.workload.key}.{self.restart}.{name}.{change}.{int(at.timestamp())}.{code}"
         self.unrecorded[token] = name
 

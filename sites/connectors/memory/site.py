@@ -1,4 +1,4 @@
-"""An imagined site: its batch jobs, and the bad days a test gives it. Shared by every connector of the same name."""
+"""A simulated site: its batch jobs, and the faults that a test injects. All connectors with its name share it."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
     from sites.workload import JobRef, Workload
 
 Operation = Literal["submit", "find", "poll", "cancel", "read_logs", "capacity", "clean"]
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 _sites: dict[str, MemorySite] = {}
 _registry = threading.Lock()
 
 
 def memory_site(name: str) -> MemorySite:
-    """The site of this name in this process, so that a worker and a test speak of the same one."""
+    """Return this process's site of this name, so that a worker and a test use the same one."""
     with _registry:
         return _sites.setdefault(name, MemorySite(name))
 
 
 def forget_memory_sites() -> None:
-    """Start the next test with no sites at all."""
+    """Remove all sites, so that the next test starts without any."""
     with _registry:
         _sites.clear()
 
 
 class MemorySite:
-    """Batch jobs by key, what tests make them do, and how the site misbehaves. Every method is thread-safe.
+    """Holds batch jobs by key, their behaviour, and the injected faults. Every method is thread-safe.
 
-    partitions: what `capacity` tells. latency: seconds that each call takes. clock: the site's own time, aware.
-    calls: (operation, number of items) of the latest calls, to count round trips. submissions: batch jobs ever started
-    by key, the judge of "exactly once".
+    partitions: the answer of `capacity`. latency: seconds for each call. clock: the site's own time, aware. calls:
+    (operation, number of items) of the latest calls, to count round trips. submissions: how many batch jobs were ever
+    started, by key, to prove "exactly once".
     """
 
     def __init__(self, name: str) -> None:
@@ -53,7 +53,7 @@ class MemorySite:
         self.partitions = [PartitionReport("main", nodes=1, cpus=64, memory=256 << 30, time_limit=86400, default=True)]
         self.calls: deque[tuple[Operation, int]] = deque(maxlen=10_000)
         self.submissions: dict[str, int] = {}
-        self._attempts: dict[str, BatchJob | None] = {}  # None: fenced, nothing will ever run under this key
+        self._attempts: dict[str, BatchJob | None] = {}  # None: fenced, no job will ever run with this key
         self._native_ids = count(1)
         self._behaviours: dict[str, Behaviour] = {}
         self._refusals: dict[str, Rejected] = {}
@@ -64,7 +64,7 @@ class MemorySite:
     # What jobs do
 
     def behave(self, behaviour: Behaviour, *, pod: str = "") -> None:
-        """From now on, jobs of this pod (`namespace/name`; empty: all others) do this by themselves."""
+        """Set the behaviour of future jobs of this pod (`namespace/name`; empty: of all other pods)."""
         with self.lock:
             self._behaviours[pod] = behaviour
 
@@ -73,14 +73,14 @@ class MemorySite:
             self.job(key).start(self.clock())
 
     def finish(self, key: str, exit_code: int = 0, *, exit_codes: Mapping[str, int] | None = None) -> None:
-        """Every container ends with `exit_code`, or with its own of `exit_codes`."""
+        """End every container with `exit_code`, or with its own code in `exit_codes`."""
         with self.lock:
             job = self.job(key)
             every = {container.name: exit_code for container in job.workload.containers}
             job.finish(self.clock(), every if exit_codes is None else exit_codes)
 
     def end(self, key: str, phase: Phase, reason: str, message: str = "", exit_code: int | None = None) -> None:
-        """The site itself ends the job: `end(key, Phase.FAILED, "OOMKilled", exit_code=137)`."""
+        """End the job from the site's side: `end(key, Phase.FAILED, "OOMKilled", exit_code=137)`."""
         with self.lock:
             self.job(key).end(phase, self.clock(), reason, message, exit_code)
 
@@ -98,7 +98,7 @@ class MemorySite:
             self.job(key).runs[container].write(text, self.clock())
 
     def forget(self, key: str) -> None:
-        """No poll knows the job any more, though it goes on; `remember` lets it reappear."""
+        """Hide the job from polls, though it continues; `remember` makes it reappear."""
         with self.lock:
             self.job(key).hidden = True
 
@@ -107,7 +107,7 @@ class MemorySite:
             self.job(key).hidden = False
 
     def job(self, key: str) -> BatchJob:
-        """The batch job of this key, up to date; KeyError when there is none."""
+        """Return the current state of the batch job with this key. Raises KeyError if there is none."""
         with self.lock:
             job = self._attempts[key]
             if job is None:
@@ -116,14 +116,14 @@ class MemorySite:
             return job
 
     def keys(self) -> list[str]:
-        """Keys that have a batch job, oldest first."""
+        """Return the keys that have a batch job, oldest first."""
         with self.lock:
             return [key for key, job in self._attempts.items() if job is not None]
 
-    # Bad days
+    # Injected faults
 
     def go_silent(self, *operations: Operation, message: str = "") -> None:
-        """These operations (none named: all) go unanswered and undone, until `answer_again`."""
+        """Neither carry out nor answer these operations (default: all) until `answer_again`."""
         with self.lock:
             for operation in operations or (None,):
                 self._silent[operation] = message or f"The site {self.name} does not answer."
@@ -133,27 +133,27 @@ class MemorySite:
             self._silent.clear()
 
     def lose_answer(self, operation: Operation | None = None, *, times: int = 1) -> None:
-        """The next calls of this operation (None: of any) are carried out, and nobody hears of it."""
+        """Carry out the next calls of this operation (None: of any), but lose their answers."""
         with self.lock:
             self._lost_answers.extend([operation] * times)
 
     def answer_only(self, items: int) -> None:
-        """The next call that answers by key is carried out for all and answered for the first `items` only."""
+        """Carry out the next call with an answer by key for all items, but answer only for the first `items`."""
         with self.lock:
             self._partial_answers.append(items)
 
     def refuse(self, refusal: Rejected | None, *, pod: str = "") -> None:
-        """From now on, submissions of this pod (empty: of all others) are refused; None: no longer."""
+        """Refuse future submissions of this pod (empty: of all other pods). None: accept them again."""
         with self.lock:
             if refusal is None:
                 self._refusals.pop(pod, None)
             else:
                 self._refusals[pod] = refusal
 
-    # What the connector asks
+    # Called by the connector
 
     def heard(self, operation: Operation, items: int) -> None:
-        """Count the call. Raises Unreachable while the site is silent."""
+        """Record the call. Raises Unreachable while the site is silent."""
         with self.lock:
             self.calls.append((operation, items))
             silent = self._silent.get(operation) or self._silent.get(None)
@@ -161,15 +161,15 @@ class MemorySite:
             raise Unreachable(silent)
 
     def answered(self, operation: Operation) -> None:
-        """Raises Unreachable when this answer is one of those to be lost."""
+        """Raises Unreachable if a test has asked to lose this answer."""
         with self.lock:
             for lost in (operation, None):
                 if lost in self._lost_answers:
                     self._lost_answers.remove(lost)
                     raise Unreachable(f"The connection to the site {self.name} broke before it answered.")
 
-    def told(self, answers: Mapping[str, Answer]) -> dict[str, Answer]:
-        """The answers, or the first few of them when this is one of the calls to be answered partly."""
+    def delivered(self, answers: Mapping[str, T]) -> dict[str, T]:
+        """Return the answers, or only the first of them if a test has called `answer_only`."""
         with self.lock:
             kept = self._partial_answers.popleft() if self._partial_answers else len(answers)
         return dict(list(answers.items())[:kept])
@@ -177,7 +177,7 @@ class MemorySite:
     def accept(self, workload: Workload) -> Submitted:
         with self.lock:
             if workload.key in self._attempts:
-                return InDoubt("This attempt is known at the site already.")
+                return InDoubt("The site already knows this attempt.")
             refusal = self._refusals.get(workload.pod) or self._refusals.get("")
             if refusal is not None:
                 self._attempts[workload.key] = None
@@ -189,12 +189,12 @@ class MemorySite:
             return job.native_id
 
     def fence(self, key: str) -> BatchJob | None:
-        """The job of this key; where there is none there never will be."""
+        """Return the job with this key. If there is none, fence the key: no job will ever run with it."""
         with self.lock:
             return self._attempts.setdefault(key, None)
 
     def look_up(self, ref: JobRef) -> BatchJob | None:
-        """The job, where key and native id agree: native ids are recycled at real sites."""
+        """Return the job if key and native id match, else None: real sites reuse native ids."""
         with self.lock:
             job = self._attempts.get(ref.key)
             if job is None or ref.native_id not in {"", job.native_id}:

@@ -1,3 +1,3 @@
-"""Running small shell programs at a site: on this host, or over SSH."""
+"""Runs small shell programs at a site, on this host or over SSH."""
 
 from __future__ import annotations

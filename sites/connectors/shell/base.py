@@ -1,7 +1,7 @@
-"""Running a small shell program at a site, on this host or elsewhere: bytes in, bytes out, always bounded.
+"""Runs a small shell program at a site: bytes in, bytes out, with bounds on time and size.
 
-Programs travel in stdin, never in an argument list, so that nothing of them is seen in the site's process table. What a
-login shell prints by itself (banners, a chatty .bashrc) is cut off by a random marker.
+Programs travel in stdin, never in an argument list, so that the site's process table does not show them. A random
+marker separates a program's output from what a login shell prints before it (a banner, a .bashrc).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DEFAULT_OUTPUT_LIMIT = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Completed:
-    """How a program ended: its exit code (negative: the signal that killed it) and what it wrote."""
+    """The result of a program: its exit code (negative: the signal that killed it) and its output."""
 
     exit: int
     stdout: bytes = field(repr=False)
@@ -25,37 +25,37 @@ class Completed:
 
     @property
     def complaint(self) -> str:
-        """The end of stderr as one line for people."""
+        """The end of stderr, as one line for people."""
         return " ".join(self.stderr.decode(errors="replace").split())[-500:].rstrip(".")
 
 
 class Shell(ABC):
-    """A POSIX shell at a site. Instances are shared by threads. `name` says in sentences where it is."""
+    """A POSIX shell at a site. Threads share an instance. name: where it is, for sentences."""
 
     name: str
 
     def run(self, program: str, stdin: bytes = b"", *, timeout: float, account: str = "") -> Completed:
-        """Run a program with `sh`, as a local account (empty: the site's own), starting in its home.
+        """Run a program with `sh`, as a local account (empty: the site's own), in the account's home.
 
-        Raises `Unreachable` when there is no answer within `timeout` seconds or none that is whole, and `Rejected`
-        when the account can never be used. A program that fails is an answer: look at its exit code.
+        Raises `Unreachable` if no complete answer comes within `timeout` seconds, and `Rejected` if the account can
+        never be used. A program that fails is an answer: the caller checks its exit code.
         """
         marker = f"isthmus-{secrets.token_hex(12)}"
-        # In braces, so that a program whose end did not arrive is a syntax error and nothing of it runs.
+        # In braces: if the end of the program does not arrive, it is a syntax error and no part of it runs.
         text = f"{{\nprintf '\\n%s\\n' {marker}; printf '\\n%s\\n' {marker} >&2\n{program}\n}}\n".encode()
-        # head, since sh reading its program from stdin may take more than the program.
+        # head, because an sh that reads its program from stdin may read more than the program.
         loader = f'eval "$(head -c {len(text)})"'
         raw = self._exchange(loader, text + stdin, timeout, account)
         line = f"\n{marker}\n".encode()
         noise, found, answer = raw.stdout.partition(line)
         if not found:
-            said = " ".join((raw.stderr or noise).decode(errors="replace").split())[-200:].rstrip(".")
-            raise Unreachable(f"The login shell at {self.name} did not run our program; it said: {said or 'nothing'}.")
+            last = " ".join((raw.stderr or noise).decode(errors="replace").split())[-200:].rstrip(".")
+            raise Unreachable(f"The login shell at {self.name} did not run our program; it said: {last or 'nothing'}.")
         return Completed(raw.exit, answer, raw.stderr.rpartition(line)[2])
 
     @abstractmethod
     def _exchange(self, loader: str, stdin: bytes, timeout: float, account: str) -> Completed:
-        """Run `sh -c loader` there with this stdin."""
+        """Run `sh -c loader` at the site with this stdin. Raises `Unreachable` and `Rejected` as `run` does."""
 
-    def close(self) -> None:  # noqa: B027  (most shells hold nothing)
-        """Let go of connections."""
+    def close(self) -> None:  # noqa: B027  (most shells hold no connection)
+        """Close connections."""

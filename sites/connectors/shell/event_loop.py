@@ -1,4 +1,4 @@
-"""One asyncio thread per process, which owns every SSH connection; callers are plain threads that wait for answers."""
+"""One asyncio thread for each process. It owns every SSH connection; other threads wait for its answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _loops: dict[int, asyncio.AbstractEventLoop] = {}
 
 
 def event_loop() -> asyncio.AbstractEventLoop:
-    """This process's loop, started when first asked for. A fork has none of its parent's threads: it gets its own."""
+    """Return this process's loop, which the first call starts. A forked child does not get its parent's thread."""
     with _lock:
         loop = _loops.get(os.getpid())
         if loop is None:
@@ -28,7 +28,7 @@ def event_loop() -> asyncio.AbstractEventLoop:
 
 
 def wait_for(task: Coroutine[object, object, T], timeout: float) -> T:
-    """Run a coroutine in the loop's thread; `TimeoutError` after so many seconds, and the coroutine is cancelled."""
+    """Run a coroutine in the loop's thread. After `timeout` seconds, cancel it and raise `TimeoutError`."""
     future = asyncio.run_coroutine_threadsafe(task, event_loop())
     try:
         return future.result(timeout)

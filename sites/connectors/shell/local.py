@@ -16,10 +16,14 @@ from sites.connectors.config import BadConfig
 from sites.connectors.shell.base import DEFAULT_OUTPUT_LIMIT, Completed, Shell
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+PIPES = {"stdin": selectors.EVENT_WRITE, "stdout": selectors.EVENT_READ, "stderr": selectors.EVENT_READ}
 
 
 class LocalShell(Shell):
-    """This host. Started as root it needs an unprivileged `user` to run things as; otherwise it runs them as itself."""
+    """A shell on this host. If the service runs as root, it needs an unprivileged `user`; otherwise it runs as itself.
+
+    Raises BadConfig if the user does not exist or is root, and Rejected if only root could become that user.
+    """
 
     def __init__(self, user: str = "", output_limit: int = DEFAULT_OUTPUT_LIMIT) -> None:
         self.name = "this host"
@@ -29,6 +33,9 @@ class LocalShell(Shell):
 
     def _exchange(self, loader: str, stdin: bytes, timeout: float, account: str) -> Completed:
         user = self._identity(account or self._user)
+        # Nothing of our own environment, which holds credentials.
+        environment = {"PATH": SYSTEM_PATH, "SHELL": "/bin/sh", "LC_ALL": "C"}
+        environment |= {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
         deadline = time.monotonic() + timeout
         try:
             process = subprocess.Popen(
@@ -36,7 +43,7 @@ class LocalShell(Shell):
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=_environment(user),
+                env=environment,
                 cwd=user.pw_dir,
                 start_new_session=True,
                 **_switch_to(user),
@@ -47,16 +54,19 @@ class LocalShell(Shell):
             try:
                 return self._pump(process, stdin, deadline)
             except BaseException:
-                # Not yet waited for, so the number is still this program's and nobody else's.
+                # Nobody has waited for the process yet, so its number cannot belong to another process.
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 raise
 
     def _pump(self, process: subprocess.Popen[bytes], stdin: bytes, deadline: float) -> Completed:
-        """Feed and drain the three pipes at once, within the deadline and the cap."""
+        """Write to and read from the three pipes at once, within the deadline and the limit of output."""
         answers: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         with selectors.DefaultSelector() as ready:
-            _watch(ready, process)
+            for name, event in PIPES.items():
+                pipe: IO[bytes] = getattr(process, name)
+                os.set_blocking(pipe.fileno(), False)
+                ready.register(pipe, event, name)
             unsent = memoryview(stdin)
             while ready.get_map():
                 events = ready.select(max(0.0, deadline - time.monotonic()))
@@ -64,7 +74,7 @@ class LocalShell(Shell):
                     raise Unreachable("A command on this host gave no answer in time and was ended.")
                 for key, _ in events:
                     if key.data == "stdin":
-                        unsent = _send(ready, key.fileobj, unsent)  # type: ignore[arg-type]  # what _watch registered
+                        unsent = _send(ready, key.fileobj, unsent)  # type: ignore[arg-type]  # a pipe, see above
                     else:
                         _receive(ready, key.fileobj, answers[key.data])  # type: ignore[arg-type]
                 if sum(map(len, answers.values())) > self._output_limit:
@@ -76,12 +86,12 @@ class LocalShell(Shell):
         return Completed(code, bytes(answers["stdout"]), bytes(answers["stderr"]))
 
     def _identity(self, name: str) -> pwd.struct_passwd:
-        """The system user to run as. Never root, whoever we are: what runs there was written by others."""
+        """Return the system user to run as. It is never root: other people wrote what runs there."""
         is_root = os.geteuid() == 0
         try:
             user = pwd.getpwnam(name) if name else pwd.getpwuid(os.geteuid())
         except KeyError as unknown:
-            missing = f"There is no user {name or os.geteuid()!r} on this host: create it, or choose another."
+            missing = f"There is no user {name or os.geteuid()!r} on this host: create it, or choose another user."
             raise BadConfig(missing) from unknown
         if user.pw_uid == 0:
             raise BadConfig("Jobs never run as root: set the site's `user` to an unprivileged user of this host.")
@@ -89,12 +99,6 @@ class LocalShell(Shell):
             message = f"Only a service started as root can run jobs as {name} on this host."
             raise Rejected(message, reason="AccountRefused")
         return user
-
-
-def _environment(user: pwd.struct_passwd) -> dict[str, str]:
-    """Nothing of ours: our environment holds credentials."""
-    names = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
-    return {"PATH": SYSTEM_PATH, "SHELL": "/bin/sh", "LC_ALL": "C", **names}
 
 
 class _Identity(TypedDict, total=False):
@@ -110,19 +114,11 @@ def _switch_to(user: pwd.struct_passwd) -> _Identity:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
 
 
-def _watch(ready: selectors.DefaultSelector, process: subprocess.Popen[bytes]) -> None:
-    pipes = (("stdin", selectors.EVENT_WRITE), ("stdout", selectors.EVENT_READ), ("stderr", selectors.EVENT_READ))
-    for name, event in pipes:
-        pipe: IO[bytes] = getattr(process, name)
-        os.set_blocking(pipe.fileno(), False)
-        ready.register(pipe, event, name)
-
-
 def _send(ready: selectors.DefaultSelector, pipe: IO[bytes], unsent: memoryview) -> memoryview:
     try:
         unsent = unsent[os.write(pipe.fileno(), unsent) :]
     except BrokenPipeError:
-        unsent = unsent[:0]  # it ended without reading all: its exit code says why
+        unsent = unsent[:0]  # the program ended before it read all: its exit code says why
     if not unsent:
         ready.unregister(pipe)
         pipe.close()

@@ -1,4 +1,4 @@
-"""The texts of shell programs, which lie in the folder `programs/` of the package that runs them."""
+"""Reads the texts of shell programs from the folder `programs/` of the package that runs them."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from importlib.resources import files
 
 @cache
 def read_program(package: str, name: str) -> str:
-    """programs/<name>.sh of a package. Read once in each process."""
+    """Return the text of a package's programs/<name>.sh. Each process reads it once."""
     return files(package).joinpath("programs", f"{name}.sh").read_text(encoding="utf-8")

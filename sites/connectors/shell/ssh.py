@@ -1,4 +1,4 @@
-"""Running programs at a site over SSH: one kept connection a user, a channel a program, host keys pinned."""
+"""Runs programs at a site over SSH: one connection for each user, one channel for each program, pinned host keys."""
 
 from __future__ import annotations
 
@@ -19,50 +19,50 @@ if TYPE_CHECKING:
     from typing import Any
 
 PIECE = 256 * 1024
-#: Pauses in seconds, after each of which a refused session is asked for again.
-_UNTIL_COUNTED = (0.05, 0.1, 0.2, 0.4, 0.8)
-# What a person who reads the pod's status can do something about, instead of an exception's own words.
+#: Seconds to wait before each new attempt to open a session that the site refused.
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+# A sentence that tells the reader of the pod's status what to do, instead of the exception's text.
 CHANGED = (
     "The host key of {} has changed: nothing was sent. Tell the site's operator, and pin the new key if it is theirs."
 )
 
 
 class SshShell(Shell):
-    """A site behind SSH. Connections are made when first needed, and again by the next call after they were lost."""
+    """A shell at a site, over SSH. The first call opens the connection; after a loss, the next call opens it again."""
 
     def __init__(self, settings: SshSettings, secret: str, output_limit: int = DEFAULT_OUTPUT_LIMIT) -> None:
         self.name = settings.host
         self._settings = settings
         self._keys = client_keys(secret)
         self._output_limit = output_limit
-        self._lines: dict[tuple[int, str], _Line] = {}
+        self._links: dict[tuple[int, str], _Link] = {}
 
     def _exchange(self, loader: str, stdin: bytes, timeout: float, account: str) -> Completed:
         user = account or self._settings.user
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", user):
             raise Rejected(f"{user!r} is not the name of an account at {self.name}.", reason="AccountRefused")
-        # The site ends it too, should we be cut off; `exec` because csh and fish must understand this line as well.
+        # `timeout` ends the program at the site if the connection is lost; `exec` is understood by csh and fish too.
         command = f"exec timeout -k 5 {timeout + 10:.0f} /bin/sh -c '{loader}'"
         try:
-            return wait_for(self._line(user).exchange(command, stdin, timeout), timeout + 5)
+            return wait_for(self._link(user).exchange(command, stdin, timeout), timeout + 5)
         except TimeoutError as late:
             raise Unreachable(f"{self.name} gave no answer within {timeout:.0f} seconds.") from late
         except (asyncssh.Error, OSError) as wrong:
             raise Unreachable(failure_in_words(wrong, self.name, user)) from wrong
 
-    def _line(self, user: str) -> _Line:
-        # By process: a fork must not use its parent's connections.
-        return self._lines.setdefault((os.getpid(), user), _Line(self._settings, user, self._keys, self._output_limit))
+    def _link(self, user: str) -> _Link:
+        # The process is part of the key: a forked child must not use its parent's connections.
+        return self._links.setdefault((os.getpid(), user), _Link(self._settings, user, self._keys, self._output_limit))
 
     def close(self) -> None:
-        for (process, _), line in list(self._lines.items()):
+        for (process, _), link in list(self._links.items()):
             if process == os.getpid():
-                wait_for(line.close(), 10)
-        self._lines.clear()
+                wait_for(link.close(), 10)
+        self._links.clear()
 
 
-class _Line:
-    """One user's connection. Lives in the loop's thread: no other touches it."""
+class _Link:
+    """One user's connection. Only the loop's thread uses it."""
 
     def __init__(self, settings: SshSettings, user: str, keys: Any, output_limit: int) -> None:
         self._settings = settings
@@ -83,15 +83,15 @@ class _Line:
                 channel.write_eof()
                 return await answer.completed
             finally:
-                # Whatever ended our waiting ends the command; one left behind would hold one of the site's MaxSessions.
+                # However our wait ended, end the command too: otherwise it would keep one of the site's MaxSessions.
                 if channel.get_returncode() is None:
                     with suppress(OSError):  # the channel is gone already
                         channel.terminate()
                 channel.abort()
 
     async def _open(self, command: str) -> tuple[Any, _Answer]:
-        """A channel with the program on it. A site counts one that we have closed for a moment longer than we do."""
-        for pause in _UNTIL_COUNTED:
+        """Open a channel that runs the command. A site counts a closed channel for a moment longer than we do."""
+        for pause in _PAUSES:
             try:
                 return await self._open_or_reconnect(command)
             except asyncssh.ChannelOpenError:
@@ -103,10 +103,10 @@ class _Line:
         try:
             return await self._open_on(connection, command)
         except (asyncssh.ConnectionLost, asyncssh.ChannelOpenError, ConnectionError):
-            await asyncio.sleep(0)  # asyncssh calls a connection closed one turn of the loop after it has lost it
+            await asyncio.sleep(0)  # asyncssh marks a lost connection as closed one turn of the loop later
             if not connection.is_closed():
                 raise
-        # It had died unnoticed. Our program was not sent yet, so that asking again cannot do anything twice.
+        # The connection was lost earlier, unnoticed. Our program was not sent yet, so a second attempt is safe.
         return await self._open_on(await self._connected(), command)
 
     async def _open_on(self, connection: asyncssh.SSHClientConnection, command: str) -> tuple[Any, _Answer]:
@@ -140,7 +140,7 @@ class _Line:
                 username=user,
                 client_keys=self._keys,
                 known_hosts=hop.host_key.encode(),
-                # Only what the operator set: no ~/.ssh/config, no agent, no other way to log in.
+                # Only the operator's settings: no ~/.ssh/config, no agent, no other way to log in.
                 config=None,
                 agent_path=None,
                 gss_host=None,
@@ -165,11 +165,11 @@ class _Line:
 
 
 class _Answer(asyncssh.SSHClientSession[bytes]):
-    """What one command writes, and how it ends."""
+    """Collects the output of one command, and its exit code."""
 
     def __init__(self, limit: int) -> None:
         self.completed: asyncio.Future[Completed] = asyncio.get_running_loop().create_future()
-        # Nobody asks after a session that was cut while it opened; asyncio would log that as an error of ours.
+        # Nobody awaits a session that was cut while it opened; without this, asyncio would log an error.
         self.completed.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         self._limit = limit
         self._written: dict[int | None, bytearray] = {None: bytearray(), asyncssh.EXTENDED_DATA_STDERR: bytearray()}
@@ -196,14 +196,14 @@ class _Answer(asyncssh.SSHClientSession[bytes]):
 
 
 def failure_in_words(wrong: Exception, host: str, user: str) -> str:
-    """What went wrong, for people."""
+    """Return a sentence for people about an error of the connection."""
     match wrong:
         case asyncssh.HostKeyNotVerifiable():
             return CHANGED.format(host)
         case asyncssh.PermissionDenied():
             return f"{host} does not accept our key for {user}: its operator must allow it."
         case TimeoutError():
-            return f"{host} does not answer to a connection."
+            return f"{host} does not answer: the connection timed out."
         case asyncssh.ChannelOpenError():
             return f"{host} refuses another session on our connection: lower the site's setting `ssh.sessions`."
         case asyncssh.Error():

@@ -1,4 +1,4 @@
-"""How a site is reached over SSH, as its operator set it. Nothing is taken from ~/.ssh or from an agent."""
+"""Reads the operator's settings for SSH. Nothing comes from ~/.ssh or from an agent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SshSettings:
-    """One hop. host_key: pinned known_hosts lines; proxy_jump: the hop before; sessions: commands at a time."""
+    """One hop. host_key: pinned known_hosts lines. proxy_jump: the hop before it. sessions: commands at a time.
+
+    connect_timeout, keepalive: seconds.
+    """
 
     host: str
     user: str
@@ -28,7 +31,10 @@ class SshSettings:
 
     @classmethod
     def from_config(cls, config: Config) -> SshSettings:
-        """Read {"host", "port", "user", "host_key", "proxy_jump", "sessions", "connect_timeout", "keepalive"}."""
+        """Read {"host", "port", "user", "host_key", "proxy_jump", "sessions", "connect_timeout", "keepalive"}.
+
+        Raises `BadConfig`.
+        """
         jump = config.part("proxy_jump")
         host, port = config.required("host"), config.number("port", 22, most=65535)
         settings = cls(
@@ -46,7 +52,10 @@ class SshSettings:
 
 
 def pinned(text: str, host: str, port: int) -> str:
-    """Known-hosts lines for one host. A bare public key, as people like to paste it, is taken as the host's."""
+    """Return known_hosts lines for one host. A public key without a host name is taken as the host's.
+
+    Raises `BadConfig` if a line is malformed or no line is for the host.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     name = host if port == 22 else f"[{host}]:{port}"
     bare = ("ssh-", "ecdsa-", "sk-")
@@ -61,7 +70,7 @@ def pinned(text: str, host: str, port: int) -> str:
 
 
 def client_keys(secret: str) -> list[tuple[asyncssh.SSHKey, asyncssh.SSHCertificate | None]]:
-    """The private key, with the certificate that may follow it on a line of its own."""
+    """Parse the private key, and the certificate that may follow it on a line of its own. Raises `BadConfig`."""
     key = "\n".join(line for line in secret.splitlines() if "-cert-v01@openssh.com " not in line)
     certificates = [line for line in secret.splitlines() if "-cert-v01@openssh.com " in line]
     try:
@@ -70,7 +79,8 @@ def client_keys(secret: str) -> list[tuple[asyncssh.SSHKey, asyncssh.SSHCertific
     except (asyncssh.KeyImportError, ValueError) as wrong:
         if "assphrase" in str(wrong):
             raise BadConfig(
-                "The site's private key has a passphrase: store one without, for this service only."
+                "The site's private key has a passphrase: store a key without one, made for this service only."
             ) from wrong
-        raise BadConfig("The site's credential must be an OpenSSH private key, and perhaps its certificate.") from wrong
+        message = "The site's credential must be an OpenSSH private key, with or without its certificate."
+        raise BadConfig(message) from wrong
     return [(private, certificate)]

@@ -1,3 +1,3 @@
-"""Slurm, by its own commands."""
+"""The connector for Slurm, which uses Slurm's own commands."""
 
 from __future__ import annotations

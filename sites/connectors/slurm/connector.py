@@ -1,4 +1,4 @@
-"""Slurm through its own commands, over SSH or on this host. One round trip submits a batch, one polls all jobs."""
+"""Speaks to Slurm by its own commands, over SSH or on this host. One round trip submits a batch, one polls all jobs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sites.connectors.shell.ssh_settings import SshSettings
 from sites.connectors.slurm.header import header
 from sites.connectors.slurm.output import partition_reports
 from sites.connectors.slurm.refusals import is_silence, refusal
-from sites.connectors.slurm.reports import read_answer, reports, squeue_seconds
+from sites.connectors.slurm.reports import parse_answer, reports, squeue_seconds
 from sites.script import Runtime, render
 
 if TYPE_CHECKING:
@@ -38,10 +38,12 @@ MOST_DETAILS = 100
 
 @dataclass(frozen=True)
 class SlurmSettings:
-    """base: folder of attempts; ssh: how to get there, None for this host, where a service started as root runs things
-    as `user`; bin: folder of Slurm's commands; env: variables for them (SLURM_CONF); requeue: whether Slurm may run a
-    job again after a node failed; extra_options: the operator's own `#SBATCH` options; lanes: sbatch at a time;
-    timeout, submit_timeout: seconds for one call.
+    """The settings of a Slurm site.
+
+    base: the folder of attempts. ssh: how to reach the site; None: it is this host. user: on this host, the user for
+    Slurm's commands if the service runs as root. bin: the folder of Slurm's commands. env: variables for them
+    (SLURM_CONF). requeue: whether Slurm may run a job again after a node failed. extra_options: the operator's own
+    `#SBATCH` options. lanes: how many sbatch run at a time. timeout, submit_timeout: seconds for one call.
     """
 
     runtime: Runtime
@@ -58,7 +60,7 @@ class SlurmSettings:
 
     @classmethod
     def from_config(cls, values: Mapping[str, object]) -> SlurmSettings:
-        """Read an operator's settings; `BadConfig` says in a sentence what is wrong with them."""
+        """Read a site's settings. Raises `BadConfig` with a sentence that says what is wrong."""
         config = Config(values)
         ssh = config.part("ssh")
         settings = cls(
@@ -74,7 +76,7 @@ class SlurmSettings:
             timeout=config.number("timeout", 60, most=600),
             submit_timeout=config.number("submit_timeout", 120, least=40, most=600),
         )
-        config.text("default_partition")  # sites/policy.py goes by it, before anything is sent here
+        config.text("default_partition")  # sites/policy.py reads it
         config.finish()
         if bad := [option for option in settings.extra_options if not re.match(r"--[a-z]", option)]:
             raise BadConfig(f"{bad[0]!r} in `extra_options` is not a long option of sbatch (--name=value).")
@@ -82,7 +84,7 @@ class SlurmSettings:
 
 
 class SlurmConnector(FolderConnector):
-    """One Slurm cluster."""
+    """Speaks to one Slurm cluster."""
 
     def __init__(self, settings: SlurmSettings, shell: Shell) -> None:
         self._settings = settings
@@ -90,8 +92,8 @@ class SlurmConnector(FolderConnector):
         path = f'export PATH={quote(settings.bin)}:"$PATH"\n' if settings.bin else ""
         prelude = f"{_program('env')}{variables}{path}"
         super().__init__(AttemptFolders(shell, prelude, settings.timeout, settings.submit_timeout))
-        # A fact about the site, and the one thing that threads tell each other here: a poll that learns better sets it
-        # to False, none sets it back, and one that comes too early for it learns it again.
+        # The only state that threads share. A poll that finds the accounting disabled sets it to False; nothing sets it
+        # back. A poll that still reads True only learns the same again.
         self._has_accounting = True
 
     @classmethod
@@ -116,24 +118,24 @@ class SlurmConnector(FolderConnector):
         return answers
 
     def _search(self, account: str, refs: Sequence[JobRef]) -> dict[JobRef, str]:
-        """Native ids by name in queue and accounting; "" where both are sure to know of none."""
-        given = {"names": ",".join(f"isthmus-{ref.key}" for ref in refs), "accounting": self._accounting}
-        done = self._folders.run(account, [_program("search")], given)
+        """Search queue and accounting by name. "" means: both have answered, and neither knows the job."""
+        variables = {"names": ",".join(f"isthmus-{ref.key}" for ref in refs), "accounting": self._accounting}
+        done = self._folders.run(account, [_program("search")], variables)
         if done.exit != 0:
             raise Unreachable(f"Slurm at {self._name} does not answer: {done.complaint}.")
         natives = {
             name: native for native, _, name in (line.partition("|") for line in done.stdout.decode().split("\n"))
         }
         found = {ref: natives.get(f"isthmus-{ref.key}", "") for ref in refs}
-        sure = "end|yes" in done.stdout.decode().split("\n")
-        return {ref: native for ref, native in found.items() if native or sure}
+        both_answered = "end|yes" in done.stdout.decode().split("\n")
+        return {ref: native for ref, native in found.items() if native or both_answered}
 
     def _poll_account(self, account: str, refs: Sequence[JobRef], recorded: bytes) -> PollAnswer:
-        given = {"most_details": MOST_DETAILS, "accounting": self._accounting}
-        parts, complaint = self._ask(account, _program("poll"), refs, recorded, given)
+        variables = {"most_details": MOST_DETAILS, "accounting": self._accounting}
+        parts, complaint = self._run_poll(account, _program("poll"), refs, recorded, variables)
         if parts["queue"].code != 0:
             raise Unreachable(f"Slurm at {self._name} does not answer: {complaint or 'squeue took too long'}.")
-        answer = read_answer(parts, account, has_accounting=self._has_accounting)
+        answer = parse_answer(parts, account, has_accounting=self._has_accounting)
         if not answer.has_accounting:
             self._has_accounting = False
         return PollAnswer(reports(answer, refs), squeue_seconds(parts))
@@ -167,6 +169,6 @@ def _submitted(launch: Launch) -> Submitted:
         case "unstaged":
             return Rejected(f"The pod's files cannot be stored at the site: {launch.text}.", reason="StagingFailed")
         case "known":
-            return InDoubt("The site knows this attempt already.")
+            return InDoubt("The site already knows this attempt.")
         case _:
-            return InDoubt(f"It is not sure whether Slurm took the job: {launch.text}.")
+            return InDoubt(f"Slurm may or may not have taken the job: {launch.text}.")

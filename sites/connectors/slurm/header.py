@@ -1,4 +1,4 @@
-"""Workload -> `#SBATCH` lines. Pure: they say what its demand says."""
+"""Workload -> `#SBATCH` lines. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MEBIBYTE = 1024 * 1024
 
 
 def header(workload: Workload, *, requeue: bool = False, extra: Sequence[str] = ()) -> list[str]:
-    """The lines after the shebang. extra: the operator's own options, before all others.
+    """Return the lines after the shebang. extra: the operator's own options, which come first.
 
-    --export=NONE: nothing of our login's environment reaches the job. Output is appended to, so that a requeued run
-    keeps its predecessor's.
+    --export=NONE keeps the login's environment out of the job. --open-mode=append keeps the output of an earlier run
+    when Slurm requeues the job.
     """
     fixed = ["--export=NONE", "--output=batch.out", "--open-mode=append", "--requeue" if requeue else "--no-requeue"]
     named = [f"--job-name=isthmus-{workload.key}", f"--comment={comment(workload)}"]
@@ -41,5 +41,5 @@ def _size(workload: Workload) -> list[str]:
 
 
 def comment(workload: Workload) -> str:
-    """For the site's people. Only letters that no shell, no scheduler and no accounting database minds."""
+    """Return a comment for the site's staff, with only those characters that shells and accounting databases accept."""
     return re.sub(r"[^A-Za-z0-9._/:-]", "_", workload.native.get("job-name") or workload.pod)[:200]

@@ -1,4 +1,4 @@
-"""What Slurm's commands print -> plain records. Pure; every format is one that slurm.py asks for by name."""
+"""The output of Slurm's commands -> records. Pure. The programs in programs/ request each of these formats."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One batch job as the queue or the accounting has it. Times are epoch seconds, or words for none.
+    """One batch job, as squeue or sacct prints it. start, end: epoch seconds, or a word such as `N/A` for no time.
 
-    exit_code: 128 + n where signal n ended it; None where the command does not tell. by: who cancelled it (a uid).
+    exit_code: 128 + n if signal n ended it; None if the command does not print it. by: the uid that cancelled it.
     """
 
     native_id: str
@@ -32,24 +32,27 @@ class Row:
 
 
 def queue_rows(lines: Iterable[str]) -> Iterator[Row]:
-    """squeue -o '%A|%T|%S|%e|%D|%C|%b|%r|%j'."""
+    """Parse `squeue -o '%A|%T|%S|%e|%D|%C|%b|%r|%j'`."""
     for line in lines:
         fields = line.split("|", 8)
         if len(fields) == 9:
             native, state, start, end, nodes, cpus, gres, reason, name = fields
             count = _whole(nodes)
-            # Of each node: `gres:gpu:a100:2`, `gres/gpu=2`, `gpu:1,license:3`; mostly `N/A`.
+            # For each node: `gres:gpu:a100:2`, `gres/gpu=2`, `gpu:1,license:3`; mostly `N/A`.
             gpus = sum(number for _, number in _gpu_kinds(gres)) if "gpu" in gres else 0
             yield Row(native, name, state, start, end, count, _whole(cpus), gpus * count, reason)
 
 
 def accounting_rows(lines: Iterable[str]) -> Iterator[Row]:
-    """sacct -X -n -P -o JobIDRaw,State,ExitCode,Start,End,NNodes,NCPUS,AllocTRES,JobName."""
+    """Parse `sacct -X -n -P -o JobIDRaw,State,ExitCode,Start,End,NNodes,NCPUS,AllocTRES,JobName`."""
     for line in lines:
         fields = line.split("|", 8)
         if len(fields) == 9 and fields[0].isdigit():
-            native, told, code, start, end, nodes, cpus, tres, name = fields
-            state, _, by = told.partition(" by ")
+            native, state_and_uid, code, start, end, nodes, cpus, tres, name = fields
+            state, _, by = state_and_uid.partition(" by ")
+            # AllocTRES counts all GPUs (`gres/gpu=4`) and, at some sites, each kind again (`gres/gpu:a100=4`).
+            counts = {key: _whole(number) for key, _, number in (item.partition("=") for item in tres.split(","))}
+            typed = sum(number for key, number in counts.items() if key.startswith("gres/gpu:"))
             yield Row(
                 native,
                 name,
@@ -58,14 +61,14 @@ def accounting_rows(lines: Iterable[str]) -> Iterator[Row]:
                 end,
                 _whole(nodes),
                 _whole(cpus),
-                _gpus_of(tres),
+                counts.get("gres/gpu", typed),
                 exit_code=exit_of(code),
                 by=by,
             )
 
 
 def exit_codes(lines: Iterable[str]) -> dict[str, int]:
-    """`scontrol -o show job` -> exit code by native id."""
+    """Parse `scontrol -o show job` into exit codes by native id."""
     codes: dict[str, int] = {}
     for line in lines:
         fields = dict(field.partition("=")[::2] for field in line.split(" "))
@@ -76,7 +79,7 @@ def exit_codes(lines: Iterable[str]) -> dict[str, int]:
 
 
 def exit_of(text: str) -> int | None:
-    """Slurm's `<code>:<signal>` as a shell would tell it."""
+    """Convert Slurm's `<code>:<signal>` to a shell's exit code; None for anything else."""
     code, _, signal = text.partition(":")
     if not (code.isdigit() and signal.isdigit()):
         return None
@@ -84,7 +87,7 @@ def exit_of(text: str) -> int | None:
 
 
 def partition_reports(lines: Iterable[str]) -> list[PartitionReport]:
-    """sinfo -e -o '%R|%P|%a|%l|%D|%c|%m|%G': a line for each kind of node, added up by partition."""
+    """Parse `sinfo -e -o '%R|%P|%a|%l|%D|%c|%m|%G'`: add up its lines, one for each kind of node, by partition."""
     found: dict[str, PartitionReport] = {}
     for line in lines:
         fields = line.split("|")
@@ -93,12 +96,15 @@ def partition_reports(lines: Iterable[str]) -> list[PartitionReport]:
         name, starred, available, limit, nodes, cpus, memory, gres = fields
         count = _whole(nodes)
         known = found.get(name) or PartitionReport(name, 0, 0, 0)
+        gpus = dict(known.gpus)
+        for kind, number in _gpu_kinds(gres):
+            gpus[kind] = gpus.get(kind, 0) + number * count
         found[name] = PartitionReport(
             name,
             nodes=known.nodes + count,
             cpus=known.cpus + count * _whole(cpus),
             memory=known.memory + count * _whole(memory) * 1024 * 1024,
-            gpus=_added(known.gpus, gres, count),
+            gpus=tuple(gpus.items()),
             time_limit=time_in_seconds(limit),
             default=starred.endswith("*"),
             up=available == "up",
@@ -107,7 +113,7 @@ def partition_reports(lines: Iterable[str]) -> list[PartitionReport]:
 
 
 def time_in_seconds(limit: str) -> int | None:
-    """`days-hours:minutes:seconds` in any of Slurm's short forms; None without a limit."""
+    """Convert `days-hours:minutes:seconds`, in any of Slurm's short forms, to seconds; None without a limit."""
     days, dash, clock = limit.rpartition("-")
     parts = clock.split(":")
     if not all(part.isdigit() for part in (*parts, days or "0")):
@@ -129,21 +135,7 @@ def _gpu_kinds(gres: str) -> Iterator[tuple[str, int]]:
         yield ":".join(words[1:]), number
 
 
-def _gpus_of(tres: str) -> int:
-    """AllocTRES names all GPUs (`gres/gpu=4`) and, at some sites, each kind again (`gres/gpu:a100=4`)."""
-    counts = {name: _whole(number) for name, _, number in (item.partition("=") for item in tres.split(","))}
-    typed = sum(number for name, number in counts.items() if name.startswith("gres/gpu:"))
-    return counts.get("gres/gpu", typed)
-
-
-def _added(gpus: tuple[tuple[str, int], ...], gres: str, nodes: int) -> tuple[tuple[str, int], ...]:
-    total = dict(gpus)
-    for kind, number in _gpu_kinds(gres):
-        total[kind] = total.get(kind, 0) + number * nodes
-    return tuple(total.items())
-
-
 def _whole(text: str) -> int:
-    """Slurm marks what is a lower bound with + (`64+`)."""
+    """Parse a whole number; 0 for anything else. Slurm marks a lower bound with + (`64+`)."""
     digits = text.rstrip("+")
     return int(digits) if digits.isdigit() else 0

@@ -1,4 +1,4 @@
-"""What sbatch says when it takes no job: never, or not now. Told by its words, as its exit code is always 1. Pure."""
+"""Tells sbatch's permanent refusals from temporary ones by their words, because its exit code is always 1. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 
 from sites.connectors.base import InDoubt, Rejected
 
-# Slurm itself is not there, or its commands are not where the site's settings say.
+# Slurm is down, or its commands are not where the site's settings say.
 SILENT = ("nable to contact slurm controller", "failed to run command", "command not found")
 
-# Nothing is wrong with the job: another attempt may follow.
+# The job itself is fine, and another attempt may follow.
 LATER = (
     "emporarily unable",
     "emporarily unavailable",
@@ -43,15 +43,15 @@ REFUSALS = (
 
 
 def refusal(output: str) -> Rejected | InDoubt:
-    """sbatch's refusal: of this job for good, or of any job for the time being (its attempt has been fenced)."""
+    """Return `Rejected` if sbatch refuses this job for good, `InDoubt` if it takes no job now (attempt fenced)."""
     parts = (re.sub(r"(error|fatal|Batch job submission failed): ", "", part) for part in output.split("sbatch: "))
-    said = "; ".join(filter(None, map(str.strip, parts))) or "sbatch failed without a word"
+    message = "; ".join(filter(None, map(str.strip, parts))) or "sbatch failed without a message"
     if any(sign in output for sign in LATER):
-        return InDoubt(f"Slurm takes no job now: {said}.")
+        return InDoubt(f"Slurm takes no job now: {message}.")
     reason = next((reason for sign, reason in REFUSALS if sign in output), "SiteRejected")
-    return Rejected(f"Slurm refused the job: {said}.", reason=reason)
+    return Rejected(f"Slurm refused the job: {message}.", reason=reason)
 
 
 def is_silence(output: str) -> bool:
-    """Whether Slurm has not answered at all."""
+    """Whether sbatch's output means that Slurm itself did not answer."""
     return any(sign in output for sign in SILENT)

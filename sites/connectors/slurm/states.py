@@ -1,4 +1,4 @@
-"""Slurm's states and reasons -> phases, and sentences that a pod's owner understands. Tables; pure."""
+"""Tables: Slurm's states and reasons -> phases, and sentences that a pod's owner understands. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sites.workload import Phase
 
 @dataclass(frozen=True)
 class End:
-    """How a batch job that Slurm ended looks to Kubernetes. exit_code None: the containers' or the script's stands."""
+    """How an ended batch job looks to Kubernetes. exit_code: None: that of the containers or of the script counts."""
 
     phase: Phase
     reason: str = ""
@@ -27,7 +27,7 @@ ENDS = {
     "NODE_FAIL": End(Phase.FAILED, "NodeLost", "A node of the batch job failed.", 137),
     "BOOT_FAIL": End(Phase.FAILED, "NodeLost", "A node for the batch job did not start.", 137),
     "PREEMPTED": End(Phase.FAILED, "Preempted", "The batch job made room for one of higher priority.", 143),
-    "REVOKED": End(Phase.CANCELLED, "Revoked", "Another cluster of the site took the batch job over.", 143),
+    "REVOKED": End(Phase.CANCELLED, "Revoked", "Another cluster of the site took over the batch job.", 143),
     "LAUNCH_FAILED": End(Phase.FAILED, "LaunchFailed", "The site could not launch the batch job.", 128),
 }
 
@@ -42,8 +42,8 @@ LIVE = {
     "CONFIGURING": (Phase.PENDING, "Its nodes are being made ready."),
     "POWER_UP_NODE": (Phase.PENDING, "Its nodes are being switched on."),
     "RUNNING": (Phase.RUNNING, ""),
-    "COMPLETING": (Phase.RUNNING, "Is being ended."),
-    "STAGE_OUT": (Phase.RUNNING, "Its data are being staged out."),
+    "COMPLETING": (Phase.RUNNING, "Slurm is ending it."),
+    "STAGE_OUT": (Phase.RUNNING, "Slurm is staging out its data."),
     "SIGNALING": (Phase.RUNNING, ""),
     "RESIZING": (Phase.RUNNING, ""),
     "SUSPENDED": (Phase.RUNNING, "The site has suspended it."),
@@ -51,17 +51,17 @@ LIVE = {
     "UPDATE_DB": (Phase.RUNNING, ""),
 }
 
-# Why a batch job waits. A key that ends in * stands for all that begin with it.
+# Why a batch job waits. A key that ends with * matches every reason that begins with it.
 REASONS = {
-    "Priority": "Others in the queue have higher priority.",
+    "Priority": "Other jobs in the queue have higher priority.",
     "Resources": "Waits for free nodes.",
     "None": WAITING,
     "Dependency": "Waits for another batch job.",
-    "DependencyNeverSatisfied": "Waits for a batch job that will never end as it must: cancel it.",
+    "DependencyNeverSatisfied": "Waits for a batch job that did not end as required: cancel it.",
     "BeginTime": "Waits for its time to begin.",
     "Cleaning": "Its previous run is being cleaned up.",
     "Licenses": "Waits for a licence.",
-    "JobArrayTaskLimit": "As many of its array run as may.",
+    "JobArrayTaskLimit": "The limit of running jobs of its array is reached.",
     "JobHeldAdmin": "Held by the site's operator.",
     "JobHeldUser": "Held by its user: release or cancel it.",
     "JobLaunchFailure": "Could not be launched: the site's operator must look at it.",
@@ -71,8 +71,8 @@ REASONS = {
     "PartitionInactive": "Its partition takes no jobs now.",
     "PartitionNodeLimit": "Asks for more nodes than its partition gives: cancel it and ask for fewer.",
     "PartitionTimeLimit": "Asks for more time than its partition gives: cancel it and ask for less.",
-    "PartitionConfig": "Its partition cannot run it as it stands: cancel it and ask for less.",
-    "BadConstraints": "No node of the site can ever fit it: cancel it and ask for less.",
+    "PartitionConfig": "Its partition cannot run it as requested: cancel it and ask for less.",
+    "BadConstraints": "No node of the site can ever run it: cancel it and ask for less.",
     "ReqNodeNotAvail*": "The nodes it needs are down, drained or reserved.",
     "NodeDown": "A node it needs is down.",
     "InvalidAccount": "Its account at the site is not valid: ask the site's operator.",
@@ -87,12 +87,12 @@ REASONS = {
     "AssocGrp*": "The limit of its account at the site is used up.",
     "AssocMax*": "A limit of its account at the site for each user or job is reached.",
     "Assoc*": "A limit of its account at the site is reached.",
-    "MaxCpuPerAccount": "Its account uses as many CPUs as it may.",
-    "MaxMemPerLimit": "Asks for more memory than it may: cancel it and ask for less.",
+    "MaxCpuPerAccount": "The limit of CPUs of its account is reached.",
+    "MaxMemPerLimit": "Asks for more memory than is allowed: cancel it and ask for less.",
     "launch failed requeued held": "Could not be launched, and is held: the site's operator must release it.",
     "job requeued in held state": "Put back into the queue and held: the site's operator must release it.",
     "FrontEndDown": "The site's front end is down.",
-    "SchedDefer": "The site's scheduler has put off looking at it.",
+    "SchedDefer": "The site's scheduler looks at it later.",
     "BurstBufferResources": "Waits for room in the burst buffer.",
     "BurstBufferStageIn": "Its data are being staged in.",
     "TimeLimit": "Reached its time limit.",
@@ -101,7 +101,7 @@ FAMILIES = tuple((name[:-1], sentence) for name, sentence in REASONS.items() if 
 
 
 def live(state: str, reason: str) -> tuple[Phase, str, str]:
-    """Phase, reason and message of a batch job that has not ended. What we do not know is passed on readably."""
+    """Return phase, reason and message of a batch job that has not ended. Unknown states appear in the message."""
     phase, message = LIVE.get(state, (Phase.PENDING, f"Slurm says: {state}."))
     if state != "PENDING":
         return phase, _word(state) if message else "", message
@@ -109,7 +109,7 @@ def live(state: str, reason: str) -> tuple[Phase, str, str]:
 
 
 def waiting(reason: str) -> str:
-    """Why a pending batch job waits, in a sentence."""
+    """Return why a pending batch job waits, as a sentence."""
     plain = reason.strip("()")
     if plain in {"", "null"}:
         return WAITING
@@ -118,13 +118,13 @@ def waiting(reason: str) -> str:
     for prefix, sentence in FAMILIES:
         if plain.startswith(prefix):
             return f"{sentence[:-1]} ({plain})."
-    return f"Slurm says why it waits: {plain}."
+    return f"Slurm's reason for the wait: {plain}."
 
 
 def _word(text: str) -> str:
-    """One CamelCase word for a pod's status."""
+    """Turn one of Slurm's reasons into one CamelCase word for a pod's status."""
     words = text.strip("()").split(",")[0].replace("_", " ").split()
     if words in ([], ["null"], ["None"]):
         return ""
-    # Slurm shouts some of them (NODE_FAIL) and writes others as we do (BeginTime).
+    # Slurm writes some reasons in capitals (NODE_FAIL) and others in CamelCase (BeginTime).
     return "".join(word.capitalize() if word.isupper() else word[:1].upper() + word[1:] for word in words)

@@ -107,7 +107,7 @@ def test_what_waits_is_told_in_words_and_looked_at_again_later(vega: Site, node:
     start_due(vega)
     job.refresh_from_db()
     assert f"{node.tenant.name} uses 1 of 1 pod at Vega, and the pod asks for 1." in job.message
-    assert "The pod that runs ends at" in job.message
+    assert "The running pod ends at" in job.message
     assert job.next_start_at is not None
     assert timedelta(seconds=50) < job.next_start_at - timezone.now() < timedelta(seconds=70)
     assert "QuotaExceeded" in job.status_exact

@@ -42,7 +42,7 @@ def test_each_role_sees_its_sites(federation: Federation) -> None:
 
 @pytest.mark.usefixtures("fallen_silent")
 def test_why_a_site_is_silent_is_its_operators_to_know(federation: Federation) -> None:
-    plain = "Vega has not answered since 2026-11-25 09:14 UTC; what waits for it starts when it does."
+    plain = "Vega has not answered since 2026-11-25 09:14 UTC; waiting jobs start when it answers again."
     told = federation.alice.get("sites/vega").json
     assert (told["answering"], told["silent_since"], told["silence"]) == (False, "2026-11-25T09:14:00Z", plain)
     for caller in (federation.vera, federation.olga, federation.ada):

@@ -92,9 +92,12 @@ def test_what_is_optional_may_be_missing() -> None:
 @pytest.mark.parametrize(
     ("container", "named"),
     [
-        ({"envFrom": [{"configMapRef": {"name": "gone"}}]}, "The ConfigMap gone, which pod.spec.containers[0].envFrom"),
+        ({"envFrom": [{"configMapRef": {"name": "gone"}}]}, "containers[0].envFrom[0] needs the ConfigMap gone"),
         ({"envFrom": [{}]}, "must have a configMapRef or a secretRef"),
-        ({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "gone", "key": "a"}}}]}, "The Secret gone"),
+        (
+            {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "gone", "key": "a"}}}]},
+            "needs the Secret gone",
+        ),
         ({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "login", "key": "b"}}}]}, "has no key b"),
         ({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "login", "key": "bytes"}}}]}, "is not text"),
         ({"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]}, "status.podIP"),
@@ -113,7 +116,7 @@ def test_init_containers_get_their_variables_too() -> None:
         "image": "busybox",
         "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "none"}}}],
     }
-    assert "The Secret none" in refused(a_pod(spec={"initContainers": [init]}))
+    assert "needs the Secret none" in refused(a_pod(spec={"initContainers": [init]}))
 
 
 def test_a_projected_volume_gets_the_files_of_its_sources() -> None:
@@ -159,7 +162,7 @@ def test_a_list_holds_a_pod_and_what_it_needs() -> None:
         ([{**a_pod(), "apiVersion": "v2"}], "The body is a Pod of v2"),
         ([{"kind": "Pod", "metadata": {"name": "a"}}], "pod.spec.containers must have a container"),
         ([{"kind": "Pod", "metadata": 7}], "pod.metadata must be an object"),
-        ([a_pod(), {"kind": "Secret", "metadata": {"name": "a", "namespace": "b"}}], "is of the namespace b"),
+        ([a_pod(), {"kind": "Secret", "metadata": {"name": "a", "namespace": "b"}}], "is in the namespace b"),
     ],
 )
 def test_anything_but_one_pod_is_refused_with_its_place(documents: list[Any], named: str) -> None:
@@ -187,7 +190,7 @@ kind: ConfigMap
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        (b"a: &x [1]\nb: *x", "Anchors and aliases are not taken here (line 1, column 4)"),
+        (b"a: &x [1]\nb: *x", "Anchors and aliases are not supported (line 1, column 4)"),
         (b"a: !!python/object/apply:os.system [ls]", "Tags such as"),
         (b"a: !!binary aGk=", "Tags such as"),
         (b"[" * 100_000, "nested deeper"),
@@ -195,7 +198,7 @@ kind: ConfigMap
         (b"a: [", "The body is not YAML"),
         (b"a: " + b"9" * 5000, "check its characters and numbers"),
         (b"a: 99999999999999999999", "Integer exceeds 64-bit range"),
-        (b"1: a", "write keys as text in quotes"),
+        (b"1: a", "put keys into quotes"),
         (b"\xff\xfe\x00", "check its characters"),
     ],
 )
@@ -218,5 +221,5 @@ def test_json_that_is_none_says_where() -> None:
 def test_a_missing_volume_is_refused_as_on_the_wire() -> None:
     volumes = [{"name": "conf", "configMap": {"name": "gone"}}]
     pod = a_pod(spec={"volumes": volumes}, volumeMounts=[{"name": "conf", "mountPath": "/conf"}])
-    with pytest.raises(Refused, match="The ConfigMap gone, which the volume conf needs"):
+    with pytest.raises(Refused, match="The volume conf needs the ConfigMap gone"):
         manifest.parse(manifest.create_body([pod], namespace="climate"))

@@ -52,7 +52,7 @@ def test_every_recorded_pod_is_understood() -> None:
 
 def test_a_workload_carries_what_the_pod_asked_for() -> None:
     pod = recorded("train")
-    workload = pod.workload(policy.asked(pod), key="00ff", folder="jobs/00ff", account="alice")
+    workload = pod.workload(policy.requested(pod), key="00ff", folder="jobs/00ff", account="alice")
     assert (workload.key, workload.folder, workload.account, workload.pod) == (
         "00ff",
         "jobs/00ff",

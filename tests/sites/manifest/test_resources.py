@@ -72,7 +72,7 @@ def test_a_request_counts_where_there_is_no_limit() -> None:
 def test_a_pod_that_asks_for_nothing_gets_one_core_and_the_sites_memory() -> None:
     pod = parse(body())
     assert pod.resources == PodResources(cpus=0, memory=0, gpus=0)
-    assert policy.asked(pod) == Demand(cpus_per_task=1, memory_per_node=0)
+    assert policy.requested(pod) == Demand(cpus_per_task=1, memory_per_node=0)
 
 
 def test_gpus_of_any_maker_are_counted() -> None:

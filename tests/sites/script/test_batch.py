@@ -194,7 +194,7 @@ def test_another_batch_job_leaves_the_folder_alone(attempt: Attempt) -> None:
     process = attempt.start(native="43")
     _, said = process.communicate(timeout=10)
     assert process.returncode == 0
-    assert b"42 runs this pod already" in said
+    assert b"42 already runs this pod" in said
     assert attempt.read("main.ended") == before
     assert (attempt.folder / "claim").read_text() == "42\n"
 

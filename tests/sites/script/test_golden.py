@@ -81,7 +81,7 @@ PODS = {
 def test_a_typical_pod_is_staged_as_its_golden_file_says(name: str) -> None:
     request, runtime, header = PODS[name]
     pod = parse(request)
-    workload = pod.workload(policy.asked(pod), key="00ff", folder=".isthmus/jobs/00ff")
+    workload = pod.workload(policy.requested(pod), key="00ff", folder=".isthmus/jobs/00ff")
     shown = shown_for_people(render(workload, runtime, header))
     golden = GOLDEN / f"{name}.txt"
     if REGENERATE:

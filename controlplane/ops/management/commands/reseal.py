@@ -29,7 +29,7 @@ class Command(BaseCommand):
         lost: list[str] = []
         for name, rows, reseal, column in (
             ("requests", Job.objects.filter(request__isnull=False), payload.reseal, "request"),
-            ("credentials", Site.objects.filter(credential__isnull=False), connections.reseal, "credential"),
+            ("credentials", Site.objects.filter(credential__isnull=False), connections.reseal_credential, "credential"),
         ):
             done[name] = _all(name, rows, reseal, column, lost)
         self.stdout.write(", ".join(f"{number} {name}" for name, number in done.items()) + " were sealed anew.")

@@ -1,14 +1,14 @@
-# Settle attempts whose launch was not answered. Given: random, folders (one a line).
-# Answers, a line each: <folder> TAB <found|absent|doubt|stuck> TAB <native id, or seconds in doubt>.
+# Settles attempts whose launch was not answered. Variables: random, folders (one per line).
+# Prints for each folder: <folder> TAB <found|absent|doubt|stuck> TAB <native id, or seconds in doubt>.
 
 answer() { printf '%s\t%s\t%s\n' "$1" "$2" "$3"; }
 
-read_native_id() { # only a line that was written to its end counts
+read_native_id() { # sets $native; only a line that ends with a newline counts, since others are half written
     native=
     { IFS= read -r native < native_id || IFS= read -r native < claim; } 2> /dev/null && [ -n "$native" ]
 }
 
-in_doubt_for() { # the age of the last rename in this folder, by the clock of the file system that holds it
+in_doubt_for() { # prints the seconds since the last rename in this folder, by the clock of its file system
     : > "$staging/clock"
     echo $(($(stat -c %Y "$staging/clock") - $(stat -c %Y .)))
 }
@@ -28,7 +28,7 @@ settle() {
     fi
 }
 
-fence_the_missing() { # a rename onto a folder that has arrived meanwhile fails, since that is never empty
+fence_the_missing() { # <folder>; if the folder has arrived in the meantime, the rename fails, since it is never empty
     mkdir -p -- "$staging/${1##*/}" && : > "$staging/${1##*/}/fenced" && mv -T -- "$staging/${1##*/}" "$1"
 }
 

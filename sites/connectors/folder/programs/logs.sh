@@ -1,7 +1,7 @@
-# Read pieces of containers' files. Given: wanted (lines <offset> TAB <limit> TAB <file name> TAB <folder>).
-# Answers each with a line, the number of bytes or `none`, followed by exactly that many bytes.
+# Reads pieces of containers' files. Variables: wanted (lines <offset> TAB <limit> TAB <file name> TAB <folder>).
+# Prints for each a line, the number of bytes or `none`, and then exactly that many bytes. The last line is `end`.
 
-latest_run() { # <folder>
+latest_run() { # <folder>: sets $latest to the number of its latest run, or to nothing
     latest=
     for run in "$1"/run/*; do
         number=${run##*/}

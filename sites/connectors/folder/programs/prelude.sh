@@ -1,4 +1,4 @@
-# The start of every program: nothing of a login's own settings decides how ours behave.
+# The start of every program. It makes our programs independent of the login's own settings.
 set -u
 umask 077
 export LC_ALL=C

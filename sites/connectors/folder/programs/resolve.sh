@@ -1,5 +1,5 @@
-# Write down what the queue or the accounting has told of attempts long in doubt.
-# Given: resolved (lines <folder> TAB <native id, or nothing for a fence>). Answers as find.sh does.
+# Settles attempts that have been in doubt for long, by what the queue or the accounting knows of them.
+# Variables: resolved (lines <folder> TAB <native id, or nothing to fence the folder>). Prints the same lines as find.sh.
 
 IFS='
 '

@@ -1,9 +1,9 @@
-# Unpack the tar stream on stdin and launch each job once. docs/attempt-folder.md says why in this order.
-# Given: parent (the folder of attempts), random, keys (one a line), lanes (launches at a time), launch() (prints the
-# batch job's native id).
-# Answers, each ended by NUL: <key> TAB <word> TAB <exit code> TAB <what was said>. The key `all` is about every job.
+# Unpacks the tar stream on stdin and launches each job once. docs/attempt-folder.md explains the order of the steps.
+# Variables: parent (the folder of attempts), random, keys (one per line), lanes (launches at a time). The function
+# launch() prints the batch job's native id.
+# Prints records, NUL after each: <key> TAB <word> TAB <exit code> TAB <text>. The key `all` means every job.
 
-# Short enough to reach a pipe in one piece, since several lanes write to it.
+# Several lanes write to one pipe: a record is short enough to be written in one piece.
 answer() { printf '%s\t%s\t%s\t%.2000s\000' "$1" "$2" "$3" "$4"; }
 
 answer_all() {
@@ -11,7 +11,7 @@ answer_all() {
     exit 0
 }
 
-native_id_in() { # <output>: its last line that looks like one; warnings around it are only read
+native_id_in() { # <output>: sets $native to its last line that looks like an id; other lines are warnings
     native=
     set -f
     for line in $1; do
@@ -23,11 +23,11 @@ native_id_in() { # <output>: its last line that looks like one; warnings around 
     set +f
 }
 
-fence() { # <open|submitting>: this attempt will never run, so nothing of the pod stays here
+fence() { # <open|submitting>: this attempt will never run, so the pod's files are deleted
     mv "$1" fenced && find . -mindepth 1 -maxdepth 1 ! -name fenced -exec rm -rf {} +
 }
 
-settle() { # <key> <exit code> <output>: tell a launch, a refusal and a doubt apart
+settle() { # <key> <exit code> <output>: distinguishes a launch, a refusal and a doubt
     native_id_in "$3"
     if [ "$2" -eq 0 ] && [ -n "$native" ]; then
         printf '%s\n' "$native" > native_id
@@ -36,7 +36,7 @@ settle() { # <key> <exit code> <output>: tell a launch, a refusal and a doubt ap
     fi
     case $2:$3 in
         0:* | 124:* | 12[89]:* | 1[3-9]?:* | *'timed out'* | *'Zero Bytes'* | *'end/recv'* | *'onnection reset'*)
-            # It may have been done: what is asked next is the queue, by `find`.
+            # Slurm may have taken the job. The next `find` asks the queue.
             answer "$1" doubt "$2" "$3"
             ;;
         *)
@@ -57,11 +57,11 @@ trap 'rm -rf -- "$staging"' EXIT
 trap 'exit 129' HUP INT TERM PIPE
 complaint=$(mkdir -- "$staging" 2>&1) || answer_all unwritable "$complaint"
 complaint=$(tar -xpf - -C "$staging" 2>&1) || case $complaint in
-    *'ame too long'* | *'nvalid argument'* | *'llegal byte'*) ;; # one pod's own file, so that the others may go on
+    *'ame too long'* | *'nvalid argument'* | *'llegal byte'*) ;; # caused by one pod's file: the other jobs can go on
     *) answer_all unwritable "$complaint (is the disk full, or a quota used up?)" ;;
 esac
-# tar takes a stream that was cut between two files for a whole one.
-[ -e "$staging/whole" ] || answer_all unwritable 'what we sent did not arrive to its end'
+# tar accepts a stream that was cut between two files, but then the last file, `whole`, is missing.
+[ -e "$staging/whole" ] || answer_all unwritable 'the connection was cut before all files had arrived'
 rm -f -- "$staging/whole"
 for key in $keys; do
     case $complaint in
@@ -73,7 +73,7 @@ for key in $keys; do
 done
 [ -z "$(ls "$staging")" ] || mv -t "$parent" -- "$staging"/* 2> /dev/null
 
-launch_lane() { # <number>: every $lanes-th job, one after the other
+launch_lane() { # <number>: launches every $lanes-th job, one after the other
     turn=0
     for key in $keys; do
         turn=$((turn % lanes + 1))

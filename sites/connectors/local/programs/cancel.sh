@@ -1,5 +1,5 @@
-# End local jobs. Given: jobs (lines `<native id> <key>`). Only a process that started when ours did, in this boot, and
-# works in the folder of that key is ours.
+# Ends local jobs. Variables: jobs (lines `<native id> <key>`). A process is ours only if its start time and boot match the
+# native id and its working folder is that of the key.
 
 IFS='
 '

@@ -1,4 +1,4 @@
-# What this host has: <cpus> and <memory in kilobytes>.
+# Prints what this host has, in two lines: <cpus>, <memory in kilobytes>.
 nproc
 while read -r name size _; do
     [ "$name" != MemTotal: ] || echo "$size"

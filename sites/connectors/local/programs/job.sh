@@ -1,8 +1,8 @@
 #!/bin/bash
-# One job of the local connector, from its wait for a slot to its end. Started in its own session, in its attempt folder:
-# local_job.sh <slots>. Beside it lies `request`: <cpus> <gpus> <time limit, or 0> <seconds between TERM and KILL>.
-# Writes native_id, batch.started `<epoch>` and batch.ended `<epoch> <exit code> <word>`, the latter followed by the pids
-# that could not be killed, if any; docs/attempt-folder.md. What it needs to find is listed in local_launch.sh.
+# Runs one job of the local connector, from its wait for a slot to its end: local_job.sh <slots>. It runs in a session of
+# its own, in its attempt folder. It reads `request`: <cpus> <gpus> <time limit, or 0> <seconds between TERM and KILL>.
+# It writes native_id, batch.started `<epoch>` and batch.ended `<epoch> <exit code> <word>`; the pids that it could not
+# kill, if any, follow the word (docs/attempt-folder.md). launch.sh lists the programs that it needs.
 set -u
 umask 077
 export LC_ALL=C
@@ -17,7 +17,7 @@ finish() { # <exit code> <word>
     exit 0
 }
 
-name_ourselves() { # pid, its start time and the boot: no later process can be taken for this one
+name_ourselves() { # sets $native to pid, start time and boot id, which no later process can share, and stores it
     local stat boot
     read -r stat < "/proc/$$/stat"
     read -r boot < /proc/sys/kernel/random/boot_id
@@ -29,7 +29,7 @@ name_ourselves() { # pid, its start time and the boot: no later process can be t
     write_whole native_id "$native"
 }
 
-take_slot() { # those who wait stand in line for `queue`; only the first of them looks for a slot
+take_slot() { # waiting jobs queue for the lock on `queue`; its holder alone looks for a slot
     local number
     exec 8> "$parent/slots/queue"
     flock 8 &
@@ -45,17 +45,17 @@ take_slot() { # those who wait stand in line for `queue`; only the first of them
     exec 8>&-
 }
 
-stop() { # <word>: TERM lets the script end its containers and write down how
+stop() { # <word>: sends TERM, so that the script ends its containers and records their exit codes
     [[ $stopped ]] && return
     stopped=$1
     [[ $child ]] || return
     kill_at=$((SECONDS + grace + 5))
-    # Now, while each is still the child of another: what escapes later is known by its session.
+    # Collected now, while every process still has its parent. A process that escapes later keeps its session.
     sessions=$(sessions_below "$child")
     kill -s TERM "$child"
 }
 
-sessions_below() { # <pid>: the sessions of that process and of all that descend from it, on one line
+sessions_below() { # <pid>: prints the sessions of that process and of its descendants, on one line
     cat /proc/[0-9]*/stat 2> /dev/null | awk -v root="$1" '
         { pid = $1; sub(/^.*\) /, ""); parent[pid] = $2; session[pid] = $4 }
         END {
@@ -68,20 +68,20 @@ sessions_below() { # <pid>: the sessions of that process and of all that descend
         }'
 }
 
-kill_the_rest() { # and leave the pids of those that live on in `left`; most often there is nobody
+kill_the_rest() { # kills all processes of the job; sets $left to the pids of those that stay alive, mostly none
     local tries
     for ((tries = 0; tries < 30; tries++)); do
         left=$(list_the_rest)
         [[ $left ]] || return
-        # The shell's own kill: procps, which has the program, is not on every host. Why it fails for one is no matter
-        # here: whoever has ended meanwhile is not listed again, and whoever has not is told by `finish`.
+        # The shell's own kill, because not every host has the program. Its errors do not matter: a process that has
+        # ended is not listed again, and `finish` records one that has not.
         # shellcheck disable=SC2086  # split on purpose
         kill -s KILL $left 2> /dev/null
         sleep 0.1
     done
 }
 
-list_the_rest() { # on one line: who is in the sessions that were there when we began to stop, or works in our folder
+list_the_rest() { # prints, on one line, the pids in the sessions collected by `stop`, or with a working folder in ours
     {
         cat /proc/[0-9]*/stat 2> /dev/null | awk -v sessions="$sessions" '
             BEGIN { n = split(sessions, list, " "); for (i = 1; i <= n; i++) ours[list[i]] = 1 }
@@ -90,7 +90,7 @@ list_the_rest() { # on one line: who is in the sessions that were there when we 
     } | awk '!seen[$0]++ { printf "%s%s", separator, $0; separator = " " }'
 }
 
-watch() { # until the script has ended
+watch() { # waits for the end of the script, ends it at its time limit, and sets $code
     local tick=
     while kill -0 "$child" 2> /dev/null; do
         kill -0 "${tick:-$$}" 2> /dev/null && [[ $tick ]] || { sleep 1 & tick=$!; }
@@ -109,12 +109,12 @@ mkdir -p -- "$parent/slots"
 name_ourselves
 take_slot
 [[ -z $stopped ]] || finish 143 "$stopped"
-# Fenced while it waited, or cleaned away: it is not to run any more.
+# The folder was fenced or deleted during the wait: the job must not run.
 [[ -e submitting ]] || exit 0
 SECONDS=0
 printf -v now '%(%s)T' -1
 write_whole batch.started "$now"
-# A session of its own, so that ours is never among those to kill.
+# A session of its own, so that `kill_the_rest` never kills our session.
 ISTHMUS_NATIVE_ID=$native setsid ./script 8>&- 9>&- &
 child=$!
 watch

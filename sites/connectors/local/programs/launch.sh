@@ -1,6 +1,7 @@
-# Given: slots. Starts local_job.sh (job.sh) in a session of its own, so that it outlives us and every worker; prints its name.
+# Starts local_job.sh (job.sh) in a session of its own, so that it outlives us and every worker, and prints its native id.
+# Variables: slots.
 launch() {
-    # Looked for now, since a program that is missing when the job is to end would leave its processes alive unseen.
+    # Checked before the start: if one of these were missing at the end, the job's processes would stay alive unnoticed.
     for program in bash awk cat cut find flock mkdir mv setsid sleep; do
         command -v "$program" > /dev/null || { echo "it has no $program"; exit 1; }
     done

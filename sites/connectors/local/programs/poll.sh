@@ -1,12 +1,12 @@
-# How local jobs are. On stdin: $recorded bytes of event names, then lines <native id> TAB <key> TAB <folder>.
-# Given: token, recorded, parents, most_events, most_outcomes.
-# Section jobs: <key> TAB <alive|gone|rebooted> TAB <request> TAB <batch.started> TAB <batch.ended>.
+# Reports on local jobs. Stdin: $recorded bytes of event names, then lines <native id> TAB <key> TAB <folder>.
+# Variables: token, recorded, parents, most_events, most_outcomes.
+# Section jobs: <key> TAB <alive|gone|rebooted|unknown> TAB <request> TAB <batch.started> TAB <batch.ended>.
 
-first_line() { # <file>: into `line`, empty where there is none
+first_line() { # <file>: sets $line, empty if there is no file
     { IFS= read -r line < "$1"; } 2> /dev/null || line=
 }
 
-state_of() { # <native id>
+state_of() { # <native id>: sets $state
     state=gone
     pid=${1%%.*}
     started=${1#*.}
@@ -36,7 +36,7 @@ for ref in $refs; do
     key=${ref%%	*} folder=${ref#*	}
     state_of "$native"
     IFS=$newline
-    # Only now: a job that has gone by then has written how it ended.
+    # Read after state_of: a job that is gone by then has already recorded its end.
     first_line "$folder/batch.ended"
     end=$line
     if [ "$state" != alive ] || [ -n "$end" ]; then

@@ -1,2 +1,2 @@
-# --chdir: our own name of the folder; sbatch would ask the kernel, whose name the nodes may not know.
+# --chdir: the path that we use. Without it, sbatch takes the kernel's path of the folder, which the nodes may not have.
 launch() { exec timeout 30 sbatch --parsable --chdir="$PWD" script; }

@@ -1,5 +1,5 @@
-# How batch jobs are. On stdin: $recorded bytes of event names, then lines <native id> TAB <key> TAB <folder>.
-# Given: token, recorded, parents, most_events, most_outcomes, most_details, accounting (yes|no).
+# Reports on batch jobs. Stdin: $recorded bytes of event names, then lines <native id> TAB <key> TAB <folder>.
+# Variables: token, recorded, parents, most_events, most_outcomes, most_details, accounting (yes|no).
 
 forget_events "$recorded"
 refs=$(cat)
@@ -14,7 +14,8 @@ section queue "$code"
 [ "$code" -eq 0 ] || { section end 0; exit 0; }
 printf '%s\n' "$queue"
 
-# Those that are no longer live in the queue: <native id> TAB <key> TAB <folder> TAB <whether the queue knows its end>.
+# The jobs that are no longer live in the queue: <native id> TAB <key> TAB <folder> TAB <queue|gone>. `queue`: the queue
+# knows how the job ended; `gone`: the queue no longer knows the job.
 ended=$(printf '%s\n@\n%s\n' "$queue" "$refs" | awk -v most="$most_outcomes" '
     BEGIN { FS = "|"; split("COMPLETED FAILED CANCELLED TIMEOUT DEADLINE OUT_OF_MEMORY NODE_FAIL BOOT_FAIL PREEMPTED " \
                             "REVOKED LAUNCH_FAILED", names, " "); for (i in names) end[names[i]] = 1 }
@@ -23,7 +24,7 @@ ended=$(printf '%s\n@\n%s\n' "$queue" "$refs" | awk -v most="$most_outcomes" '
     NF == 3 {
         here = ($1 in state) && name[$1] == "isthmus-" $2
         if (here && !(state[$1] in end)) next
-        # Those first whose end the queue tells: others may be lost, and shall not stand in the way every time.
+        # First the jobs whose end the queue knows: the others may be lost, and must not use up the limit in every poll.
         if (!here) gone[++others] = $0
         else if (shown++ < most) print $0 "\tqueue"
     }

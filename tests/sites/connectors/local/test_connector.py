@@ -198,7 +198,7 @@ def test_what_cannot_be_killed_is_told(bare_host: BareHost, tmp_path: Path) -> N
     (told,) = read_jobs([f"{ref.key}\tgone\t1 0 0 0\t100\t{ended}"], {ref.key: ref}, {})
     report = told[1]
     assert (report.phase, report.exit_code) == (Phase.CANCELLED, 143)
-    assert report.message.endswith(f"could not be killed and live on at the host: {escaped.pid}.")
+    assert report.message.endswith(f"could not be killed and still run on the host: {escaped.pid}.")
 
 
 def test_a_host_that_lacks_a_program_which_ends_jobs_starts_none(bare_host: BareHost) -> None:

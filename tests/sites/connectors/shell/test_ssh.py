@@ -118,12 +118,12 @@ def test_a_connection_that_was_cut_is_made_again_by_the_next_call(shell: SshShel
 
 def test_a_connection_lost_in_the_very_moment_of_asking_is_made_again(shell: SshShell, settings: SshSettings) -> None:
     shell.run("true", timeout=10)
-    line = shell._line(settings.user)
+    link = shell._link(settings.user)
 
     async def lose_and_ask() -> Completed:
-        assert line._connection
-        line._connection.abort()  # it is called closed only in the loop's next turn
-        return await line.exchange("echo here", b"", 10)
+        assert link._connection
+        link._connection.abort()  # it is called closed only in the loop's next turn
+        return await link.exchange("echo here", b"", 10)
 
     assert wait_for(lose_and_ask(), 20).stdout == b"here\n"
 

@@ -184,7 +184,7 @@ def test_variables_of_a_login_do_not_change_what_our_commands_mean(site: StandIn
         ({"runtime": {"kind": "docker"}}, "no container runtime 'docker'"),
         ({"runtime": {"kind": "host"}, "base": "../x"}, "setting 'base' must be a plain path"),
         ({"runtime": {"kind": "host"}, "extra_options": ["-A x"]}, "'-A x' in `extra_options`"),
-        ({"runtime": {"kind": "host"}, "partitoin": "x"}, "'partitoin' is not a setting here"),
+        ({"runtime": {"kind": "host"}, "partitoin": "x"}, "'partitoin' is not known"),
         ({"runtime": {"kind": "host"}, "env": {"A B": "c"}}, "setting 'env' must be an object of variables"),
         ({"runtime": {"kind": "host"}, "requeue": "yes"}, "setting 'requeue' must be true or false"),
         ({"runtime": {"kind": "host"}, "ssh": {"user": "me"}}, "setting 'ssh.host' is missing"),

@@ -8,7 +8,7 @@ import pytest
 
 from sites.connectors.base import Unreachable
 from sites.connectors.folder.outcomes import recorded_of, sections
-from sites.connectors.slurm.reports import read_answer, reports, squeue_seconds
+from sites.connectors.slurm.reports import parse_answer, reports, squeue_seconds
 from sites.workload import ContainerReport, JobRef, Phase, Report
 
 KEY = "ab12cd34"
@@ -38,7 +38,7 @@ def poll(
         parts.append(("accounting", int(failed), accounting))
     parts += [("details", 0, details), ("events", 0, listed), ("outcomes", 0, told), ("who", 0, "1001"), ("end", 0, "")]
     output = "".join(f"\ntoken {name} {code}\n{text}\n" for name, code, text in parts)
-    answer = read_answer(sections(output.encode(), "token", "a site"), "", has_accounting=accounting is not None)
+    answer = parse_answer(sections(output.encode(), "token", "a site"), "", has_accounting=accounting is not None)
     return reports(answer, [REF])
 
 
@@ -145,7 +145,7 @@ def test_a_requeued_job_tells_of_its_latest_run_only() -> None:
 
 
 def test_an_answer_that_was_cut_short_is_no_answer() -> None:
-    with pytest.raises(Unreachable, match="cut short"):
+    with pytest.raises(Unreachable, match="incomplete"):
         sections(b"\ntoken queue 0\n7|RUNNING", "token", "a site")
 
 

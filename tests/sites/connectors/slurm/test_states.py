@@ -50,7 +50,7 @@ def test_every_sentence_is_one() -> None:
         ),
         ("AssocGrpCPUMinutesLimit", "The limit of its account at the site is used up (AssocGrpCPUMinutesLimit)."),
         ("ReqNodeNotAvail, UnavailableNodes:n[1-4]", "The nodes it needs are down, drained or reserved"),
-        ("SomethingNew", "Slurm says why it waits: SomethingNew."),
+        ("SomethingNew", "Slurm's reason for the wait: SomethingNew."),
     ],
 )
 def test_a_waiting_job_says_why_in_a_sentence(reason: str, sentence: str) -> None:

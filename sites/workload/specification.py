@@ -1,4 +1,4 @@
-"""What a site is asked to run. Frozen, free of Django, known to every connector."""
+"""What a site has to run. Frozen dataclasses without Django, for every connector."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class File:
-    """One file of a volume: `path` is relative to the volume's root, `content` arrives byte for byte."""
+    """One file of a volume. path: relative to the volume's root. content: the exact bytes. mode: its permissions."""
 
     path: str
     content: bytes = field(repr=False)
@@ -22,7 +22,7 @@ class File:
 
 @dataclass(frozen=True)
 class Volume:
-    """A directory that containers mount. An emptyDir has no files and is writable; the others are read-only files."""
+    """A directory that containers mount. An emptyDir is writable and has no files; others hold read-only files."""
 
     name: str
     files: tuple[File, ...] = ()
@@ -31,7 +31,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Mount:
-    """Where a container sees a volume; `sub_path` picks one file or folder of it."""
+    """The path at which a container sees a volume. sub_path: the file or folder of the volume to show, "" for all."""
 
     volume: str
     path: str
@@ -41,9 +41,10 @@ class Mount:
 
 @dataclass(frozen=True)
 class Container:
-    """One container. `command` and `args` mean what they mean in Kubernetes: empty leaves the image's own.
+    """One container. command, args: as in Kubernetes; empty means the image's own.
 
-    `env` holds pairs in the order of the pod; a name may be anything without `=` and NUL, a value anything without NUL.
+    env: pairs of name and value, in the pod's order. A name may hold any character but `=` and NUL, a value any but
+    NUL.
     """
 
     name: str
@@ -59,10 +60,10 @@ class Container:
 class Workload:
     """One attempt at one pod, as a connector needs it.
 
-    key: the attempt's own random key (lower-case hex), the only name the site sees; folder: where the attempt lives at
-    the site, absolute or relative to the account's home; account: the local account, empty for the site's own;
-    pod: `namespace/name`, for people; demand: what it asks of the scheduler; native: options that one kind of scheduler
-    alone knows, by their names there (Slurm: `gres` without GPUs, `job-name`). Other connectors leave them alone.
+    key: the attempt's random key (lower-case hex), the only name that the site sees. folder: the attempt's folder at
+    the site, absolute or relative to the account's home. account: the local account, empty for the site's own. pod:
+    `namespace/name`, for people. demand: what the job requests from the scheduler. native: options for one kind of
+    scheduler only, by their names there (Slurm: `gres` without GPUs, `job-name`); other connectors ignore them.
     """
 
     key: str
@@ -78,7 +79,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class JobRef:
-    """Enough to find one attempt at its site again. native_id is empty while we do not know it."""
+    """What a connector needs to find an attempt at its site again. native_id: empty while unknown."""
 
     key: str
     native_id: str
