@@ -13,7 +13,7 @@ from django.db import ProgrammingError, connection, transaction
 from django.utils import timezone
 
 from controlplane.audit import months
-from controlplane.environment import database_url, text
+from controlplane.environment import database_url, string
 from controlplane.ops import database_roles, row_security
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if text("ISTHMUS_DATABASE_ROLE", default="owner") != "owner":
+        if string("ISTHMUS_DATABASE_ROLE", default="owner") != "owner":
             raise CommandError("Run this with ISTHMUS_DATABASE_ROLE=owner: only the owner changes tables.")
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", [ONE_AT_A_TIME])
