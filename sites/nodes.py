@@ -34,7 +34,7 @@ def create_node(tenant: Tenant, *, site: Site, **fields: Any) -> VirtualNode:
 def change_node(node: VirtualNode, values: Mapping[str, Any], *, site: Site | None = None) -> VirtualNode:
     """Set `values`, and send what is created from now on to `site`."""
     with transaction.atomic():
-        changed = administration.change("node", node, values, tenant_id=node.tenant_id)
+        changed = administration.change_row("node", node, values, tenant_id=node.tenant_id)
         if site is not None:
             _reroute(changed, site)
     return VirtualNode.objects.select_related("tenant", "route__site").get(pk=node.pk)

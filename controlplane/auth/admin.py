@@ -59,7 +59,7 @@ class Issuing(RecordedAdmin):
         return response
 
     def revoked(self, request: HttpRequest, rows: QuerySet[ApiToken]) -> None:
-        count = sum(issue.revoke(row) for row in rows.filter(revoked_at=None))
+        count = sum(issue.revoke_token(row) for row in rows.filter(revoked_at=None))
         self.message_user(request, f"{count} tokens are revoked; they stop working within seconds.", messages.SUCCESS)
 
 

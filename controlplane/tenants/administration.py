@@ -42,7 +42,7 @@ def created(kind: str, row: Model, *, tenant_id: int | None, changes: Mapping[st
     trail.record(f"{kind}.create", kind, row.pk, tenant_id=tenant_id, changes=trail.difference({}, fields))
 
 
-def change(kind: str, row: Row, values: Mapping[str, Any], *, tenant_id: int | None) -> Row:
+def change_row(kind: str, row: Row, values: Mapping[str, Any], *, tenant_id: int | None) -> Row:
     """Set `values` of a row; the row as it is then. What does not differ is neither written nor recorded."""
     with transaction.atomic():
         rows = type(row)._default_manager  # noqa: SLF001  (Django's own name for it)

@@ -109,7 +109,7 @@ def rotate(row: ApiToken, *, overlap: timedelta | None = None) -> tuple[ApiToken
     return new, text
 
 
-def revoke(row: ApiToken) -> bool:
+def revoke_token(row: ApiToken) -> bool:
     """End a token now; processes that remember it forget it within TOKEN_MEMORY. False where it was revoked before.
 
     With a client secret go the node tokens that the token endpoint gave for it.
@@ -131,7 +131,7 @@ def _lost_successor(old: ApiToken) -> ApiToken | None:
         return None
     if successor.last_used_at is not None:
         raise BadRequest("This token was replaced, and its successor is in use: rotate that one.")
-    revoke(successor)
+    revoke_token(successor)
     return successor
 
 

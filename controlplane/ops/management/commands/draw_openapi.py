@@ -15,5 +15,5 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         page = settings.BASE_DIR / "docs" / "openapi.json"
-        page.write_text(openapi.document(), encoding="utf-8")
+        page.write_text(openapi.description(), encoding="utf-8")
         self.stdout.write(f"{page.relative_to(settings.BASE_DIR)} is drawn.")
