@@ -257,7 +257,7 @@ def test_two_tabs_log_in_side_by_side(checkin: IdentityProvider, browser: Browse
 
 def test_a_state_is_good_once_and_in_its_own_browser(checkin: IdentityProvider, browser: Browser) -> None:
     back = browser.visit(browser.leave())
-    assert "not begun in this browser" in sentence(Client().get(back))
+    assert "not started in this browser" in sentence(Client().get(back))
     assert browser.client.get(back).status_code == 302
     replayed = browser.client.get(back)
     assert replayed.status_code == 400
