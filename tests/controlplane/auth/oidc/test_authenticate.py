@@ -226,7 +226,7 @@ def test_what_is_no_token_is_a_401(keycloak: IdentityProvider, token: str) -> No
         ({"typ": "ID"}, "access token"),
         ({"typ": "Refresh"}, "access token"),
         ({"cnf": {"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}}, "certificate"),
-        ({"sub": None}, "whose"),
+        ({"sub": None}, "does not name its owner"),
     ],
 )
 def test_good_signatures_are_not_enough(keycloak: IdentityProvider, claims: dict[str, Any], word: str) -> None:

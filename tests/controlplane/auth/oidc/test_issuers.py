@@ -140,7 +140,7 @@ def test_a_mistake_refuses_start_and_names_the_entry(tmp_path: Path, change: dic
 
 def test_two_issuers_of_one_alias_or_one_name_are_refused(tmp_path: Path) -> None:
     for twin in ({**EGI, "alias": "other"}, {**EGI, "issuer": "https://other.example.org"}):
-        with pytest.raises(ImproperlyConfigured, match="there twice"):
+        with pytest.raises(ImproperlyConfigured, match="two issuers have the"):
             issuer_file.read_issuers(write(tmp_path, EGI, twin))
 
 
