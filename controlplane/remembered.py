@@ -34,7 +34,7 @@ def registered(forget: Forget) -> Forget:
 def forget_everything() -> None:
     """Clears every cache and calls every registered function: the process is then like a new one."""
     for memory in list(_memories):
-        memory.forget()
+        memory.clear()
     for forget in _registered:
         forget()
 
@@ -83,7 +83,7 @@ class Remembered(Generic[Key, Value]):
         with self._writing:
             self._kept.pop(key, None)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Removes all values. Makes a new lock: in a forked child no thread is left that could release the old one."""
         self._writing = threading.Lock()
         self._kept = {}
