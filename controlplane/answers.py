@@ -1,8 +1,8 @@
-"""The forms that answers have: errors as problem documents, plain text, and tables for spreadsheets.
+"""Formats of HTTP responses: errors as problem documents, plain text, and CSV tables.
 
-The one place that turns errors into answers, for every view of DRF's. Such an answer is an RFC 9457 problem document;
-`code` is for programs, `detail` the sentence for people. On the interLink wire that sentence alone is written, since
-its clients show the body to the pod's owner.
+This is the only module that turns exceptions into responses; every DRF view uses it. An error response is an RFC 9457
+problem document: `code` is for programs, `detail` is one sentence for people. The interLink wire sends only that
+sentence, because its clients show the body to the pod's owner.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
-#: Seconds after which a caller may try again what could not be done now.
+#: Retry-After of a 503 response, in seconds.
 RETRY_AFTER = 30
-#: A cell that begins with one of these is a formula to a spreadsheet, and what it holds may come from a stranger.
+#: A spreadsheet runs a cell that begins with one of these as a formula. Cells may hold text from untrusted people.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Sentence(BaseRenderer):
-    """Plain text: the sentence of an error."""
+    """Renders an error as its sentence, in plain text."""
 
     media_type = "text/plain"
     format = "txt"
@@ -54,7 +54,7 @@ class Sentence(BaseRenderer):
 
 
 class FirstRenderer(BaseContentNegotiation):
-    """Answers in the view's own format, whatever Accept says: a kubelet cannot make use of a 406."""
+    """Always picks the view's first renderer and ignores Accept: a kubelet cannot handle a 406."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         return next(iter(parsers), None)
@@ -67,7 +67,7 @@ class FirstRenderer(BaseContentNegotiation):
 
 
 class PlainText(JSONRenderer):
-    """Of a view that streams: only its errors are rendered, and they are JSON whatever Accept says."""
+    """For a view that streams plain text itself: renders only its errors, as JSON whatever Accept says."""
 
     media_type = "text/plain"
     format = "txt"
@@ -75,7 +75,7 @@ class PlainText(JSONRenderer):
 
 
 class Csv(BaseRenderer):
-    """`data["columns"]` and `data["rows"]` as a table; errors as JSON."""
+    """Renders `data["columns"]` and `data["rows"]` as a CSV table; renders errors as JSON."""
 
     media_type = "text/csv"
     format = "csv"
@@ -86,41 +86,39 @@ class Csv(BaseRenderer):
     ) -> bytes:
         if "rows" not in data:
             return JSONRenderer().render(data)
-        return table(data["columns"], data["rows"]).encode()
+        return csv_table(data["columns"], data["rows"]).encode()
 
 
 class FirstOrAsked(DefaultContentNegotiation):
-    """The view's own format, unless another that it has is asked for: never a refusal for what Accept says."""
+    """Picks the view's first renderer, unless `?format=` or Accept names another one of the view. Never answers 406."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         own = list(renderers)
-        wanted = request.query_params.get("format")
+        requested = request.query_params.get("format")
         accepted = request.headers.get("Accept", "")
         for renderer in own[1:]:
-            if wanted == renderer.format or (wanted is None and renderer.media_type in accepted):
+            if requested == renderer.format or (requested is None and renderer.media_type in accepted):
                 return renderer, str(renderer.media_type)
         return own[0], str(own[0].media_type)
 
 
-def table(columns: list[str], rows: Iterable[Iterable[Any]]) -> str:
-    """CSV as RFC 4180 has it, with nothing that a spreadsheet would take for a formula."""
-    written = io.StringIO()
-    writer = csv.writer(written)
+def csv_table(columns: list[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Returns a table as CSV (RFC 4180). Text that looks like a formula gets a leading apostrophe."""
+
+    def is_formula(value: Any) -> bool:
+        return isinstance(value, str) and value.startswith(_FORMULA)
+
+    output = io.StringIO()
+    writer = csv.writer(output)
     writer.writerow(columns)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return written.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    writer.writerows([f"'{value}" if is_formula(value) else value for value in row] for row in rows)
+    return output.getvalue()
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
-    """DRF's EXCEPTION_HANDLER: every exception that leaves a view."""
+    """Turns every exception that leaves a view into a response (DRF's EXCEPTION_HANDLER)."""
     known = _known(error)
     headers = {"WWW-Authenticate": known.challenge} if isinstance(known, Unauthenticated) else {}
     if isinstance(known, Unavailable):
@@ -132,9 +130,9 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
 
 
 def problem(error: IsthmusError) -> dict[str, Any]:
-    """An error as RFC 9457 has it, with our code, the request's id, and of invalid input each field's sentence."""
+    """Returns an error as an RFC 9457 document, with our code and the request's id; Invalid adds `errors` by field."""
     document = {
-        "type": "about:blank",  # the status says it all; what is finer is in `code`
+        "type": "about:blank",  # RFC 9457: no more than the status says; `code` is more precise
         "title": HTTPStatus(error.status).phrase,
         "status": error.status,
         "detail": error.message,
@@ -156,11 +154,14 @@ def _known(error: Exception) -> IsthmusError:
     if isinstance(error, (OperationalError, InterfaceError)):
         logger.warning("database away", extra={"why": type(error).__name__})
         return Unavailable("The database does not answer at the moment; please try again in a minute.")
-    return _unexpected(error)
+    # Not a planned error, so a bug of ours. The log gets its frames but not its message, which may quote a pod's data.
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("unexpected error", extra={"kind": type(error).__name__, "frames": frames})
+    return IsthmusError(f"Something went wrong on our side; tell the operator the request id {_request_id()}.")
 
 
 def _translated(error: APIException) -> IsthmusError:
-    """DRF's own refusals: a method that is not allowed, no credential, a parser's or a serializer's complaint."""
+    """Translates DRF's own errors: wrong method, no credential, a body or value that does not parse."""
     if error.status_code == Unauthenticated.status:
         return Unauthenticated("Send a token in the header `Authorization: Bearer <token>`.")
     if isinstance(error, ValidationError):
@@ -171,7 +172,7 @@ def _translated(error: APIException) -> IsthmusError:
 
 
 def _fields(path: str, detail: Any) -> Iterator[tuple[str, str]]:
-    """A serializer's complaints, nested as the input is, by dotted path."""
+    """Yields (dotted path of the field, sentence) for a serializer's errors, which are nested like the input."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
             own = path if name == api_settings.NON_FIELD_ERRORS_KEY else f"{path}.{name}".lstrip(".")
@@ -181,13 +182,6 @@ def _fields(path: str, detail: Any) -> Iterator[tuple[str, str]]:
             yield from _fields(f"{path}.{number}".lstrip("."), inner)
     else:
         yield path, " ".join(str(each) for each in (detail if isinstance(detail, list) else [detail]))
-
-
-def _unexpected(error: Exception) -> IsthmusError:
-    """A fault of ours. Logged with its frames but without its text, which may quote what a pod brought along."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("unexpected error", extra={"kind": type(error).__name__, "frames": frames})
-    return IsthmusError(f"Something went wrong on our side; tell the operator the request id {_request_id()}.")
 
 
 def _request_id() -> str:

@@ -1,4 +1,4 @@
-"""Every address under /api/v1/. A test walks them all with every role (tests/test_roles.py)."""
+"""Every address under /api/v1/. A test calls all of them with every role (tests/test_roles.py)."""
 
 from __future__ import annotations
 

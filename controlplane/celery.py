@@ -1,7 +1,8 @@
-"""Celery: hints to workers, and every periodic task on one screen.
+"""Configures Celery: messages that wake workers, and every periodic task in one table.
 
-The rows are the queue (docs/design.md), so nothing here is precious: messages are acknowledged early, expire, and have
-no results. Threads, since all a worker does is wait for sites and PostgreSQL; every call carries its own time-out.
+The database rows are the queue (docs/design.md), so a lost message loses no work: messages are acknowledged early,
+expire, and have no results. Workers use threads, because they mostly wait for sites and PostgreSQL; every such call has
+its own time-out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
-# Django's checks, which `prepare_database` runs, would load every view of the web into processes that serve none.
+# Django's checks would load all web views into workers, which serve none. `prepare_database` runs the checks instead.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 app = Celery("isthmus")
@@ -24,15 +25,15 @@ app.conf.update(
     task_ignore_result=True,
     task_acks_late=False,
     task_serializer="json",
-    # PostgreSQL away: one line, not a traceback for each task of each second; the next tick begins again.
+    # While PostgreSQL is down, each task logs one line instead of a traceback every second. The next tick tries again.
     task_annotations={"*": {"throws": (OperationalError, InterfaceError, psycopg.OperationalError)}},
     accept_content=["json"],
     worker_prefetch_multiplier=1,
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,
-    broker_connection_max_retries=None,  # for ever: after 100 tries, some 50 minutes, a worker would end itself
+    broker_connection_max_retries=None,  # no limit: by default a worker exits after 100 tries, some 50 minutes
     broker_transport_options={"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "socket_keepalive": True},
-    beat_scheduler="celery.beat:Scheduler",  # in memory: every periodic task may run a time too often
+    beat_scheduler="celery.beat:Scheduler",  # in memory only: no periodic task minds an extra run
 )
 app.conf.beat_schedule = {
     "tick": {"task": "jobs.tick", "schedule": 1.0, "options": {"expires": 2}},
@@ -46,7 +47,7 @@ app.autodiscover_tasks(["jobs"])
 
 @setup_logging.connect
 def _log_as_configured(**_: object) -> None:
-    """Keep Celery from installing log handlers of its own: Django's configuration stands."""
+    """Keeps Celery from installing its own log handlers, so that Django's logging configuration applies."""
     from controlplane import logs
 
     logs.configure(settings.LOGGING)

@@ -1,9 +1,9 @@
-"""Statements written by hand that run with every pod: PostgreSQL plans them once a connection instead of once a use.
+"""Runs hand-written SQL as prepared statements: PostgreSQL plans them once per connection instead of once per use.
 
-Under row security a plan takes ten times as long as what it is for. They run in Django's connection and transaction and
-raise its exceptions; values come as Django's own cursors give them, JSON as text. A statement has $1, $2, ... and must
-be one of a few constants, since each is kept on the connection. Where a migration has changed what a statement reads,
-each connection raises OperationalError once.
+Every pod runs these statements, and with row security planning takes ten times as long as execution. They use Django's
+connection and transaction and raise Django's database exceptions. Results are as from Django's own cursors: JSON comes
+as text. Parameters are $1, $2, ... A statement must be a constant, because each connection keeps every prepared
+statement. After a migration that changes the columns a statement reads, each connection raises OperationalError once.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ Row = tuple[Any, ...]
 
 
 def execute(statement: str, values: Sequence[object]) -> None:
-    """Run a statement whose rows, if it has any, are of no interest."""
+    """Runs a statement and ignores its result."""
     with _executed(statement, values):
         pass
 
 
 def first(statement: str, values: Sequence[object]) -> Row | None:
-    """The first row of a statement that has rows, None where there is none."""
+    """Runs a statement and returns its first row, or None if it has none."""
     with _executed(statement, values) as cursor:
         return cursor.fetchone()
 
 
 def insert(row: Model) -> None:
-    """What `row.save(force_insert=True)` does for a model without parents and signals, in a third of its time."""
+    """Does `row.save(force_insert=True)`, but three times as fast. Not for models with parents or signals."""
     statement, fields = _insert(type(row))
-    made = first(statement, [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in fields])
-    row.pk = made[0] if made is not None else None
+    key = first(statement, [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in fields])
+    row.pk = key[0] if key is not None else None
     row._state.adding, row._state.db = False, connection.alias  # noqa: SLF001  (as Model.from_db does)
 
 
 def lend_connection() -> None:
-    """Give this thread's database connection back to the pool before a long wait, unless a transaction is open."""
+    """Gives this thread's database connection back to the pool before a long wait, unless a transaction is open."""
     if not connection.in_atomic_block:
         connection.close()
 
@@ -54,16 +54,16 @@ def lend_connection() -> None:
 @contextmanager
 def _executed(statement: str, values: Sequence[object]) -> Iterator[RawCursor[Row]]:
     connection.ensure_connection()
-    # A plan is made for the types of its parameters, and psycopg would name the smallest that each integer fits.
+    # A plan depends on its parameters' types. psycopg would pick the smallest type for each integer: a plan for each.
     typed = [Int8(value) if type(value) is int else value for value in values]
-    if connection.queries_logged:  # where statements are counted, as in tests, these are too
+    if connection.queries_logged:  # tests that count statements must count these too
         connection.queries_log.append({"sql": statement, "time": ""})
     with connection.wrap_database_errors, RawCursor(connection.connection) as cursor:
         try:
             cursor.execute(statement, typed, prepare=True)
         except FeatureNotSupported as error:
-            # A migration has changed a column's type since it was planned. What is on this connection is lost with it,
-            # and whoever outlasts an absence of the database tries again on another.
+            # A migration has changed a column's type since PostgreSQL planned the statement. Closing the connection
+            # drops its plans. Callers that retry after a database outage then succeed on a new connection.
             connection.connection.close()
             raise OperationalError("The statement was planned before a migration.") from error
         yield cursor
@@ -71,7 +71,7 @@ def _executed(statement: str, values: Sequence[object]) -> Iterator[RawCursor[Ro
 
 @cache
 def _insert(model: type[Model]) -> tuple[str, list[Field[Any, Any]]]:
-    """The statement for all columns but the key, which it returns, and their fields in the same order."""
+    """Returns an INSERT of all columns except the key, which it RETURNs, and the fields in the order of its values."""
     options = model._meta
     fields = [field for field in options.concrete_fields if not field.primary_key]
     names = ", ".join(f'"{field.column}"' for field in fields)

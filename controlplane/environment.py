@@ -1,6 +1,7 @@
-"""Readers of the environment that fail loudly, in one sentence, at start. Used by settings.py alone.
+"""Functions that read settings from environment variables and refuse to start, in one sentence, if a value is wrong.
 
-Every reader also takes `NAME_FILE`: the path of a file with the value, as container platforms hand out secrets.
+Every function also reads `NAME_FILE`, the path of a file that holds the value: container platforms provide secrets so.
+All raise ImproperlyConfigured for a wrong or missing value.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-#: The database roles; docs/design.md says what each is for.
+#: The database roles; docs/design.md explains each.
 ROLES = ("owner", "web", "worker")
 
 
-def text(name: str, *, default: str | None = None) -> str:
-    """The value of NAME, or of the file named by NAME_FILE. Without a default, absence refuses start."""
+def string(name: str, *, default: str | None = None) -> str:
+    """Returns the value of NAME, or the content of the file that NAME_FILE names. Without a default it is required."""
     if path := os.environ.get(f"{name}_FILE"):
         return Path(path).read_text(encoding="utf-8").strip()
     value = os.environ.get(name, default)
@@ -27,16 +28,16 @@ def text(name: str, *, default: str | None = None) -> str:
 
 
 def number(name: str, *, default: int) -> int:
-    """A whole number of zero or more."""
-    value = text(name, default=str(default))
+    """Returns a whole number, zero or more."""
+    value = string(name, default=str(default))
     if not value.isascii() or not value.isdigit():
         raise ImproperlyConfigured(f"{name} must be a whole number, not {value!r}.")
     return int(value)
 
 
 def seconds(name: str, *, default: float, most: float | None = None) -> float:
-    """A duration in seconds, of no more than `most`."""
-    value = text(name, default=str(default))
+    """Returns a duration in seconds, from 0 to `most`."""
+    value = string(name, default=str(default))
     try:
         duration = float(value)
     except ValueError:
@@ -48,9 +49,9 @@ def seconds(name: str, *, default: float, most: float | None = None) -> float:
     return duration
 
 
-def flag(name: str, *, default: bool) -> bool:
-    """true/false, yes/no, on/off or 1/0."""
-    value = text(name, default=str(default)).lower()
+def boolean(name: str, *, default: bool) -> bool:
+    """Returns a boolean, written as true/false, yes/no, on/off or 1/0."""
+    value = string(name, default=str(default)).lower()
     if value in {"1", "true", "yes", "on"}:
         return True
     if value in {"0", "false", "no", "off"}:
@@ -59,24 +60,24 @@ def flag(name: str, *, default: bool) -> bool:
 
 
 def items(name: str, *, default: str | None = None, secret: bool = False) -> list[str]:
-    """A comma-separated list. A secret one may not be empty."""
-    found = [item for part in text(name, default=default).split(",") if (item := part.strip())]
+    """Returns a comma-separated list, blanks and empty items removed. With `secret`, the list may not be empty."""
+    found = [item for part in string(name, default=default).split(",") if (item := part.strip())]
     if secret and not found:
         raise ImproperlyConfigured(f"{name} must not be empty; see docs/settings.md.")
     return found
 
 
 def database_url(role: str) -> str:
-    """The URL for `role`, one of `ROLES`."""
-    return text(f"DATABASE_{role.upper()}_URL", default="") or text("DATABASE_URL")
+    """Returns the database URL for `role`, one of `ROLES`."""
+    return string(f"DATABASE_{role.upper()}_URL", default="") or string("DATABASE_URL")
 
 
 def database(*, pool_max: int) -> dict[str, Any]:
-    """Django's description of the database this process uses.
+    """Returns Django's settings of the database that this process uses. pool_max: connections in its pool.
 
-    ISTHMUS_DATABASE_ROLE (owner, web or worker) picks DATABASE_<ROLE>_URL; DATABASE_URL serves roles without their own.
+    ISTHMUS_DATABASE_ROLE (owner, web or worker) selects DATABASE_<ROLE>_URL; without one, DATABASE_URL is used.
     """
-    role = text("ISTHMUS_DATABASE_ROLE", default="owner")
+    role = string("ISTHMUS_DATABASE_ROLE", default="owner")
     if role not in ROLES:
         raise ImproperlyConfigured(f"ISTHMUS_DATABASE_ROLE must be owner, web or worker, not {role!r}.")
     parts = urlsplit(database_url(role))
@@ -91,7 +92,7 @@ def database(*, pool_max: int) -> dict[str, Any]:
         "HOST": options.pop("host", "") or unquote(parts.hostname or ""),
         "PORT": options.pop("port", "") or str(parts.port or ""),
         # A pool, so that a thread that waits for something else holds no connection.
-        # It gives up reconnecting early, or its back-off would outlast a restart of PostgreSQL by minutes.
+        # It stops reconnecting early: its exponential back-off would go on for minutes after PostgreSQL is up again.
         "OPTIONS": {
             "connect_timeout": "5",
             **options,

@@ -1,6 +1,6 @@
-"""The tree of refusals. Each has a code for programs and one sentence for people; nothing of ours is imported here.
+"""All errors that callers get. Each has a code for programs and a sentence for people. Imports no module of ours.
 
-`controlplane/answers.py` is the one place that renders them for the web.
+`controlplane/answers.py` is the only place that renders them for the web.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class IsthmusError(Exception):
-    """Base of every error with a meaning. `message` is one sentence that says what to do."""
+    """Base class of all errors that callers get. `message` is one sentence that says what to do."""
 
     code = "error"
     status = 500
@@ -23,14 +23,14 @@ class IsthmusError(Exception):
 
 
 class BadRequest(IsthmusError):
-    """The request itself is malformed: not JSON, not a pod, a UID that is no UUID."""
+    """The request is malformed: not JSON, not a pod, a UID that is not a UUID."""
 
     code = "bad_request"
     status = 400
 
 
 class Invalid(IsthmusError):
-    """Some fields hold what they cannot. errors: field -> one sentence."""
+    """Some fields have values that are not allowed. errors: {field: sentence}."""
 
     code = "invalid"
     status = 400
@@ -41,7 +41,7 @@ class Invalid(IsthmusError):
 
 
 class Unauthenticated(IsthmusError):
-    """No credential. challenge: what WWW-Authenticate says is wanted (RFC 6750)."""
+    """The request has no credential. challenge: the value of WWW-Authenticate (RFC 6750)."""
 
     code = "unauthenticated"
     status = 401
@@ -49,20 +49,20 @@ class Unauthenticated(IsthmusError):
 
 
 class InvalidToken(Unauthenticated):
-    """A token was shown that is not good: mistyped, unknown, expired, revoked, for others, or of nobody any more."""
+    """The token is not valid: mistyped, unknown, expired, revoked, for another service, or its owner is gone."""
 
     challenge = 'Bearer error="invalid_token"'
 
 
 class Forbidden(IsthmusError):
-    """A good credential that does not reach this far."""
+    """The credential is valid, but its owner may not do this."""
 
     code = "forbidden"
     status = 403
 
 
 class NotFound(IsthmusError):
-    """There is no such thing, or none that this caller may see."""
+    """The object does not exist, or the caller may not see it."""
 
     code = "not_found"
     status = 404
@@ -76,7 +76,7 @@ class NotAllowed(IsthmusError):
 
 
 class Conflict(IsthmusError):
-    """Somebody was faster, or what is there already stands against it."""
+    """The current state does not allow this: for example, the name is taken, or another request was faster."""
 
     code = "conflict"
     status = 409
@@ -90,21 +90,21 @@ class TooLarge(IsthmusError):
 
 
 class Refused(IsthmusError):
-    """A well-formed pod that can never run here."""
+    """The pod is well-formed but can never run here."""
 
     code = "refused"
     status = 422
 
 
 class TooMany(IsthmusError):
-    """More of something at once than its limit; nothing was begun."""
+    """A limit on rate or number is exceeded; nothing was started."""
 
     code = "too_many"
     status = 429
 
 
 class Unavailable(IsthmusError):
-    """A part of ours (the database, usually) does not answer now."""
+    """A component that we need (usually the database) does not answer now; the caller must retry later."""
 
     code = "unavailable"
     status = 503

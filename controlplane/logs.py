@@ -1,4 +1,4 @@
-"""Structured logs: one line an event, with the request, job and site bound to it. Never a body, never a secret."""
+"""Structured logs: one line per event, with its request, job and site. They never contain bodies or secrets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHARED: list[Any] = [
 
 
 def configure(config: dict[str, str]) -> None:
-    """Django's LOGGING_CONFIG: {"level": a level's name, "format": "json" or "text"}."""
+    """Configures logging (Django's LOGGING_CONFIG). config: {"level": a level's name, "format": "json" or "text"}."""
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if config["format"] == "json"
@@ -40,7 +40,7 @@ def configure(config: dict[str, str]) -> None:
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "isthmus"}},
             "root": {"handlers": ["stderr"], "level": config["level"]},
-            # asyncssh logs every channel at INFO; a thousand polls an hour would bury everything else.
+            # asyncssh logs every channel at INFO: a thousand polls an hour would hide everything else.
             "loggers": {"asyncssh": {"level": "WARNING"}, "celery": {"level": "WARNING"}},
         }
     )

@@ -1,4 +1,4 @@
-"""/healthz and /readyz: what a load balancer or Kubernetes asks. Open to all, since they tell nothing."""
+"""/healthz and /readyz, for load balancers and Kubernetes. They need no credential, because they reveal nothing."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @require_safe
 def healthz(_request: HttpRequest) -> HttpResponse:
-    """200 while this process answers at all."""
+    """Answers 200 as long as this process runs."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 @require_safe
 def readyz(_request: HttpRequest) -> HttpResponse:
-    """200 while PostgreSQL answers. Redis is not asked: without it everything is slower, and nothing is lost."""
+    """Answers 200 while PostgreSQL answers, else 503. Redis is not checked: without it all works, only more slowly."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")

@@ -1,4 +1,4 @@
-"""The one door to rows that belong to a tenant: `within(reach)`, which every view goes through.
+"""`within(reach)`: the filter that every view applies to rows that belong to a tenant.
 
 The view filters first; PostgreSQL's row security (controlplane/ops/row_security.py) is a second check.
 """
@@ -21,7 +21,7 @@ _Row = TypeVar("_Row", bound=models.Model, covariant=True)
 
 @dataclass(frozen=True)
 class Reach:
-    """The rows that an action may touch: all, or those of these tenants (ids) and of these sites (slugs)."""
+    """The rows that an action may touch: all rows, or those of these tenants (ids) and of these sites (slugs)."""
 
     everything: bool = False
     tenants: frozenset[int] = frozenset()
@@ -29,9 +29,9 @@ class Reach:
 
 
 class Reached(models.QuerySet[_Row]):
-    """Rows that belong to a tenant or lie at a site. A subclass names the look-ups by which its model says so.
+    """Rows that belong to a tenant or to a site. A subclass names the model's look-ups for both; "" means none.
 
-    tenant: compared with tenants' ids. site: with sites' ids; site_slug: with their slugs. "" where there is none.
+    tenant: the look-up of the tenant's id. site: the look-up of the site's id. site_slug: the look-up of its slug.
     """
 
     tenant: ClassVar[str] = "tenant"
@@ -39,45 +39,43 @@ class Reached(models.QuerySet[_Row]):
     site_slug: ClassVar[str] = ""
 
     def within(self, reach: Reach) -> Self:
-        """Those that a caller's action may touch."""
+        """Returns the rows within `reach`."""
         if reach.everything:
             return self
         rows = Q(**{f"{self.tenant}__in": reach.tenants}) if self.tenant else Q(pk__in=[])
         if reach.sites and self.site:
-            rows |= Q(**{f"{self.site}__in": self._ids_of_sites(reach)})
+            # The ids come from a query of their own: with a join by slug, PostgreSQL would not use the index by site.
+            kind: Any = self.model
+            for name in self.site.split("__"):
+                kind = kind._meta.get_field(name).related_model
+            ids = list(kind.objects.filter(slug__in=reach.sites).values_list("pk", flat=True))
+            rows |= Q(**{f"{self.site}__in": ids})
         if reach.sites and self.site_slug:
             rows |= Q(**{f"{self.site_slug}__in": reach.sites})
         return self.filter(rows)
 
     def matching(self, wanted: Mapping[str, Any], lookups: Mapping[str, str]) -> Self:
-        """Those that fit each value of `wanted` for which `lookups` names a look-up. Other names are ignored."""
+        """Filters by each value of `wanted` ({name: value}) for which `lookups` has a look-up; ignores other names."""
         return self.filter(**{lookup: wanted[name] for name, lookup in lookups.items() if name in wanted})
 
     def one_or_none(self, **lookup: Any) -> _Row | None:
-        """The row of this look-up, which names one at most."""
+        """Returns the row that `lookup` finds, or None. The look-up must match one row at most."""
         return self.filter(**lookup).first()
 
     def one(self, otherwise: str, **lookup: Any) -> _Row:
-        """The same. Raises NotFound with the sentence `otherwise` where there is none."""
+        """Returns the row that `lookup` finds. Raises NotFound with the sentence `otherwise` if there is none."""
         found = self.one_or_none(**lookup)
         if found is None:
             raise NotFound(otherwise)
         return found
 
     def newest_first(self, *, below: int | None = None) -> Self:
-        """By id, the highest first; with `below` only what comes behind that id."""
+        """Orders by id, the highest first; with `below`, only rows with a lower id."""
         rows = self if below is None else self.filter(pk__lt=below)
         return rows.order_by("-pk")
 
-    def _ids_of_sites(self, reach: Reach) -> list[int]:
-        """Asked for beforehand: with a join by slug, PostgreSQL would not see that the index by site is good for it."""
-        kind: Any = self.model
-        for name in self.site.split("__"):
-            kind = kind._meta.get_field(name).related_model
-        return list(kind.objects.filter(slug__in=reach.sites).values_list("pk", flat=True))
-
 
 class AtSite(Reached[_Row]):
-    """Rows with a `tenant` and a `site` of their own."""
+    """Rows of models that have both a `tenant` and a `site` column."""
 
     site = "site"

@@ -1,6 +1,6 @@
-"""Every request gets an id, one log line and its place in the metrics.
+"""Gives every request an id, writes one log line for it, and counts it in the metrics.
 
-The counters are this process's own; what comes from the rows is collected in `jobs/metrics.py`.
+These counters belong to one process; `jobs/metrics.py` collects the metrics that come from database rows.
 """
 
 from __future__ import annotations
@@ -31,18 +31,20 @@ REQUEST_SECONDS = Histogram(
     ["route"],
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 100),
 )
-#: Whatever else a client calls a method would be one more series for ever.
+#: Other methods count as "other": every method name that a client invents would add a time series for ever.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class RequestMiddleware:
-    """Binds the request's id (ours, or the one a proxy sent) and the kubelet's session name to the logs."""
+    """Adds the request's id (a new one, or the one a proxy sent) and the kubelet's session name to all log lines."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request_id = _sent_id(request) or uuid.uuid4().hex
+        sent: str = request.META.get("HTTP_X_REQUEST_ID", "")  # request.headers would parse all headers
+        is_usable = len(sent) <= 64 and sent.replace("-", "").isalnum()
+        request_id = sent if is_usable else uuid.uuid4().hex
         began = time.monotonic()
         nobody = Actor("anonymous", address=request.META.get("REMOTE_ADDR", ""), request_id=request_id)
         with (
@@ -68,13 +70,8 @@ class RequestMiddleware:
         return response
 
 
-def _sent_id(request: HttpRequest) -> str:
-    sent: str = request.META.get("HTTP_X_REQUEST_ID", "")  # request.headers would parse them all
-    return sent if len(sent) <= 64 and sent.replace("-", "").isalnum() else ""
-
-
 def request_done(*, method: str, route: str, status: int, seconds: float) -> None:
-    """Count one answered request. `route` is a URL pattern, never a path: paths hold tenants' names."""
+    """Counts one answered request. `route` is a URL pattern, never a path: paths contain tenants' names."""
     requests, duration = _series(method if method in METHODS else "other", route, status)
     requests.inc()
     duration.observe(seconds)
@@ -82,5 +79,5 @@ def request_done(*, method: str, route: str, status: int, seconds: float) -> Non
 
 @cache
 def _series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-    """Looked up once: for /status that takes longer than the counting."""
+    """Returns the counter and the histogram, cached: for /status the look-up takes longer than the counting."""
     return REQUESTS.labels(method, route, str(status)), REQUEST_SECONDS.labels(route)

@@ -1,8 +1,9 @@
-"""Encryption at rest: AES-256-GCM, bound to the row it belongs to.
+"""Encrypts stored values with AES-256-GCM and binds each to its database row.
 
 A sealed value is `key id (8 bytes) | nonce (12) | ciphertext and tag`. The associated data names the row (table,
-column, tenant, key), so that a ciphertext moved to another row does not open. Keys come from ISTHMUS_ENCRYPTION_KEYS,
-`id:base64` pairs: the first one seals, all of them open, which is how keys are rotated.
+column, tenant, key), so a ciphertext that is copied to another row cannot be decrypted. Keys come from
+ISTHMUS_ENCRYPTION_KEYS, a list of `id:base64`: the first key encrypts, all keys decrypt. To rotate keys, put a new one
+first.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ _ID, _NONCE = 8, 12
 
 
 class Unsealable(Exception):
-    """The value was sealed for another row or with a key that is not in the ring, or it was damaged."""
+    """The value was sealed for another row, or its key is not in the key ring, or it is damaged."""
 
 
 def seal(plain: bytes, *, bound_to: str) -> bytes:
-    """Encrypt `plain` for the row that `bound_to` names."""
+    """Encrypts `plain` for the row that `bound_to` names, with the first key of the ring."""
     ring = key_ring()
     key_id = next(iter(ring))
     nonce = os.urandom(_NONCE)
@@ -33,7 +34,7 @@ def seal(plain: bytes, *, bound_to: str) -> bytes:
 
 
 def unseal(sealed: bytes, *, bound_to: str) -> bytes:
-    """Decrypt what `seal` made for the same row; `Unsealable` otherwise."""
+    """Decrypts a value that `seal` made for the same row. Raises `Unsealable`."""
     key_id, nonce, body = sealed[:_ID], sealed[_ID : _ID + _NONCE], sealed[_ID + _NONCE :]
     cipher = key_ring().get(key_id)
     if cipher is None:
@@ -45,7 +46,7 @@ def unseal(sealed: bytes, *, bound_to: str) -> bytes:
 
 
 def reseal(sealed: bytes, *, bound_to: str) -> bytes | None:
-    """The same value under the first key of the ring; None where it is already. Raises `Unsealable`."""
+    """Encrypts a sealed value again with the first key of the ring; None if it has that key. Raises `Unsealable`."""
     if sealed[:_ID] == next(iter(key_ring())):
         return None
     return seal(unseal(sealed, bound_to=bound_to), bound_to=bound_to)
@@ -53,7 +54,7 @@ def reseal(sealed: bytes, *, bound_to: str) -> bytes | None:
 
 @cache
 def key_ring() -> dict[bytes, AESGCM]:
-    """The keys by padded id, the sealing one first. Also called at start, so that a bad ring refuses it."""
+    """Returns {id, padded to 8 bytes: key}, the encrypting key first. Raises ImproperlyConfigured, also at start."""
     return dict(_parse(item) for item in settings.ENCRYPTION_KEYS)
 
 

@@ -1,40 +1,40 @@
-"""Every setting, read from the environment. docs/settings.md lists them; a test keeps the two the same."""
+"""Every setting, read from the environment. docs/settings.md lists them; a test compares the two."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from controlplane.environment import database, flag, items, number, seconds, text
+from controlplane.environment import boolean, database, items, number, seconds, string
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- the service
-DEBUG = flag("ISTHMUS_DEBUG", default=False)
-SECRET_KEY = text("ISTHMUS_SECRET_KEY")
+DEBUG = boolean("ISTHMUS_DEBUG", default=False)
+SECRET_KEY = string("ISTHMUS_SECRET_KEY")
 ALLOWED_HOSTS = items("ISTHMUS_ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = items("ISTHMUS_TRUSTED_ORIGINS", default="")
-PUBLIC_URL = text("ISTHMUS_PUBLIC_URL", default="")
-SECURE_COOKIES = flag("ISTHMUS_SECURE_COOKIES", default=True)
+PUBLIC_URL = string("ISTHMUS_PUBLIC_URL", default="")
+SECURE_COOKIES = boolean("ISTHMUS_SECURE_COOKIES", default=True)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SESSION_COOKIE_AGE = seconds("ISTHMUS_SESSION_AGE", default=8 * 3600)
-LOG_LEVEL = text("ISTHMUS_LOG_LEVEL", default="INFO")
-LOG_FORMAT = text("ISTHMUS_LOG_FORMAT", default="json")
-METRICS_TOKEN = text("ISTHMUS_METRICS_TOKEN", default="")
+LOG_LEVEL = string("ISTHMUS_LOG_LEVEL", default="INFO")
+LOG_FORMAT = string("ISTHMUS_LOG_FORMAT", default="json")
+METRICS_TOKEN = string("ISTHMUS_METRICS_TOKEN", default="")
 
 # --- stores
 DATABASES = {"default": database(pool_max=number("ISTHMUS_DATABASE_POOL", default=8))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REDIS_URL = text("REDIS_URL")
+REDIS_URL = string("REDIS_URL")
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
-        # Redis is a convenience: a dead one costs a request this much and no more.
+        # Redis is optional: if it is down, a request loses at most this time.
         "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
     }
 }
 ENCRYPTION_KEYS = items("ISTHMUS_ENCRYPTION_KEYS", secret=True)
-LOG_ARCHIVE = text("ISTHMUS_LOG_ARCHIVE", default=str(BASE_DIR / "var" / "logs"))
+LOG_ARCHIVE = string("ISTHMUS_LOG_ARCHIVE", default=str(BASE_DIR / "var" / "logs"))
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": LOG_ARCHIVE}},
     "logs": {
@@ -102,9 +102,9 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
-WHITENOISE_USE_FINDERS = True  # straight from the installed packages: nothing to collect before a start
-APPEND_SLASH = False  # the wire's paths have none, and a redirect would lose a kubelet's pod
-# The wire limits its own bodies after authentication (INTERLINK_MAX_BODY); this one guards the admin's forms.
+WHITENOISE_USE_FINDERS = True  # serves files from the installed packages: no collectstatic before a start
+APPEND_SLASH = False  # the wire's paths have no trailing slash, and a kubelet would lose its pod in a redirect
+# Only for the forms of the admin pages; the wire limits bodies itself, after authentication (INTERLINK_MAX_BODY).
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 LOGGING_CONFIG = "controlplane.logs.configure"
 LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT}
@@ -126,7 +126,7 @@ NODE_TOKEN_LIFETIME = seconds("ISTHMUS_NODE_TOKEN_LIFETIME", default=900)
 AUTH_FAILURES = number("ISTHMUS_AUTH_FAILURES", default=20)
 FOREIGN_TOKEN_MEMORY = seconds("ISTHMUS_FOREIGN_TOKEN_MEMORY", default=60, most=60)
 MEMBERSHIP_LAPSE = seconds("ISTHMUS_MEMBERSHIP_LAPSE", default=30 * 86400)
-ISSUERS = text("ISTHMUS_ISSUERS", default="")
+ISSUERS = string("ISTHMUS_ISSUERS", default="")
 ISSUER_TIMEOUT = seconds("ISTHMUS_ISSUER_TIMEOUT", default=5)
 ISSUER_MEMORY = seconds("ISTHMUS_ISSUER_MEMORY", default=3600)
 ISSUER_RETRY = seconds("ISTHMUS_ISSUER_RETRY", default=30)
@@ -148,8 +148,8 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Tenants, virtual nodes, allocations and jobs at HPC sites. How to call it: docs/api.md.",
     "SCHEMA_PATH_PREFIX": "/api/v1/",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "POSTPROCESSING_HOOKS": [],  # choices stay where they are: two fields called `role` are not the same
-    "SWAGGER_UI_DIST": "SIDECAR",  # from our own host: no other one's scripts
+    "POSTPROCESSING_HOOKS": [],  # no shared enums: two fields called `role` have different choices
+    "SWAGGER_UI_DIST": "SIDECAR",  # scripts from our own host only
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 

@@ -1,4 +1,4 @@
-"""Every door but /status, which `controlplane/wsgi.py` serves before Django."""
+"""Every address except /status, which `controlplane/wsgi.py` serves before Django."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The WSGI entry point. /status has a door of its own before Django (jobs/interlink/status.py)."""
+"""The WSGI entry point. jobs/interlink/status.py serves /status without Django; Django serves all other addresses."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ if TYPE_CHECKING:
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Everything that arrives."""
+    """Serves one request."""
     serve = status if is_status(environ["PATH_INFO"]) else django
     return serve(environ, start_response)

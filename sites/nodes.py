@@ -34,7 +34,7 @@ def create_node(tenant: Tenant, *, site: Site, **fields: Any) -> VirtualNode:
 def change_node(node: VirtualNode, values: Mapping[str, Any], *, site: Site | None = None) -> VirtualNode:
     """Set these columns, and route the node's new pods to `site` if one is given. Returns the changed row."""
     with transaction.atomic():
-        changed = administration.change("node", node, values, tenant_id=node.tenant_id)
+        changed = administration.change_row("node", node, values, tenant_id=node.tenant_id)
         if site is not None:
             _reroute(changed, site)
     return VirtualNode.objects.select_related("tenant", "route__site").get(pk=node.pk)

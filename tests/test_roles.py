@@ -55,7 +55,7 @@ def test_every_address_is_in_the_table_and_nothing_else() -> None:
 
 def test_the_page_of_roles_is_the_one_the_table_draws() -> None:
     page = settings.BASE_DIR / "docs" / "roles.md"
-    assert page.read_text(encoding="utf-8") == roles.document(), "Run `manage.py draw_roles`."
+    assert page.read_text(encoding="utf-8") == roles.as_markdown(), "Run `manage.py draw_roles`."
 
 
 @pytest.mark.parametrize("address", ALL)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).parent.parent
 PAGE = PROJECT / "docs" / "settings.md"
-READERS = {"text", "number", "seconds", "flag", "items", "_given"}
+READERS = {"string", "number", "seconds", "boolean", "items", "_given"}
 ROW = re.compile(r"^\| `(?P<name>[A-Z_]+)` \| (?P<default>[^|]+) \| (?P<meaning>[^|]+) \|$", re.MULTILINE)
 
 

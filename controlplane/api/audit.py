@@ -1,4 +1,4 @@
-"""/audit: the trail, page by page, or all of it as JSON lines."""
+"""/audit: the audit trail, page by page or complete as JSON lines."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
     from controlplane.reach import Reached
 
-_BATCH = 500
+_BATCH = 500  # events per transaction
 
 
 class JsonLines(BaseRenderer):
-    """One JSON object a line, for log collectors. The view streams it by itself; errors are problems as ever."""
+    """One JSON object per line, for log collectors. The view streams the lines itself; this renders only errors."""
 
     media_type = "application/jsonl"
     format = "jsonl"
@@ -63,7 +63,7 @@ class AuditQuery(PageQuery):
     until = serializers.DateTimeField(required=False, help_text="before this moment")
 
     def get_fields(self) -> dict[str, Any]:
-        """With `from`, which Python keeps for itself."""
+        """Adds the field `from`, which cannot be a class attribute because Python reserves the word."""
         since = serializers.DateTimeField(required=False, help_text="from this moment on")
         return {**super().get_fields(), "from": since}
 
@@ -80,10 +80,10 @@ class Audit(ApiView):
         errors=[404],
     )
     def get(self, request: Request) -> HttpResponseBase:
-        """Newest first. With `format=jsonl`, or `Accept: application/jsonl`, all that there is, one event a line."""
+        """Newest first. With `format=jsonl`, or `Accept: application/jsonl`: all events, one per line."""
         query = asked(request, AuditQuery)
-        of = tenant_queries.ids_of_slug(query["tenant"]) if "tenant" in query else None
-        rows = tenant_queries.with_tenant_slug(events(self.reach, query, tenant_ids=of))
+        tenant_ids = tenant_queries.ids_of_slug(query["tenant"]) if "tenant" in query else None
+        rows = tenant_queries.with_tenant_slug(events(self.reach, query, tenant_ids=tenant_ids))
         if isinstance(request.accepted_renderer, JsonLines):
             return StreamingHttpResponse(
                 self._lines(rows, begin(query), query.get("limit")), content_type="application/jsonl"
@@ -91,7 +91,10 @@ class Audit(ApiView):
         return page(request, rows, query, EventOut)
 
     def _lines(self, rows: Reached[Event], below: int | None, left: int | None) -> Iterator[bytes]:
-        """In batches, each in a transaction of its own: the request's is over when this is sent."""
+        """Yields the JSON lines of `left` events (None: all) whose ids are lower than `below` (None: from the newest).
+
+        Each batch has its own transaction, because the request's transaction has ended when the lines are sent.
+        """
         while left is None or left > 0:
             with seeing_reach(self.reach, person=self.caller.person_id):
                 batch = list(rows.newest_first(below=below)[: _BATCH if left is None else min(left, _BATCH)])

@@ -1,4 +1,4 @@
-"""What callers send: bodies within a limit, and serializers that refuse what they do not know."""
+"""Reads what callers send: limits the size of bodies and refuses unknown fields."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
-#: A name of a resource as Kubernetes has it, such as nvidia.com/gpu.
+#: The name of a Kubernetes resource, such as nvidia.com/gpu.
 RESOURCE = r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,200}[A-Za-z0-9])?$"
 _LARGEST = 2**31 - 1
-#: Parameters that are not a view's own.
+#: Query parameters that every view takes.
 _COMMON = frozenset({"format"})
 
 
 class JsonBody(BaseParser):
-    """A JSON object."""
+    """Parses a JSON object. Raises BadRequest for anything else, and TooLarge."""
 
     media_type = "application/json"
 
@@ -41,17 +41,17 @@ class JsonBody(BaseParser):
 
 
 def read_body(stream: IO[Any], context: Mapping[str, Any] | None, *, most: int | None = None) -> bytes:
-    """The body, unparsed. TooLarge beyond `most` bytes (API_MAX_BODY), which are not read."""
+    """Returns the body as bytes. Raises TooLarge above `most` bytes (API_MAX_BODY) without reading the rest."""
     most = settings.API_MAX_BODY if most is None else most
     stated = str(context["request"].META.get("CONTENT_LENGTH", "")) if context else ""
     body = b"" if stated.isdigit() and int(stated) > most else bytes(stream.read(most + 1))
     if len(body) > most or (stated.isdigit() and int(stated) > most):
-        raise TooLarge(f"The body is larger than the {most} bytes taken here.")
+        raise TooLarge(f"The body is larger than the limit of {most} bytes.")
     return body
 
 
 def an_object(body: Any) -> dict[str, Any]:
-    """`body`, if it is an object of names and values at all."""
+    """Returns `body` if it is a JSON object. Raises BadRequest otherwise."""
     if not isinstance(body, dict):
         raise BadRequest("The body must be an object: names and values between curly brackets.")
     return body
@@ -65,19 +65,19 @@ def an_object(body: Any) -> dict[str, Any]:
     }
 )
 class Resources(serializers.DictField):
-    """{resource: number}."""
+    """A field of the form {resource: number}."""
 
     child = serializers.IntegerField(min_value=0, max_value=_LARGEST)
 
     def to_internal_value(self, data: Any) -> Any:
         values = super().to_internal_value(data)
         if odd := [name for name in values if not re.fullmatch(RESOURCE, name)]:
-            raise serializers.ValidationError({odd[0][:100]: "This is no name of a resource, such as nvidia.com/gpu."})
+            raise serializers.ValidationError({odd[0][:100]: "Not the name of a resource, such as nvidia.com/gpu."})
         return values
 
 
 class Input(serializers.Serializer[Any]):
-    """Values that a caller sends. A name that is not known is refused: it is a typing error, or meant for another."""
+    """Values that a caller sends. Refuses unknown names: they are typing errors, or belong to another request."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
@@ -89,12 +89,15 @@ class Input(serializers.Serializer[Any]):
 
 
 def given(request: Request, kind: type[Input], *, partial: bool = False) -> dict[str, Any]:
-    """The body's values, checked. Raises DRF's ValidationError, which is answered as Invalid."""
+    """Returns the validated values of the body. Raises BadRequest, and DRF's ValidationError (answered as Invalid)."""
     return _checked(kind, an_object(request.data), partial=partial)
 
 
 def asked(request: Request, kind: type[Input]) -> dict[str, Any]:
-    """The query's values, checked; those that were not given are absent or their defaults."""
+    """Returns the validated query parameters; missing ones have their defaults, or are absent.
+
+    Raises Invalid if a parameter is repeated, and DRF's ValidationError.
+    """
     fields = kind().fields
     sent: dict[str, Any] = {}
     for name in request.query_params:

@@ -1,7 +1,7 @@
-"""`Idempotency-Key`: a creation that is sent twice is done once, and answered twice with the same.
+"""`Idempotency-Key`: a request that is sent twice is done once, and both times gets the same answer.
 
-The row that stands for the key is written first, in the transaction that does the work: a second request with the key
-waits for the first one's end. What failed was rolled back with it, and may be tried again with the same key.
+The row of the key is inserted first, in the transaction that does the work: a second request with the key waits until
+the first request ends. If the first request fails, its rollback removes the row, and the key can be used again.
 """
 
 from __future__ import annotations
@@ -36,14 +36,17 @@ _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 
 
 class KeyReused(IsthmusError):
-    """The key was used for another request."""
+    """The key was already used for a different request."""
 
     code = "idempotency_key_reused"
     status = 422
 
 
 def idempotent(handler: Callable[..., Response]) -> Callable[..., Response]:
-    """Of a view's POST handler: with the header, it is done once for each caller with its scopes, address and key."""
+    """Decorates a view's POST handler: with the header, it runs once for each caller, scopes, address and key.
+
+    The decorated handler raises Invalid for a bad key, and BadRequest, KeyReused and Conflict.
+    """
 
     @wraps(handler)
     def once(self: ApiView, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -58,50 +61,49 @@ def idempotent(handler: Callable[..., Response]) -> Callable[..., Response]:
         except orjson.JSONEncodeError:
             raise BadRequest("The body is nested too deep.") from None
         name = _name(self, request, key)
-        kept = _begun(name, body)
+        kept = _claim(name, body)
         if kept is not None:
-            return _repeated(kept, body)
+            return _replayed(kept, body)
         response = handler(self, request, *args, **kwargs)
-        _keep(name, response)
+        data = orjson.Fragment(JSONRenderer().render(response.data) or b"null")
+        location = response.headers.get("Location", "")
+        answer = orjson.dumps({"status": response.status_code, "location": location, "data": data})
+        KeptAnswer.objects.filter(name=name).update(answer=secrets.seal(answer, bound_to=_bound(name)))
         return response
 
-    once.is_idempotent = True  # type: ignore[attr-defined]  # for the description
+    once.is_idempotent = True  # type: ignore[attr-defined]  # for the OpenAPI description
     return once
 
 
-def _begun(name: bytes, body: bytes) -> KeptAnswer | None:
-    """Take the key for this transaction; the answer that is there already, where another one had taken it."""
+def _claim(name: bytes, body: bytes) -> KeptAnswer | None:
+    """Claims the key for this transaction. Returns the row with the answer if an earlier request has used the key."""
     now = timezone.now()
     KeptAnswer.objects.filter(name=name, created_at__lt=now - timedelta(seconds=settings.KEEP_ANSWERS)).delete()
-    # Waits while another transaction has the key and is not over.
+    # This INSERT waits while another transaction with the same key is open.
     KeptAnswer.objects.bulk_create([KeptAnswer(name=name, request=body, created_at=now)], ignore_conflicts=True)
     row = KeptAnswer.objects.get(name=name)
     return None if row.answer is None else row
 
 
-def _repeated(kept: KeptAnswer, body: bytes) -> Response:
+def _replayed(kept: KeptAnswer, body: bytes) -> Response:
     if bytes(kept.request) != body:
-        raise KeyReused(f"This {HEADER} was used for another request: take a new one for each that you make.")
+        raise KeyReused(f"This {HEADER} was used for another request: use a new one for each request.")
     try:
         answer = orjson.loads(secrets.unseal(bytes(kept.answer or b""), bound_to=_bound(bytes(kept.name))))
     except secrets.Unsealable as error:
-        raise Conflict("This was done before, but its answer was sealed with a key that is gone.") from error
+        raise Conflict(
+            "This request was done before, but its answer cannot be read: its encryption key was removed."
+        ) from error
     headers = {"Location": answer["location"]} if answer["location"] else {}
     return Response(answer["data"], status=answer["status"], headers={**headers, REPLAYED: "true"})
 
 
-def _keep(name: bytes, response: Response) -> None:
-    data = orjson.Fragment(JSONRenderer().render(response.data) or b"null")
-    told = {"status": response.status_code, "location": response.headers.get("Location", ""), "data": data}
-    answer = orjson.dumps(told)
-    KeptAnswer.objects.filter(name=name).update(answer=secrets.seal(answer, bound_to=_bound(name)))
-
-
 def _name(view: ApiView, request: Request, key: str) -> bytes:
+    """Returns the SHA-256 of the caller, its limits, the method, the address and the key."""
     actor, scopes = view.caller.actor, view.caller.rights.scopes
     parts = [actor.kind, "" if actor.id is None else str(actor.id), actor.name if actor.id is None else ""]
-    # Not the token, whose successor may repeat what it has begun; but a narrower one of the same owner may not read
-    # the answer that a wider one has got, which may hold a token.
+    # The token itself is left out, so that its successor can repeat the request. Its scopes and tenant are in: a token
+    # with fewer rights must not read an answer made for one with more, which may contain a token.
     bounds = [None if scopes is None else sorted(scopes), delegation.confined_to(view.caller)]
     return _digest(orjson.dumps([*parts, bounds, request.method, request.path, key]))
 

@@ -1,4 +1,4 @@
-"""/me: who the caller is here, and what for."""
+"""/me: the caller's identity, roles, tenants and scopes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class MyRoleOut(serializers.Serializer[Any]):
-    role = serializers.CharField(help_text="of docs/roles.md")
+    role = serializers.CharField(help_text="one of the roles in docs/roles.md")
     site = serializers.CharField(help_text="the site's slug; empty for the federation's roles")
 
 
@@ -33,7 +33,7 @@ class MyTokenOut(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     hint = serializers.CharField(help_text="its first characters")
     tenant = serializers.CharField(
-        source="tenant.slug", allow_null=True, help_text="the one tenant that it is confined to"
+        source="tenant.slug", allow_null=True, help_text="the only tenant that it is for; null: all"
     )
     expires_at = serializers.DateTimeField()
 
@@ -41,23 +41,23 @@ class MyTokenOut(serializers.Serializer[Any]):
 class MeOut(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(["person", "service"])
     name = serializers.CharField()
-    issuer = serializers.CharField(help_text="of a person's home identity; empty for others")
-    subject = serializers.CharField(help_text="a person's name at the issuer")
+    issuer = serializers.CharField(help_text="a person's identity provider; empty for others")
+    subject = serializers.CharField(help_text="a person's id at the issuer; empty for others")
     roles = MyRoleOut(many=True)
     tenants = MyTenantOut(many=True)
     scopes = serializers.ListField(
         child=serializers.CharField(),
         allow_null=True,
-        help_text="what the token is for; null where nothing bounds it",
+        help_text="what the token may be used for; null: everything that the caller may do",
     )
-    token = MyTokenOut(allow_null=True, help_text="where a token of ours was shown")
+    token = MyTokenOut(allow_null=True, help_text="the Isthmus token of this request; null for other credentials")
 
 
 class Me(ApiView):
     """Needs no permission: callers may always see their own identity."""
 
-    def check_leave(self, request: Request) -> None:
-        self._method(request)
+    def check_permission(self, request: Request) -> None:
+        self.handled_method(request)
         self.see(Reach(tenants=self.caller.rights.tenants))
 
     @operation("getMe", "Who am I here, and what may I do?", answers=MeOut)

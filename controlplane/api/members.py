@@ -1,4 +1,4 @@
-"""/tenants/<tenant>/members: who is in a tenant, by whose word, and until when."""
+"""/tenants/<tenant>/members: who is in a tenant, where the membership comes from, and when it ends."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ class PersonOut(serializers.ModelSerializer[Person]):
 
 
 class HeldOut(serializers.Serializer[Any]):
-    """What memberships and roles have in common."""
+    """The fields that memberships and roles have in common."""
 
     id = serializers.IntegerField()
     person = PersonOut()
     origin = serializers.ChoiceField(Origin.choices)
-    rule = serializers.CharField(help_text="of a claimed one: the rule of the issuer that gave it")
+    rule = serializers.CharField(help_text="if claimed: the issuer's rule that gave it")
     created_at = serializers.DateTimeField()
-    seen_at = serializers.DateTimeField(help_text="of a claimed one: the last login that showed it")
+    seen_at = serializers.DateTimeField(help_text="if claimed: the last login that confirmed it")
     lapses_at = serializers.DateTimeField(
-        read_only=True, allow_null=True, help_text="when a claimed one ends unless a login shows it again"
+        read_only=True, allow_null=True, help_text="if claimed: when it ends unless a login confirms it; else null"
     )
 
 
@@ -56,11 +56,13 @@ class MemberOut(HeldOut):
 
 
 class PersonIn(Input):
-    """Someone, by their number here or by their home identity."""
+    """A person, by id or by issuer and subject."""
 
-    person = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False, help_text="their number here")
-    issuer = serializers.CharField(max_length=200, required=False, help_text="of their home identity, as /me shows it")
-    subject = serializers.CharField(max_length=255, required=False, help_text="their name there")
+    person = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False, help_text="the person's id")
+    issuer = serializers.CharField(
+        max_length=200, required=False, help_text="the person's identity provider, as /me shows it"
+    )
+    subject = serializers.CharField(max_length=255, required=False, help_text="the person's id at the issuer")
 
 
 class MemberIn(PersonIn):
@@ -70,7 +72,9 @@ class MemberIn(PersonIn):
 class MemberQuery(PageQuery):
     origin = serializers.ChoiceField(Origin.choices, required=False)
     role = serializers.ChoiceField(Membership.Role.choices, required=False)
-    lapsed = serializers.BooleanField(default=False, help_text="those instead that no login has shown for too long")
+    lapsed = serializers.BooleanField(
+        default=False, help_text="only lapsed memberships, which no login has confirmed in time"
+    )
 
 
 _EXAMPLE = OpenApiExample(
@@ -85,7 +89,7 @@ class Members(ApiView):
 
     @operation("listMembers", "List who is in a tenant", query=MemberQuery, answers=pages_of(MemberOut))
     def get(self, request: Request, tenant: str) -> Response:
-        """One item for each role of a person, and for each origin of it."""
+        """A person has one item for each role, and for each origin of the role (claimed or manual)."""
         query = asked(request, MemberQuery)
         rows = queries.members(queries.tenant(self.reach, tenant), query, now=timezone.now())
         return page(request, rows, query, MemberOut)
@@ -95,7 +99,7 @@ class Members(ApiView):
     )
     @idempotent
     def post(self, request: Request, tenant: str) -> Response:
-        """Adding what is there already changes nothing. Manual memberships stay until somebody removes them."""
+        """If the membership exists, nothing changes. A manual membership stays until somebody removes it."""
         row = queries.tenant(self.reach, tenant)
         values = given(request, MemberIn)
         held = memberships.give_membership(person_of(values, self.reach), row, Membership.Role(values["role"]))
@@ -105,31 +109,32 @@ class Members(ApiView):
 class OneMember(ApiView):
     actions = {"DELETE": Action.MEMBERS_CHANGE}
 
-    @operation("removeMember", "Take a manual membership", answers={204: None}, errors=[400])
+    @operation("removeMember", "Remove a manual membership", answers={204: None}, errors=[400])
     def delete(self, request: Request, tenant: str, membership: int) -> Response:
-        """It stops new submissions; what runs may finish. Claimed ones are ended at the person's organisation."""
+        """New jobs are refused; running jobs continue. Claimed memberships end at the person's organisation."""
         memberships.take(queries.member(queries.tenant(self.reach, tenant), membership))
         return Response(status=204)
 
 
 def person_of(values: Mapping[str, Any], reach: Reach) -> Person:
-    """The person whom a PersonIn names; by number only within reach. Raises Invalid where nobody can be meant."""
+    """Returns the person of a PersonIn; an id must be within reach. Raises Invalid.
+
+    Creates the person if the issuer is configured here: they may log in later.
+    """
     if "person" in values:
         found = queries.person_within(reach, values["person"])
         if found is None:
-            raise Invalid({"person": "There is no such person here: say issuer and subject."})
+            raise Invalid({"person": "There is no such person here: send issuer and subject."})
         return found
-    if not values.get("issuer") or not values.get("subject"):
-        raise Invalid({"subject": "Say who: issuer and subject, or person."})
-    found = queries.person_of_issuer(values["issuer"], values["subject"])
-    return found or _invited(values["issuer"], values["subject"])
-
-
-def _invited(name: str, subject: str) -> Person:
-    """Someone who will log in later, with an issuer that is known here."""
+    name, subject = values.get("issuer"), values.get("subject")
+    if not name or not subject:
+        raise Invalid({"subject": "Send either person, or issuer and subject."})
+    found = queries.person_of_issuer(name, subject)
+    if found is not None:
+        return found
     issuer = issuers.by_issuer(name)
     if issuer is None:
         raise Invalid({"issuer": "People of this issuer cannot log in here."})
     if not subject.isprintable():
-        raise Invalid({"subject": "There is something in it that cannot be printed."})
+        raise Invalid({"subject": "It contains characters that cannot be printed."})
     return people.arrive(issuer, subject, {})

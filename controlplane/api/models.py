@@ -1,4 +1,4 @@
-"""What the REST API keeps between two requests."""
+"""The table of kept answers, for repeated requests with an Idempotency-Key."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils import timezone
 
 
 class KeptAnswer(models.Model):
-    """The answer to a request of the API with an Idempotency-Key, kept for ISTHMUS_KEEP_ANSWERS."""
+    """The answer to an API request with an Idempotency-Key, kept for ISTHMUS_KEEP_ANSWERS (seconds)."""
 
     name = models.BinaryField(max_length=32, unique=True, help_text="SHA-256 of caller, method, address and key")
     request = models.BinaryField(max_length=32, help_text="SHA-256 of the request's body")
@@ -19,7 +19,7 @@ class KeptAnswer(models.Model):
     created_at = models.DateTimeField(default=timezone.now, db_index=True, help_text="when the request came")
 
     class Meta:
-        app_label = "jobs"  # where its table and its migrations are: this package is no app of Django's
+        app_label = "jobs"  # the app that has its table and migrations: this package is not a Django app
 
     def __str__(self) -> str:
         return bytes(self.name).hex()

@@ -1,4 +1,4 @@
-"""The OpenAPI description of /api/v1/: served, shown on browsable pages, and committed as docs/openapi.json."""
+"""The OpenAPI description of /api/v1/: served as JSON, shown as web pages, and committed as docs/openapi.json."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.response import Response
 
-#: All from our own host. Swagger UI brings its icons as data, and its page a few rules of style.
+#: Everything comes from our own host. Swagger UI needs `data:` for its icons and inline styles for its page.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
     " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -27,8 +27,8 @@ _POLICY = (
 
 
 @cache
-def document() -> str:
-    """The description, as JSON that can be read and compared line by line."""
+def description() -> str:
+    """Returns the description as indented JSON with sorted keys, so that `diff` shows what changed."""
     patterns = [path("api/v1/", include("controlplane.api_urls"))]
     described: dict[str, Any] = SchemaGenerator(patterns=patterns).get_schema(public=True)  # type: ignore[no-untyped-call]
     for kind, named in schema.components().items():
@@ -38,12 +38,12 @@ def document() -> str:
 
 @require_safe
 def openapi(request: HttpRequest) -> HttpResponse:
-    """/api/v1/openapi.json, for everybody: it tells what can be asked, and nothing of anybody."""
-    return HttpResponse(document(), content_type="application/json")
+    """/api/v1/openapi.json. Needs no credential: it describes the API and contains no data."""
+    return HttpResponse(description(), content_type="application/json")
 
 
 class Docs(SpectacularSwaggerSplitView):
-    """/api/v1/docs: the description as pages on which requests can be tried with a token of one's own."""
+    """/api/v1/docs: the description as web pages, where people can try requests with their own token."""
 
     authentication_classes = []
     permission_classes = [AllowAny]

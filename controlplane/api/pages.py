@@ -1,7 +1,7 @@
-"""Rows as callers get them: each by the serializer that describes it, a long list a page at a time.
+"""Renders rows with their serializers, and long lists page by page.
 
-A page is newest first, and begins behind the last row of the one before: rows that come meanwhile are neither repeated
-nor do they push others off a page.
+A page is sorted newest first and starts after the last row of the previous page. So new rows, which are inserted while
+a caller reads, neither repeat rows nor skip any.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _LARGEST_ID = 2**63 - 1
 
 
 class PageQuery(Input):
-    """The parameters of every list; a view's own filters are added in a subclass."""
+    """The query parameters of every list; a subclass adds the filters of its view."""
 
-    cursor = serializers.CharField(max_length=40, required=False, help_text="from `next` of the page before")
+    cursor = serializers.CharField(max_length=40, required=False, help_text="from `next` of the previous page")
     limit = serializers.IntegerField(
         min_value=1, required=False, help_text=f"items on a page; at most {settings.API_PAGE_MOST}"
     )
@@ -44,19 +44,20 @@ class PageQuery(Input):
 
 
 def shown(kind: Kind, row: Any, **context: Any) -> dict[str, Any]:
-    """A row as `kind` describes it. context: what a serializer needs beside the row, by its name in its `context`."""
+    """Renders a row with the serializer `kind`. context: other values that the serializer reads from its `context`."""
     return dict(kind(row, context=context).data)
 
 
 def all_shown(kind: Kind, rows: Iterable[Any], **context: Any) -> list[dict[str, Any]]:
-    """The same of several."""
+    """Renders several rows with the serializer `kind`; context as in `shown`."""
     return list(kind(rows, many=True, context=context).data)
 
 
 def page(request: Request, rows: Reached[Any], query: Mapping[str, Any], kind: Kind, **context: Any) -> Response:
-    """`{"items": [...], "next": address or null}` of rows, each as `kind` describes it, by what a PageQuery has read.
+    """Returns a page of rows: `{"items": [rendered with `kind`, ...], "next": address or null}`.
 
-    `next` is relative to the service's own address, so that no proxy's idea of it sends a token elsewhere.
+    query: the values of a PageQuery. `next` has no host: a host name that a proxy got wrong would send the caller's
+    token elsewhere. Raises Invalid for a bad cursor.
     """
     most = query.get("limit", settings.API_PAGE)
     found = list(rows.newest_first(below=begin(query))[: most + 1])
@@ -69,7 +70,7 @@ def page(request: Request, rows: Reached[Any], query: Mapping[str, Any], kind: K
 
 
 def pages_of(item: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
-    """A page of `item`, for the description."""
+    """Returns the serializer of a page of `item`, for the OpenAPI description."""
     name = item.__name__.removesuffix("Out")
     fields = {
         "items": item(many=True),
@@ -81,7 +82,7 @@ def pages_of(item: type[serializers.Serializer[Any]]) -> serializers.Serializer[
 
 
 def begin(query: Mapping[str, Any]) -> int | None:
-    """The id behind which the page begins, None for the first page. Raises Invalid for a cursor that is none."""
+    """Returns the id after which the page starts, None for the first page. Raises Invalid for a bad cursor."""
     if "cursor" not in query:
         return None
     cursor = query["cursor"]
@@ -90,5 +91,5 @@ def begin(query: Mapping[str, Any]) -> int | None:
     except (binascii.Error, ValueError):
         text = ""
     if not text.isdigit() or int(text) > _LARGEST_ID:
-        raise Invalid({"cursor": "There is no such page: take the cursor from `next` of the page before."})
+        raise Invalid({"cursor": "There is no such page: take the cursor from `next` of the previous page."})
     return int(text)

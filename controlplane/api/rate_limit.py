@@ -1,7 +1,7 @@
-"""How often one caller may call: API_RATE requests in each minute of the clock, over all web processes.
+"""Limits each caller to API_RATE requests per minute of the clock, counted in Redis for all web processes.
 
-The headers are those of the IETF's draft "RateLimit header fields for HTTP". With Redis away nobody is counted: better
-a caller too fast than all of them shut out.
+The headers follow the IETF draft "RateLimit header fields for HTTP". While Redis is down nothing is counted: it is
+better to let a fast caller through than to refuse all callers.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_WINDOW = 60
-#: Seconds in which Redis is not asked again after it was away, so that its absence costs next to nothing.
-_LEFT_ALONE = 5.0
-_away_until = 0.0
+_WINDOW = 60  # seconds
+#: Circuit breaker: seconds without a call to Redis after a failed one, so that an outage hardly slows requests.
+_BREAK = 5.0
+_down_until = 0.0  # on the monotonic clock
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What one caller has used of a minute. used is None where it could not be counted."""
+    """How many requests one caller has made in this minute. used: None if they could not be counted."""
 
     most: int
     used: int | None
     seconds_left: int
 
     def check(self) -> None:
-        """Raises TooMany beyond the limit."""
+        """Raises TooMany if the caller has used more than the limit."""
         if self.used is not None and self.used > self.most:
             raise TooMany(
                 f"You have called more than {self.most} times in this minute; "
-                f"please go on in {self.seconds_left} seconds."
+                f"please continue in {self.seconds_left} seconds."
             )
 
     def headers(self, status: int) -> dict[str, str]:
-        """For every answer; with Retry-After for one that was refused for being too fast."""
+        """Returns the headers of an answer with this status; Retry-After if this limit refused the request."""
         if self.used is None:
             return {}
         left = max(0, self.most - self.used)
@@ -60,26 +60,26 @@ class Limit:
 
 
 def count(actor: Actor) -> Limit:
-    """Count one request of this caller."""
+    """Counts one request of this caller and returns what it has used. With an API_RATE of 0 there is no limit."""
     most: int = settings.API_RATE
-    now = time.time()
-    minute, into = divmod(now, _WINDOW)
+    minute, into = divmod(time.time(), _WINDOW)
     who = actor.id if actor.id is not None else actor.name
     used = _increment(f"isthmus:rate:{actor.kind}:{who}:{int(minute)}") if most else None
     return Limit(most, used, _WINDOW - int(into))
 
 
 @remembered.registered
-def start_anew() -> None:
-    """Forget the connection and that it was away, as a new process does."""
-    global _away_until
-    _away_until = 0.0
+def reset() -> None:
+    """Drops the connection and closes the circuit breaker, as in a new process."""
+    global _down_until
+    _down_until = 0.0
     _client.cache_clear()
 
 
 def _increment(name: str) -> int | None:
-    global _away_until
-    if time.monotonic() < _away_until:
+    """Increments a counter in Redis. Returns its new value, or None while Redis is down."""
+    global _down_until
+    if time.monotonic() < _down_until:
         return None
     try:
         with _client().pipeline(transaction=False) as pipeline:
@@ -87,7 +87,7 @@ def _increment(name: str) -> int | None:
             pipeline.expire(name, 2 * _WINDOW)
             return cast("int", pipeline.execute()[0])
     except redis.RedisError as error:
-        _away_until = time.monotonic() + _LEFT_ALONE
+        _down_until = time.monotonic() + _BREAK
         logger.warning("calls are not counted", extra={"why": type(error).__name__})
         return None
 

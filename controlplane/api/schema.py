@@ -1,4 +1,4 @@
-"""How a view's methods are told in the OpenAPI description: what each takes, answers, and refuses with."""
+"""Describes a view's methods for OpenAPI: the input, the answers and the errors of each."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     from drf_spectacular.utils import OpenApiExample
 
-#: status -> the name of the answer, and what it means
+#: status -> (name of the response, its meaning)
 ERRORS: dict[int, tuple[str, str]] = {
-    400: ("Invalid", "The request is malformed, or some of its values do not fit; `errors` says which."),
-    401: ("Unauthenticated", "No token, or one that is wrong, expired or revoked."),
+    400: ("Invalid", "The request is malformed, or some of its values are not allowed; `errors` says which."),
+    401: ("Unauthenticated", "There is no token, or it is wrong, expired or revoked."),
     403: ("Forbidden", "None of the caller's roles allows this, or the token lacks the scope."),
-    404: ("NotFound", "There is no such thing, or none that this caller may see."),
-    406: ("NotAcceptable", "`Accept` names no format that this can be answered in."),
-    409: ("Conflict", "This does not go together with what is there now."),
-    413: ("TooLarge", "The body is larger than what is taken."),
-    415: ("UnsupportedMediaType", "The body is of another type than is taken."),
+    404: ("NotFound", "The object does not exist, or the caller may not see it."),
+    406: ("NotAcceptable", "`Accept` names no format that this address can answer in."),
+    409: ("Conflict", "The current state does not allow this, for example because the name is taken."),
+    413: ("TooLarge", "The body is larger than the limit."),
+    415: ("UnsupportedMediaType", "This address does not take bodies of this content type."),
     422: ("Refused", "This can never be done, or the Idempotency-Key was used for another request."),
-    429: ("TooMany", "The caller has called too often; `Retry-After` says when to go on."),
-    503: ("Unavailable", "A part of ours, or the caller's identity provider, does not answer at the moment."),
+    429: ("TooMany", "The caller has called too often; `Retry-After` says when to continue."),
+    503: ("Unavailable", "A part of Isthmus, or the caller's identity provider, does not answer at the moment."),
 }
 _ALWAYS = frozenset({401, 403, 406, 429, 503})
 _WITH_BODY = frozenset({400, 413, 415})
@@ -43,10 +43,10 @@ PROBLEM: dict[str, Any] = {
         "status": {"type": "integer", "examples": [404]},
         "detail": {"type": "string", "examples": ["There is no tenant chemistry here."]},
         "code": {"type": "string", "examples": ["not_found"]},
-        "request_id": {"type": "string", "description": "tell it to the operator"},
+        "request_id": {"type": "string", "description": "quote it when you ask the operator"},
         "errors": {
             "type": "array",
-            "description": "of invalid input: what is wrong with which field",
+            "description": "for invalid input: each wrong field, and what is wrong with it",
             "items": {
                 "type": "object",
                 "required": ["field", "detail"],
@@ -59,7 +59,7 @@ PROBLEM: dict[str, Any] = {
 _IDEMPOTENCY = {
     "in": "header",
     "name": "Idempotency-Key",
-    "description": "Sent again with the same key and body, this is not done again, but answered as before.",
+    "description": "A second request with the same key and body is not done again; it gets the first one's answer.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]+$"},
 }
 
@@ -74,16 +74,15 @@ def operation(
     errors: Collection[int] = (),
     examples: Sequence[OpenApiExample] = (),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Of a view's handler: tell it so. To be the outermost decorator.
+    """Describes a view's handler. Must be the outermost decorator.
 
     answers: a serializer, answered with 200, or {status: serializer or None}. takes, query: an Input. errors: statuses
-    beside those that follow from the rest (a hole in the address: 404; a body or a query: 400; and so on). Of a handler
-    that several views inherit, {words} in the id and the summary come from the view's `words`.
+    in addition to the implied ones (a variable in the address implies 404; a body or a query implies 400; and so on).
+    If several views inherit the handler, {names} in the id and the summary are replaced from the view's `words`.
     """
 
-    def told(handler: Callable[..., Any]) -> Callable[..., Any]:
-        own = {"errors": frozenset(errors) | ({400} if query else frozenset())}
-        handler.__dict__.update(own)
+    def described(handler: Callable[..., Any]) -> Callable[..., Any]:
+        handler.__dict__["errors"] = frozenset(errors) | ({400} if query else frozenset())
         extended: Callable[..., Any] = extend_schema(
             operation_id=operation_id,
             summary=summary,
@@ -94,42 +93,41 @@ def operation(
         )(handler)
         return extended
 
-    return told
+    return described
 
 
 class ApiSchema(AutoSchema):
-    """Adds what all operations share, so that no view need repeat it."""
+    """Adds to each operation what all operations have in common, such as error responses."""
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
-        told: dict[str, Any] | None = super().get_operation(*args, **kwargs)
-        if told is None:
+        described: dict[str, Any] | None = super().get_operation(*args, **kwargs)
+        if described is None:
             return None
         for name in ("operationId", "summary"):
-            told[name] = told[name].format(**getattr(self.view, "words", {}))
+            described[name] = described[name].format(**getattr(self.view, "words", {}))
         handler = getattr(self.view, self.method.lower())
         is_idempotent = getattr(handler, "is_idempotent", False)
         statuses = _ALWAYS | getattr(handler, "errors", frozenset())
-        statuses |= (_WITH_BODY if "requestBody" in told else frozenset()) | (
-            {404} if "{" in self.path else frozenset()
-        )
+        statuses |= _WITH_BODY if "requestBody" in described else frozenset()
+        statuses |= {404} if "{" in self.path else frozenset()
         if is_idempotent:
-            told["parameters"] = [*told.get("parameters", []), _IDEMPOTENCY]
+            described["parameters"] = [*described.get("parameters", []), _IDEMPOTENCY]
             statuses |= {400, 409, 422}
         for status in sorted(statuses):
-            told["responses"].setdefault(str(status), {"$ref": f"#/components/responses/{ERRORS[status][0]}"})
-        return told
+            described["responses"].setdefault(str(status), {"$ref": f"#/components/responses/{ERRORS[status][0]}"})
+        return described
 
     def get_auth(self) -> list[dict[str, list[str]]]:
         return [{"bearer": []}]
 
-    def get_description(self) -> str:  # type: ignore[override]  # of drf-spectacular, which takes none
-        """The handler's own docstring alone: a view's is for those who read the code."""
-        # Python leaves a docstring's indentation until 3.12 and takes it off since; the committed file must not change.
+    def get_description(self) -> str:  # type: ignore[override]  # drf-spectacular's stub has another signature
+        """Returns the handler's docstring. The view's docstring is for readers of the code."""
+        # Python 3.13 removes a docstring's indentation, 3.12 does not; docs/openapi.json must not depend on that.
         return inspect.cleandoc(getattr(self.view, self.method.lower()).__doc__ or "")
 
 
 class InputExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
-    """An Input takes no other names than its own."""
+    """Describes that an Input refuses unknown names."""
 
     target_class = "controlplane.api.bodies.Input"
     match_subclasses = True
@@ -140,7 +138,7 @@ class InputExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-cal
 
 
 def components() -> dict[str, Any]:
-    """What operations refer to."""
+    """Returns the OpenAPI components that operations refer to: {kind: {name: component}}."""
     answers = {
         name: {
             "description": meaning,

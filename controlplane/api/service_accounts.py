@@ -1,4 +1,4 @@
-"""/tenants/<tenant>/service-accounts: programs that call for a tenant."""
+"""/tenants/<tenant>/service-accounts: programs that call the API for a tenant."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ServiceAccountIn(Input):
 class ServiceAccountChange(Input):
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
     role = serializers.ChoiceField(Membership.Role.choices, required=False)
-    enabled = serializers.BooleanField(required=False, help_text="off: its tokens are refused")
+    enabled = serializers.BooleanField(required=False, help_text="false: its tokens are refused")
 
 
 _EXAMPLE = OpenApiExample("a service account", {"slug": "pipeline", "name": "Nightly pipeline"}, request_only=True)
@@ -44,7 +44,7 @@ _EXAMPLE = OpenApiExample("a service account", {"slug": "pipeline", "name": "Nig
 
 class ServiceView(ApiView):
     def service(self, tenant: str, slug: str) -> ServiceAccount:
-        """The service account of this address. NotFound where there is none within reach."""
+        """Returns the service account of this address. Raises NotFound if there is none within reach."""
         return queries.service_account(queries.tenant(self.reach, tenant), slug)
 
 
@@ -84,5 +84,7 @@ class OneServiceAccount(ServiceView):
     )
     def patch(self, request: Request, tenant: str, account: str) -> Response:
         row = self.service(tenant, account)
-        changed = administration.change("service", row, given(request, ServiceAccountChange), tenant_id=row.tenant_id)
+        changed = administration.change_row(
+            "service", row, given(request, ServiceAccountChange), tenant_id=row.tenant_id
+        )
         return Response(shown(ServiceAccountOut, changed))

@@ -1,4 +1,4 @@
-"""/tenants: the communities within the caller's reach."""
+"""/tenants: the tenants within the caller's reach."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TenantIn(Input):
 class TenantChange(Input):
     name = serializers.CharField(max_length=200, required=False)
     enabled = serializers.BooleanField(
-        required=False, help_text="off: its tokens are refused and nothing new starts; what runs may finish"
+        required=False, help_text="false: its tokens are refused, and no job starts; running jobs continue"
     )
 
 
@@ -72,5 +72,5 @@ class OneTenant(ApiView):
     @operation("changeTenant", "Rename or disable a tenant", takes=TenantChange, answers=TenantOut)
     def patch(self, request: Request, tenant: str) -> Response:
         row = queries.tenant(self.reach, tenant)
-        changed = administration.change("tenant", row, given(request, TenantChange), tenant_id=row.pk)
+        changed = administration.change_row("tenant", row, given(request, TenantChange), tenant_id=row.pk)
         return Response(shown(TenantOut, changed))

@@ -1,4 +1,7 @@
-"""Tokens of ours: one's own personal ones, and those of service accounts. Each is shown once."""
+"""/tokens and /tenants/<tenant>/service-accounts/<account>/tokens: personal tokens and service accounts' tokens.
+
+The text of a token is shown once, when it is made.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ class NewTokenOut(TokenOut):
         fields = read_only_fields = [*TokenOut.Meta.fields, "token"]
 
     def get_token(self, _row: ApiToken) -> str:
-        """context: `text`, the token itself."""
+        """Returns the token's text, from `text` in the serializer's context."""
         return str(self.context["text"])
 
 
@@ -55,7 +58,7 @@ class TokenIn(Input):
         max_length=100, required=False, allow_blank=True, default=""
     )
     days = serializers.IntegerField(
-        min_value=1, max_value=_LONGEST_DAYS, default=90, help_text="how long it lives; at most what the service allows"
+        min_value=1, max_value=_LONGEST_DAYS, default=90, help_text="its lifetime in days; the service may allow fewer"
     )
 
 
@@ -65,7 +68,7 @@ class ServiceTokenIn(TokenIn):
 
 class PersonalTokenIn(ServiceTokenIn):
     tenant = serializers.SlugField(
-        max_length=63, required=False, allow_null=True, help_text="confine it to one of your tenants"
+        max_length=63, required=False, allow_null=True, help_text="the only tenant that it is for; null: all of yours"
     )
 
 
@@ -73,18 +76,21 @@ _EXAMPLE = OpenApiExample("to read and submit", {"label": "laptop", "scopes": ["
 
 
 class TokenView(ApiView):
-    """What all owners of tokens share. A subclass says whose tokens these are."""
+    """Base of all views of tokens. It is for the caller's personal tokens; a subclass may name another owner."""
 
     actions = {"GET": Action.TOKENS_OWN, "POST": Action.TOKENS_OWN, "DELETE": Action.TOKENS_OWN}
-    #: for the description: operation ids and summaries
+    #: For the OpenAPI description: words in operation ids and summaries.
     words: ClassVar[dict[str, str]] = {"Of": "Personal", "of": "your personal"}
 
     def rows(self, **address: str) -> Reached[ApiToken]:
-        """The owner's tokens. Raises NotFound, and Forbidden for personal tokens where a program calls."""
+        """Returns the owner's tokens. Raises NotFound, and Forbidden if a program asks for personal tokens.
+
+        address: the variables of the address, such as the tenant's slug.
+        """
         return delegation.own_tokens(self.caller)
 
     def row(self, token: int, **address: str) -> ApiToken:
-        """NotFound where the owner has no such token."""
+        """Returns one of the owner's tokens, by id. Raises as `rows`, and NotFound if the owner has no such token."""
         return self.rows(**address).one(f"There is no token {token} here.", pk=token)
 
 
@@ -99,7 +105,7 @@ class OfService(ServiceView, TokenView):
 class ListOf(TokenView):
     @operation("list{Of}Tokens", "List {of} tokens", query=PageQuery, answers=pages_of(TokenOut))
     def get(self, request: Request, **address: str) -> Response:
-        """Those that have ended are among them."""
+        """Includes expired and revoked tokens."""
         return page(request, self.rows(**address), asked(request, PageQuery), TokenOut)
 
 
@@ -110,8 +116,8 @@ class OneOf(TokenView):
 
     @operation("revoke{Of}Token", "Revoke one of {of} tokens", answers={204: None})
     def delete(self, request: Request, token: int, **address: str) -> Response:
-        """It stops working within seconds. Revoking it twice is no error."""
-        issue.revoke(self.row(token, **address))
+        """The token stops working within seconds. It is no error to revoke it twice."""
+        issue.revoke_token(self.row(token, **address))
         return Response(status=204)
 
 
@@ -119,7 +125,7 @@ class RotateOneOf(TokenView):
     @operation("rotate{Of}Token", "Replace one of {of} tokens", answers={201: NewTokenOut}, errors=[400])
     @idempotent
     def post(self, request: Request, token: int, **address: str) -> Response:
-        """A new token like it; the old one goes on for ten minutes, in which its users change over."""
+        """Makes a new token like the old one. The old one works for ten more minutes, so that programs can change."""
         row = self.row(token, **address)
         delegation.check(self.caller, scopes=row.scopes, tenant_id=row.tenant_id)
         return issued(*issue.rotate(row))
@@ -135,8 +141,8 @@ class PersonalTokens(ListOf):
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        """It allows what its scopes say and you may do at that moment, whichever is less. It is shown this once.
-        Made with a personal token, it ends no later than that."""
+        """The token allows what its scopes name, as far as you may do it at that moment. It is shown only once.
+        If you make it with a personal token, it expires no later than that token."""
         person = delegation.owner(self.caller)
         values = given(request, PersonalTokenIn)
         slug = values.pop("tenant", None)
@@ -164,28 +170,29 @@ class ServiceTokens(OfService, ListOf):
 
 
 class PersonalToken(OneOf):
-    """One of the caller's own."""
+    """One of the caller's personal tokens."""
 
 
 class ServiceToken(OfService, OneOf):
-    """One of a service account's."""
+    """One of a service account's tokens."""
 
 
 class RotatePersonalToken(RotateOneOf):
-    """One of the caller's own."""
+    """Replaces one of the caller's personal tokens."""
 
 
 class RotateServiceToken(OfService, RotateOneOf):
-    """One of a service account's."""
+    """Replaces one of a service account's tokens."""
 
 
 def with_lifetime(values: dict[str, Any]) -> dict[str, Any]:
-    """The values with `lifetime` in place of `days`."""
+    """Returns the values with `lifetime` (a timedelta) instead of `days`."""
     lifetime = timedelta(days=values.pop("days"))
     return {**values, "lifetime": lifetime}
 
 
 def issued(row: ApiToken, text: str) -> Response:
+    """Returns the answer with a new token, which no cache may store."""
     response = Response(shown(NewTokenOut, row, text=text), status=201)
     response["Cache-Control"] = "no-store"
     return response

@@ -1,4 +1,4 @@
-"""/claims/try: which memberships and roles some claims would give, and by which rule."""
+"""/claims/try: which memberships and roles a person with some claims would get, and by which rule."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 class ClaimsIn(Input):
     issuer = serializers.CharField(max_length=100, help_text="the issuer's alias in the file of issuers")
-    claims = serializers.DictField(help_text="as a token, userinfo or introspection has them")
+    claims = serializers.DictField(help_text="in the form of a token, userinfo or introspection")
 
 
 class GivenOut(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(["membership", "role"])
     role = serializers.CharField(source="give")
-    tenant = serializers.CharField(help_text="the slug, of a membership")
-    site = serializers.CharField(help_text="the slug, of a site operator")
+    tenant = serializers.CharField(help_text="for a membership: the tenant's slug")
+    site = serializers.CharField(help_text="for a site operator: the site's slug")
     rule = serializers.CharField()
     value = serializers.CharField(help_text="the claim's value that the rule matched")
-    may_create = serializers.CharField(help_text="the name of the tenant that a login would create; else empty")
+    may_create = serializers.CharField(help_text="the name of the tenant that a login would create; empty: none")
 
 
 class IgnoredOut(serializers.Serializer[Any]):
@@ -47,7 +47,7 @@ class TriedOut(serializers.Serializer[Any]):
     ignored = IgnoredOut(many=True)
     decided = serializers.ListField(
         child=serializers.CharField(),
-        help_text="the rules on which a login takes what is not given",
+        help_text="the rules that these claims answer completely: a login removes what such a rule no longer gives",
     )
 
 
@@ -63,11 +63,11 @@ class TryClaims(ApiView):
 
     @operation("tryClaims", "See what claims would give", takes=ClaimsIn, answers=TriedOut, examples=[_EXAMPLE])
     def post(self, request: Request) -> Response:
-        """Changes nothing."""
+        """Only shows what a login with these claims would do; changes nothing."""
         values = given(request, ClaimsIn)
         issuer = issuers.by_alias(values["issuer"])
         if issuer is None:
-            raise Invalid({"issuer": "There is no issuer of this alias."})
-        verdict = try_claims(issuer, values["claims"])
-        answer = {"given": verdict.given, "ignored": verdict.ignored, "decided": sorted(verdict.decided)}
+            raise Invalid({"issuer": "There is no issuer with this alias."})
+        result = try_claims(issuer, values["claims"])
+        answer = {"given": result.given, "ignored": result.ignored, "decided": sorted(result.decided)}
         return Response(shown(TriedOut, answer))

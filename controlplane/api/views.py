@@ -1,4 +1,4 @@
-"""What every view of the API has: a caller, leave for the action, and a transaction that sees only its reach."""
+"""The base of all API views: identifies the caller, checks permission, and limits the transaction to the reach."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Negotiation(DefaultContentNegotiation):
-    """DRF's, but a `?format=` that names no format is a 406, as with Accept, and not an address that is not there."""
+    """DRF's negotiation, but an unknown `?format=` is a 406, like an unknown Accept, instead of a 404."""
 
     def filter_renderers(self, renderers: Any, format: str) -> Any:  # noqa: A002  (DRF's signature)
         try:
@@ -49,11 +49,11 @@ class Negotiation(DefaultContentNegotiation):
 
 
 class ApiView(APIView):
-    """`actions` names the action of each method that there is; a method without one is refused to everybody.
+    """Base of every view. `actions` maps each method to its action; a method without one is refused to everybody.
 
     A handler runs in one transaction, which is committed when it returns and rolled back when it raises. `self.caller`
-    is who calls, `self.reach` what the action may touch. A streamed answer must look things up in transactions of its
-    own (`seeing_reach`), since it is sent when this one is over.
+    is the authenticated caller, `self.reach` the rows that the action may touch. A streamed answer must open its own
+    transactions (`seeing_reach`), because it is sent after the handler's transaction has ended.
     """
 
     authentication_classes: Sequence[type[BaseAuthentication]] = [BearerAuthentication, SessionAuthentication]
@@ -71,17 +71,19 @@ class ApiView(APIView):
         with ExitStack() as self._transaction:
             response = super().dispatch(request, *args, **kwargs)
         if response.status_code == Forbidden.status and request.method not in _SAFE:
-            self._record_refusal(request)
+            route = request.resolver_match.route if request.resolver_match else ""
+            with seeing():
+                trail.record("api.refused", "route", f"{request.method} {route}", outcome=Event.Outcome.REFUSED)
         return response
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if isinstance(self.caller, NodeCaller):
-            raise Forbidden("A virtual node's token opens the interLink wire only; call this with one of your own.")
-        self.check_leave(request)
+            raise Forbidden("A virtual node's token is for the interLink wire only; call this with your own token.")
+        self.check_permission(request)
 
     def perform_authentication(self, request: Request) -> None:
-        """Who calls, for the trail as well; and whether they have called too often."""
+        """Identifies the caller, also for the audit trail. Raises TooMany if they have called too often."""
         super().perform_authentication(request)
         caller: Any = request.user
         if caller is None:
@@ -91,21 +93,21 @@ class ApiView(APIView):
         self._limit = rate_limit.count(caller.actor)
         self._limit.check()
 
-    def check_leave(self, request: Request) -> None:
-        """Whether the caller may do this at all; from here on only rows within the action's reach are there."""
-        action = self.actions.get(self._method(request))
+    def check_permission(self, request: Request) -> None:
+        """Raises Forbidden unless the caller may do this. From here on, the handler sees only rows within its reach."""
+        action = self.actions.get(self.handled_method(request))
         if action is None:
-            raise Forbidden("Nobody may do this: it is not said who.")
+            raise Forbidden("No role is allowed to do this.")
         self.see(self.caller.rights.reach(action))
 
     def see(self, reach: Reach) -> None:
-        """Open the transaction that the handler runs in."""
+        """Opens the handler's transaction, which sees only rows within `reach`."""
         self.reach = reach
         self._transaction.enter_context(seeing_reach(reach, person=self.caller.person_id))
         self._is_open = True
 
     def close_rows(self) -> None:
-        """End the transaction before a long answer: from here on no rows are there, and no connection is held."""
+        """Ends the transaction before a long answer: the handler then sees no rows and holds no connection."""
         self._transaction.close()
         self._is_open = False
 
@@ -120,23 +122,18 @@ class ApiView(APIView):
             final[name] = value
         return final
 
-    def _method(self, request: Request) -> str:
-        """The method, as `actions` names it. MethodNotAllowed where there is no handler for it."""
+    def handled_method(self, request: Request) -> str:
+        """Returns the method as `actions` names it (HEAD is GET). Raises MethodNotAllowed if it has no handler."""
         method = "GET" if request.method == "HEAD" else request.method or ""
         if method.lower() not in self.http_method_names or not hasattr(self, method.lower()):
             self.http_method_not_allowed(request)
         return method
 
-    def _record_refusal(self, request: Any) -> None:
-        route = request.resolver_match.route if request.resolver_match else ""
-        with seeing():
-            trail.record("api.refused", "route", f"{request.method} {route}", outcome=Event.Outcome.REFUSED)
-
 
 class Unknown(ApiView):
     """Any other address under /api/v1/."""
 
-    schema = None  # not part of the description
+    schema = None  # not part of the OpenAPI description
 
-    def check_leave(self, request: Request) -> None:
-        raise NotFound("There is nothing at this address: /api/v1/docs lists what there is.")
+    def check_permission(self, request: Request) -> None:
+        raise NotFound("There is nothing at this address: /api/v1/docs lists all addresses.")

@@ -1,6 +1,6 @@
-"""The append-only trail: who did what to which thing, written in the transaction that does it.
+"""The append-only audit trail: who did what to which object, written in the same transaction as the act.
 
-`record` is all that the rest of the program needs of it; who acts and on whose request is bound once (actors.py).
+Other packages only call `trail.record`; each request sets its actor once (actors.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Who acts: bound where a request is authenticated, read where something is recorded.
+"""The current actor: set when a request is authenticated, read when an event is recorded.
 
-Without a binding it is the system itself: a worker, or a command at the host.
+If none is set, the actor is the system itself: a worker, or a command on the host.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Actor:
-    """kind: person, node, service, anonymous or system. name: what people know it by. address: where it calls from."""
+    """Who acts. kind: person, node, service, anonymous or system. name: for people to read. address: the IP address."""
 
     kind: str = "system"
     id: int | None = None
@@ -36,7 +36,7 @@ def current() -> Actor:
 
 @contextmanager
 def acting(actor: Actor) -> Iterator[None]:
-    """Everything recorded inside was done by `actor`."""
+    """Within the context, events are recorded as done by `actor`."""
     token = _current.set(actor)
     try:
         yield
@@ -45,6 +45,9 @@ def acting(actor: Actor) -> Iterator[None]:
 
 
 def bind(actor: Actor) -> None:
-    """From now to the end of this request, whose middleware has `acting` around it; its address and id stay."""
+    """Sets the actor until the end of this request, and keeps the request's address and id.
+
+    RequestMiddleware resets the actor when the request ends.
+    """
     request = _current.get()
     _current.set(replace(actor, address=request.address, request_id=request.request_id))

@@ -1,4 +1,4 @@
-"""One row per act. The table is made by SQL (its migration): by months, and without UPDATE and DELETE for anybody."""
+"""The table of audit events. Its migration creates it, partitioned by month; nobody may UPDATE or DELETE rows."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from controlplane.reach import Reached
 
 
 class EventRows(Reached["Event"]):
-    """Events, and who may read them."""
+    """Events. A caller reads those of its tenants and sites."""
 
     tenant = "tenant_id"
     site_slug = "site"
 
 
 class Event(models.Model):
-    """Who did what. It has ids and no foreign keys, because it outlives everything that it tells of."""
+    """One act of one actor. It has ids instead of foreign keys, because it outlives the rows that it names."""
 
     class Outcome(models.TextChoices):
         DONE = "done", "done"

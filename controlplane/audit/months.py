@@ -1,4 +1,4 @@
-"""The trail's partitions, one a month: made ahead of time, and dropped whole when their time is over. Owner only."""
+"""The monthly partitions of the audit trail: creates them in advance and drops them whole. For the database's owner."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ from psycopg import sql
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Months beyond the present one that are made at each deployment. What comes later still finds the default partition.
+#: How many months after the current one get partitions at each deployment. Later events go to the default partition.
 AHEAD = 24
 _PREFIX = "audit_event_y"
 
 
-def prepare(*, now: datetime) -> list[str]:
-    """Make the partitions of this month and of the AHEAD next that are not there yet; their names.
+def create_partitions(*, now: datetime) -> list[str]:
+    """Creates the missing partitions of this month and the AHEAD next ones; returns their names.
 
-    A month some of whose events are in the default partition already stays there.
+    A month with events in the default partition gets no partition of its own.
     """
-    there, taken = set(_by_months()), set(_months_in_default())
-    made = []
-    for begin, end in _months(now):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT date_trunc('month', at AT TIME ZONE 'UTC') FROM audit_event_unsorted")
+        in_default = {_name(month) for (month,) in cursor.fetchall()}
+    existing = set(_monthly()) | in_default
+    created = []
+    end = datetime(now.year, now.month, 1, tzinfo=UTC)
+    for _ in range(AHEAD + 1):
+        begin, end = end, _next(end)
         name = _name(begin)
-        if name in there or name in taken:
+        if name in existing:
             continue
         _execute(
             "CREATE TABLE {name} PARTITION OF audit_event FOR VALUES FROM ({begin}) TO ({end})",
@@ -33,42 +38,30 @@ def prepare(*, now: datetime) -> list[str]:
             begin=sql.Literal(begin.isoformat()),
             end=sql.Literal(end.isoformat()),
         )
-        made.append(name)
-    return made
+        created.append(name)
+    return created
 
 
 def drop_before(moment: datetime) -> list[str]:
-    """Drop the months that were over at `moment`; their names."""
-    over = [name for name in sorted(_by_months()) if _end(name) <= moment]
-    for name in over:
-        _execute("DROP TABLE {name}", name=sql.Identifier(name))
+    """Drops the partitions of months that ended at or before `moment`; returns their names."""
+    over = []
+    for name in sorted(_monthly()):
+        year, month = name.removeprefix(_PREFIX).split("m")
+        if _next(datetime(int(year), int(month), 1, tzinfo=UTC)) <= moment:
+            over.append(name)
+            _execute("DROP TABLE {name}", name=sql.Identifier(name))
     return over
 
 
 def partitions() -> list[str]:
-    """The tables behind the trail, the default one among them. Only the owner may touch them directly."""
+    """Returns the names of all partitions, the default one included. Only the owner may access them directly."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'audit_event'::regclass")
         return [name for (name,) in cursor.fetchall()]
 
 
-def _by_months() -> Iterator[str]:
+def _monthly() -> Iterator[str]:
     return (name for name in partitions() if name.startswith(_PREFIX))
-
-
-def _months_in_default() -> Iterator[str]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT DISTINCT date_trunc('month', at AT TIME ZONE 'UTC') FROM audit_event_unsorted")
-        months = [month for (month,) in cursor.fetchall()]
-    return (_name(month) for month in months)
-
-
-def _months(now: datetime) -> Iterator[tuple[datetime, datetime]]:
-    begin = datetime(now.year, now.month, 1, tzinfo=UTC)
-    for _ in range(AHEAD + 1):
-        end = _next(begin)
-        yield begin, end
-        begin = end
 
 
 def _next(month: datetime) -> datetime:
@@ -77,11 +70,6 @@ def _next(month: datetime) -> datetime:
 
 def _name(begin: datetime) -> str:
     return f"{_PREFIX}{begin:%Y}m{begin:%m}"
-
-
-def _end(name: str) -> datetime:
-    year, month = name.removeprefix(_PREFIX).split("m")
-    return _next(datetime(int(year), int(month), 1, tzinfo=UTC))
 
 
 def _execute(statement: LiteralString, **names: sql.Composable) -> None:

@@ -1,4 +1,4 @@
-"""Writing the trail."""
+"""Writes the audit trail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from django.db.models import Model
 
-#: Columns whose values never reach the trail, whatever model they are of.
+#: Columns of any model whose values must never be written to the trail.
 SECRET = frozenset({"credential", "digest", "password", "request", "secret", "token"})
 _INSERT = """
     INSERT INTO audit_event (at, actor_kind, actor_id, actor, token_id, address, verb, object_kind, object_id,
@@ -36,9 +36,9 @@ def record(
     changes: Mapping[str, Any] | None = None,
     outcome: str = Event.Outcome.DONE,
 ) -> None:
-    """Add one event, in the caller's transaction: what it tells of and the telling are committed together.
+    """Adds one event in the caller's transaction, so that the act and its event are committed together.
 
-    verb: `<object>.<act>`, as in `allocation.grant`. changes: JSON values; those under a secret's name are left out.
+    verb: `<object>.<act>`, as in `allocation.grant`. site: a slug. changes: JSON values; names in SECRET are left out.
     """
     actor = actors.current()
     values: tuple[Any, ...] = (
@@ -57,17 +57,17 @@ def record(
         actor.request_id,
         Jsonb({name: value for name, value in (changes or {}).items() if name not in SECRET}),
     )
-    # By hand: the ORM would read the new row back, which row security shows only to those who may read the trail.
+    # Hand-written SQL: the ORM would read the new row back, and row security hides it from most callers.
     database.execute(_INSERT, values)
 
 
 def snapshot(row: Model) -> dict[str, Any]:
-    """A row's editable columns as JSON values, to be compared after a change."""
+    """Returns {column: JSON value} of a row's editable columns, without secrets, to compare it after a change."""
     return {name: _plain(value) for name, value in model_to_dict(row).items() if name not in SECRET}
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """{field: [before, after]} of two snapshots."""
+    """Returns {field: [before, after]} for the fields in which two snapshots differ."""
     names = {**before, **after}
     return {name: [before.get(name), after.get(name)] for name in names if before.get(name) != after.get(name)}
 

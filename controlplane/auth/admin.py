@@ -1,4 +1,4 @@
-"""The admin pages of people, tenants, what people hold in them, virtual nodes, programs and requests."""
+"""The admin pages of people, tenants, memberships, roles, virtual nodes, service accounts, tokens and requests."""
 
 from __future__ import annotations
 
@@ -36,17 +36,21 @@ if TYPE_CHECKING:
 admin.site.site_header = admin.site.site_title = "Isthmus"
 admin.site.login_form = RecordedLogin
 admin.site.login_template = "admin/isthmus_auth/login.html"
-# What an administrator may do is not given by groups, and its page would leave no trail.
+# Groups give no rights here, and the group's page would not be recorded in the audit trail.
 admin.site.unregister(Group)
 
 
 class Issuing(RecordedAdmin):
-    """Tokens of the chosen rows, each shown once; and their end."""
+    """Base of admin pages that issue tokens for the chosen rows and revoke them."""
 
     def issued(
         self, request: HttpRequest, owners: Iterable[Model], mint: Callable[[Any, str], tuple[ApiToken, str]]
     ) -> HttpResponse:
-        """The tokens on a page of their own: a message would keep them in a cookie or in the session."""
+        """Makes a token for each owner and shows the tokens once, on a page.
+
+        mint: called with the owner and a label; returns the token's row and text. The page is not a Django message,
+        because messages are stored in a cookie or in the session.
+        """
         shown = []
         for owner in owners:
             row, text = mint(owner, f"issued by {request.user}")
@@ -59,13 +63,13 @@ class Issuing(RecordedAdmin):
         return response
 
     def revoked(self, request: HttpRequest, rows: QuerySet[ApiToken]) -> None:
-        count = sum(issue.revoke(row) for row in rows.filter(revoked_at=None))
+        count = sum(issue.revoke_token(row) for row in rows.filter(revoked_at=None))
         self.message_user(request, f"{count} tokens are revoked; they stop working within seconds.", messages.SUCCESS)
 
 
 @admin.register(Person)
 class PersonAdmin(RecordedAdmin, UserAdmin):
-    """People come with their first login and administrators by `create_administrator`: neither is made here."""
+    """People. They are created by their first login, administrators by `create_administrator`; not on this page."""
 
     list_display = ("__str__", "issuer", "subject", "is_active", "is_staff")
     list_filter = ("is_active", "is_staff")
@@ -90,19 +94,19 @@ class TenantAdmin(RecordedAdmin):
 
 
 class HeldForm(forms.ModelForm):
-    """A membership or role given by hand."""
+    """A form that gives a membership or a role by hand."""
 
     def clean(self) -> dict[str, Any]:
-        """Its origin is no field of the form, so that its constraint is checked here."""
+        """Checks the unique constraint here, because `origin` is in the constraint but not in the form."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         self.instance.origin = Origin.MANUAL
         if not self.errors and type(self.instance).objects.filter(**cleaned, origin=Origin.MANUAL).exists():
-            raise forms.ValidationError("The person holds this by hand already.")
+            raise forms.ValidationError("The person already has this membership or role by hand.")
         return cleaned
 
 
 class HeldAdmin(RecordedAdmin):
-    """Given and taken by hand here; what an issuer claims is ended there, or would be back with the next login."""
+    """Gives and takes memberships and roles by hand. Claimed ones end at the issuer: a login would restore them."""
 
     form = HeldForm
     search_fields = ("person__name", "person__username", "person__email")
@@ -116,7 +120,7 @@ class HeldAdmin(RecordedAdmin):
         return is_manual and super().has_delete_permission(request, obj)
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """One by one: Django's own action would delete claimed ones among the chosen."""
+        """Removes Django's action "delete selected", which would also delete the claimed rows that are selected."""
         return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
 
 
@@ -140,7 +144,7 @@ class RoleGrantAdmin(HeldAdmin):
 
 
 class TokenInline(ReadOnly, admin.TabularInline):
-    """The tokens that somebody was handed; the token endpoint's come and go by themselves."""
+    """The tokens that people received. Leaves out the short-lived ones of the token endpoint."""
 
     model = ApiToken
     fields = readonly_fields = ("kind", "hint", "label", "expires_at", "revoked_at", "last_used_at", "created_at")
@@ -151,7 +155,7 @@ class TokenInline(ReadOnly, admin.TabularInline):
 
 @admin.register(VirtualNode)
 class VirtualNodeAdmin(Issuing):
-    """Virtual nodes. A new one gets its first token at once; it is shown on the next page and never again."""
+    """Virtual nodes. A new node gets its first token at once; the next page shows it, once."""
 
     list_display = ("slug", "tenant", "enabled", "heard_at", "created_at")
     list_filter = ("tenant", "enabled")
@@ -164,15 +168,17 @@ class VirtualNodeAdmin(Issuing):
     def response_add(
         self, request: HttpRequest, obj: VirtualNode, post_url_continue: str | None = None
     ) -> HttpResponse:
-        return self.issued(request, [obj], _node_token)
+        return self.issued(request, [obj], _mint_node_token)
 
     @admin.action(description="Issue a token (shown once)")
     def issue_token(self, request: HttpRequest, queryset: QuerySet[VirtualNode]) -> HttpResponse:
-        return self.issued(request, queryset, _node_token)
+        return self.issued(request, queryset, _mint_node_token)
 
     @admin.action(description="Issue a client secret for the token endpoint (shown once)")
     def issue_secret(self, request: HttpRequest, queryset: QuerySet[VirtualNode]) -> HttpResponse:
-        return self.issued(request, queryset, _client_secret)
+        return self.issued(
+            request, queryset, lambda node, label: issue.mint(node, kind=ApiToken.Kind.CLIENT, label=label)
+        )
 
     @admin.action(description="Revoke all tokens and client secrets")
     def revoke_tokens(self, request: HttpRequest, queryset: QuerySet[VirtualNode]) -> None:
@@ -190,7 +196,12 @@ class ServiceAccountAdmin(Issuing):
 
     @admin.action(description="Issue a token with all scopes (shown once)")
     def issue_token(self, request: HttpRequest, queryset: QuerySet[ServiceAccount]) -> HttpResponse:
-        return self.issued(request, queryset, _service_token)
+        scopes = list(Scope)
+        return self.issued(
+            request,
+            queryset,
+            lambda service, label: issue.mint_service(service, scopes=scopes, label=label, lifetime=issue.longest()),
+        )
 
     @admin.action(description="Revoke all tokens")
     def revoke_tokens(self, request: HttpRequest, queryset: QuerySet[ServiceAccount]) -> None:
@@ -199,7 +210,7 @@ class ServiceAccountAdmin(Issuing):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ReadOnly, Issuing):
-    """All tokens, to look and to revoke. They are issued by their owners, and on the pages of nodes and services."""
+    """All tokens, to see and to revoke. Their owners issue them, and the pages of nodes and service accounts do."""
 
     list_display = ("hint", "kind", "label", "owner", "tenant", "expires_at", "revoked_at", "last_used_at")
     list_filter = ("kind", "automatic", "tenant")
@@ -217,13 +228,13 @@ class ApiTokenAdmin(ReadOnly, Issuing):
         self.revoked(request, queryset)
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
-        """Nobody edits a token here, but whoever may change tokens may revoke them."""
+        """Lets people revoke tokens if they have Django's permission to change them; nobody can edit a token here."""
         return request.user.has_perm("tenants.change_apitoken")
 
 
 @admin.register(ApprovalRequest)
 class ApprovalRequestAdmin(ReadOnly, RecordedAdmin):
-    """To look: they are asked and decided through the API, which carries out what is granted."""
+    """Requests, read-only. They are made and decided through the API, which also carries out what is granted."""
 
     list_display = ("kind", "tenant", "site", "state", "asked_by", "asked_at", "decided_by", "decided_at")
     list_filter = ("state", "kind", "tenant")
@@ -231,13 +242,5 @@ class ApprovalRequestAdmin(ReadOnly, RecordedAdmin):
     search_fields = ("justification", "reason", "site")
 
 
-def _node_token(node: VirtualNode, label: str) -> tuple[ApiToken, str]:
+def _mint_node_token(node: VirtualNode, label: str) -> tuple[ApiToken, str]:
     return issue.mint(node, label=label)
-
-
-def _client_secret(node: VirtualNode, label: str) -> tuple[ApiToken, str]:
-    return issue.mint(node, kind=ApiToken.Kind.CLIENT, label=label)
-
-
-def _service_token(service: ServiceAccount, label: str) -> tuple[ApiToken, str]:
-    return issue.mint_service(service, scopes=list(Scope), label=label, lifetime=issue.longest())

@@ -1,4 +1,4 @@
-"""What our admin pages have in common: what is changed on them is in the audit trail, and some only show."""
+"""Base classes of our admin pages: one records every change in the audit trail, one makes a page read-only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ReadOnly:
-    """What the admin shows and may not change."""
+    """Makes an admin page or inline read-only."""
 
     def has_add_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
         return False
@@ -32,10 +32,10 @@ class ReadOnly:
 
 
 class RecordedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # cannot be subscripted at run time
-    """A ModelAdmin that records additions, changes with their difference, and deletions, those of inlines too.
+    """A ModelAdmin that records additions, changes (with the difference) and deletions, also of inlines.
 
-    trail_kind: what the trail calls the thing, if not by the model's name; trail_acts: what it calls the three acts,
-    where they have names of their own; trail_site: the field with the site, or its slug.
+    trail_kind: the object's kind in the audit trail; empty: the model's name. trail_acts: other names for the acts
+    create, change and delete. trail_site: the name of the field that holds the site or its slug.
     """
 
     trail_kind: ClassVar[str] = ""
@@ -63,7 +63,7 @@ class RecordedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # cannot be su
         return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> LogEntry:
-        """A form's change with its difference; another page's, which has none, with what it says."""
+        """Records the difference after a form was saved; records only `message` after other pages and actions."""
         before = request.__dict__.pop("isthmus_before", None)
         changes: Mapping[str, Any] = {"what": str(message)}
         if before is not None:
@@ -82,16 +82,13 @@ class RecordedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # cannot be su
         act = self.trail_acts.get(act, act) if is_main else act
         site = getattr(row, self.trail_site if is_main else "site", "")
         slug = site if isinstance(site, str) else str(getattr(site, "slug", ""))
-        trail.record(f"{kind}.{act}", kind, row.pk, tenant_id=_tenant_of(row), site=slug, changes=changes)
+        tenant_id: int | None = getattr(row, "tenant_id", None) or getattr(
+            getattr(row, "node", None), "tenant_id", None
+        )
+        tenant_id = row.pk if isinstance(row, Tenant) else tenant_id
+        trail.record(f"{kind}.{act}", kind, row.pk, tenant_id=tenant_id, site=slug, changes=changes)
 
 
 def _stored(row: Model) -> Model:
-    """As it is in the database, whatever a form has done to `row`."""
+    """Reads the row from the database; a form has already changed `row` in memory."""
     return type(row)._base_manager.get(pk=row.pk)  # noqa: SLF001  (Django's own name for it)
-
-
-def _tenant_of(row: Model) -> int | None:
-    if isinstance(row, Tenant):
-        return row.pk
-    found: int | None = getattr(row, "tenant_id", None) or getattr(getattr(row, "node", None), "tenant_id", None)
-    return found

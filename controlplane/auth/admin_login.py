@@ -1,4 +1,4 @@
-"""The password login of administrators, at /admin/: recorded whether it succeeds or not."""
+"""The password login of administrators at /admin/. It records every login and every refused login."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from controlplane.tenants.scope import seeing
 
 
 class RecordedLogin(AdminAuthenticationForm):
-    """Django's form, with the trail. What was typed is not written down: it may be a password in the wrong field."""
+    """Django's login form, with the audit trail. Never records the typed name: it may be a password by mistake."""
 
     def confirm_login_allowed(self, user: Person) -> None:
         try:

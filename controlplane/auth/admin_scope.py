@@ -1,4 +1,4 @@
-"""The admin pages serve all tenants, for those who may do everything."""
+"""Lets administrators see the rows of all tenants on the admin pages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class AdminScope:
-    """A request of /admin/ by an administrator sees all tenants' rows, in one transaction; anybody else's sees none."""
+    """Middleware: an administrator's request to /admin/ sees all tenants' rows, in one transaction; others see none."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

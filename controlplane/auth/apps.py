@@ -8,7 +8,7 @@ class AuthConfig(AppConfig):
     label = "isthmus_auth"  # `auth` is Django's own
 
     def ready(self) -> None:
-        """Refuse start over a wrong file of issuers, rather than the first login."""
+        """Reads the file of issuers, so that an error in it stops the start and not the first login."""
         from controlplane.auth.oidc import issuers
 
         issuers.configured()

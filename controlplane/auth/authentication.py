@@ -1,4 +1,4 @@
-"""DRF's ways in: one class for every bearer token, and one for a browser that is logged in."""
+"""DRF's authentication classes: one for all bearer tokens, one for a browser's session."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class BearerAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <token>`: ours by its prefix, otherwise an identity provider's.
+    """Reads `Authorization: Bearer <token>`. The prefix tells our own tokens from identity providers' tokens.
 
-    A bare or wrong one is a 401; none at all leaves it to the next way in, or to the view's permission. An identity
-    provider or database that does not answer is a 503.
+    A malformed header or a bad token is a 401. Without the header, the next authentication class is tried. If the
+    identity provider or the database does not answer, the answer is a 503.
     """
 
     def authenticate(self, request: Request) -> tuple[Caller, None] | None:
@@ -39,12 +39,12 @@ class BearerAuthentication(BaseAuthentication):
         return issuer_tokens.memory.caller(text, now=timezone.now()), None
 
     def authenticate_header(self, request: Request) -> str:
-        """What a 401 says is wanted; without it DRF would answer 403."""
+        """Returns the WWW-Authenticate header of a 401; without it DRF would answer 403."""
         return "Bearer"
 
 
 class SessionAuthentication(DjangoSession):
-    """A browser's session: all that the person may do, with Django's CSRF token for what changes something."""
+    """Reads a browser's session. It has all rights of the person; methods that change something need a CSRF token."""
 
     def authenticate(self, request: Request) -> tuple[PersonCaller, None] | None:
         found = super().authenticate(request)
@@ -55,9 +55,10 @@ class SessionAuthentication(DjangoSession):
 
 
 def caller_again(request: Request, caller: PersonCaller | ServiceCaller) -> PersonCaller | ServiceCaller:
-    """`caller`, who began something long with this request, as the rows are now. Raises as authentication does.
+    """Checks the caller of a long-running request again, and returns it with its current rights.
 
-    That the token has expired meanwhile is no reason: many live for minutes. That it was revoked is one.
+    Raises as authentication does. A revoked token is refused. An expired one is accepted, because many tokens live only
+    for minutes.
     """
     header, now = request.META.get("HTTP_AUTHORIZATION"), timezone.now()
     if header is not None:

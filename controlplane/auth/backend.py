@@ -1,4 +1,4 @@
-"""The address of the login's backend, which every session holds: with another one everybody would be logged out."""
+"""Keeps the dotted name of the login's backend. Sessions contain it: if it changed, everybody would be logged out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""From the text of one of our own tokens to who calls, with a memory of a few seconds.
+"""Finds the caller of one of our own tokens, and remembers it for a few seconds.
 
-The look-up itself is passed in: Django's views ask through Django's connection, /status through a pool of its own. What
-others issued is read in `oidc/bearer_tokens.py`.
+The look-up is passed in as a function: views use Django's connection, /status uses its own pool. Tokens of identity
+providers are read in `oidc/bearer_tokens.py`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from controlplane.errors import Forbidden, InvalidToken, Unauthenticated
 from controlplane.remembered import Remembered
 from controlplane.tenants.models import ApiToken
 
-#: One row per token; `FoundToken` names its columns. One parameter: the digest. The function reads past row security,
-#: since nobody is known yet whose rows might be seen (controlplane/tenants/migrations).
+#: Returns one row at most, with the columns of `FoundToken`. Parameter: the token's digest. The SQL function bypasses
+#: row security, because the caller is not known yet (controlplane/tenants/migrations).
 BY_DIGEST = "SELECT * FROM isthmus_token(%s)"
 
 
 class FoundToken(NamedTuple):
-    """What BY_DIGEST answers. expires_at: epoch seconds; in_force: neither its owner nor its tenant is disabled.
+    """A row of BY_DIGEST. expires_at: epoch seconds. in_force: neither the owner nor the tenant is disabled.
 
-    slug: the node's. scopes: joined by blanks.
+    slug: the node's slug. scopes: separated by spaces.
     """
 
     token_id: int
@@ -47,14 +47,14 @@ class FoundToken(NamedTuple):
 
 @dataclass(frozen=True)
 class Caller(ABC):
-    """Whoever has shown a good credential: DRF's `request.user`."""
+    """The sender of a request with a valid credential; DRF's `request.user`."""
 
     is_authenticated: ClassVar[bool] = True
 
     @property
     @abstractmethod
     def actor(self) -> Actor:
-        """As the audit trail names it."""
+        """The caller as the audit trail names it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class NodeCaller(Caller):
     token_id: int
 
     def must_be(self, slug: str | None) -> None:
-        """Path and credential agree: `slug` is the virtual node of /vk/<slug>/, None at the root. Else Forbidden."""
+        """Raises Forbidden unless the token is of the path's node. slug: from /vk/<slug>/, None at the root."""
         if slug is not None and slug != self.slug:
             raise Forbidden(f"This token belongs to the virtual node {self.slug}: call /vk/{self.slug}/ with it.")
 
@@ -78,7 +78,7 @@ class NodeCaller(Caller):
 
 @dataclass(frozen=True)
 class PersonCaller(Caller):
-    """Someone who has logged in, or shows a token of theirs: ours, or their issuer's (which has no token_id)."""
+    """A person, by login, by a personal token, or by a token of their issuer. token_id: only for personal tokens."""
 
     service_id: ClassVar[None] = None
     person_id: int
@@ -93,7 +93,7 @@ class PersonCaller(Caller):
 
 @dataclass(frozen=True)
 class ServiceCaller(Caller):
-    """A program with a service account, or with a capability token of its tenant's issuer (which has no service_id)."""
+    """A program, with a service account's token or a capability token of an issuer. service_id: only for the former."""
 
     person_id: ClassVar[None] = None
     tenant_id: int
@@ -108,7 +108,7 @@ class ServiceCaller(Caller):
 
 
 def node_of(found: FoundToken) -> NodeCaller:
-    """The virtual node whose token it is; Forbidden where it is nobody's."""
+    """Returns the virtual node that owns the token. Raises Forbidden for any other kind of token."""
     if found.kind != ApiToken.Kind.NODE or found.node_id is None or found.tenant_id is None:
         raise Forbidden("Only a virtual node's token is taken here.")
     return NodeCaller(found.node_id, found.tenant_id, found.slug, found.token_id)
@@ -118,7 +118,7 @@ Find = Callable[[bytes], FoundToken | None]
 
 
 def bearer(header: str) -> str:
-    """The token in an Authorization header; Unauthenticated where there is none."""
+    """Returns the token of an Authorization header. Raises Unauthenticated if it is not `Bearer <token>`."""
     scheme, _, text = header.partition(" ")
     text = text.strip()
     if scheme.lower() != "bearer" or not text:
@@ -127,52 +127,52 @@ def bearer(header: str) -> str:
 
 
 class _Known(NamedTuple):
-    """What is remembered of a good token. node: the virtual node whose it is, None where it is no node's."""
+    """What is remembered of a valid token. node: its virtual node, None for other kinds."""
 
     found: FoundToken
     node: NodeCaller | None
 
 
 class TokenMemory:
-    """Our own tokens verified less than TOKEN_MEMORY seconds ago, so that a revocation acts within that time."""
+    """Remembers our valid tokens for TOKEN_MEMORY seconds; so a revocation takes effect within that time."""
 
     def __init__(self) -> None:
         self._known: Remembered[bytes, _Known] = Remembered(at_most=20_000)
 
     def caller(self, text: str, *, find: Find) -> NodeCaller:
-        """The virtual node that shows this token. Raises InvalidToken, Forbidden, and whatever `find` raises."""
+        """Returns the virtual node that owns this token. Raises InvalidToken, Forbidden, and what `find` raises."""
         digest = token_format.digest(text)
         known = self._known.get(digest) or self._verified(digest, text, find=find)
-        return known.node or node_of(known.found)  # which says why it is no node's
+        return known.node or node_of(known.found)  # node_of raises Forbidden with the reason
 
     def found(self, text: str, *, find: Find) -> FoundToken:
-        """What is on record of a token of ours that is good now. Raises InvalidToken, and whatever `find` raises."""
+        """Returns the row of a valid token of any kind. Raises InvalidToken, and what `find` raises."""
         digest = token_format.digest(text)
         known = self._known.get(digest) or self._verified(digest, text, find=find)
         return known.found
 
     def _verified(self, digest: bytes, text: str, *, find: Find) -> _Known:
         if token_format.kind_of(text) is ApiToken.Kind.CLIENT:
-            raise InvalidToken("A client secret is good for the token endpoint alone: get a token at /oauth2/token.")
+            raise InvalidToken("A client secret is only for the token endpoint: get a token at /oauth2/token.")
         found = checked(text, find=find)
         known = _Known(found, node_of(found) if found.kind == ApiToken.Kind.NODE else None)
         self._known.put(digest, known, seconds=min(settings.TOKEN_MEMORY, found.expires_at - time.time()))
         return known
 
 
-#: The one of this process.
+#: The memory of this process.
 memory = TokenMemory()
 
 
 def checked(text: str, *, find: Find) -> FoundToken:
-    """What is on record of a token of ours, of any kind, asked now. Raises InvalidToken, and whatever `find` raises."""
+    """Looks up a token of any kind, not in the memory. Raises InvalidToken if it is bad, and what `find` raises."""
     if not token_format.is_well_formed(text):
-        raise InvalidToken("This is no token of ours: it is mistyped or cut short.")
+        raise InvalidToken("Not a token of Isthmus: it is mistyped or cut short.")
     found = find(token_format.digest(text))
     if found is None:
         raise InvalidToken("This token is not known here.")
     if found.is_revoked:
-        raise InvalidToken("This token was revoked: ask whoever gave it to you for a new one.")
+        raise InvalidToken("This token was revoked: ask the person who gave it to you for a new one.")
     if found.expires_at <= time.time():
         raise InvalidToken("This token has expired: ask for a new one.")
     if not found.in_force:

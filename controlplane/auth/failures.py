@@ -1,4 +1,4 @@
-"""Failed attempts counted by who makes them, in Redis for all processes. Redis away, none are."""
+"""Counts failed attempts per client, in Redis for all processes. While Redis is down nothing is counted."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _WITHIN = 60  # seconds
 
 
 def another(what: str, who: str) -> int:
-    """Count one more; the seconds to wait where there were more than AUTH_FAILURES in a minute, else 0.
+    """Counts one more failure. Returns the seconds to wait if there were more than AUTH_FAILURES in a minute, else 0.
 
-    what: the kind of attempt; who: a client, an address. It decides nothing about right secrets: those are never kept
-    waiting, or anybody could lock anybody out.
+    what: the kind of attempt. who: a client's name or an IP address. Call it only after a failure: a correct secret
+    must never have to wait, or anybody could lock others out.
     """
-    # Hashed: the name is whatever a stranger sends.
+    # Hashed, because the name may be any text that a stranger sends.
     name = f"failures:{what}:" + hashlib.sha256(who.encode(errors="surrogatepass")).hexdigest()[:32]
     try:
         cache.add(name, 0, _WITHIN)
         count = cache.incr(name)
-    except (RedisError, ValueError):  # ValueError: it ended between the two
+    except (RedisError, ValueError):  # ValueError: the counter expired between the two calls
         return 0
     if count <= settings.AUTH_FAILURES:
         return 0

@@ -1,7 +1,7 @@
-"""Memberships and roles: given and taken by hand, and ended by time. Every change is recorded.
+"""Gives and takes memberships and roles by hand, and removes lapsed ones. Every change is recorded.
 
-Claimed ones follow the issuer (oidc/apply_claims.py): those that no login has shown for MEMBERSHIP_LAPSE count no
-longer. Manual ones stay until somebody takes them. What is taken stops new submissions; running jobs finish.
+Claimed ones follow the issuer (oidc/apply_claims.py) and lapse if no login confirms them within MEMBERSHIP_LAPSE
+seconds. Manual ones stay until somebody takes them. When one ends, new jobs are refused; running jobs continue.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from controlplane.tenants.models import Person, Tenant
 
-_BATCH = 500
+_BATCH = 500  # rows per transaction
 AnyHeld = Membership | RoleGrant
 
 
 def lapse(*, now: datetime) -> int:
-    """Remove claimed memberships and roles that no login has shown for too long; how many."""
+    """Removes claimed memberships and roles that no login has confirmed in time; returns how many."""
     removed = 0
     for model in (Membership, RoleGrant):
         while batch := _lapse_some(model, now):
@@ -36,7 +36,7 @@ def lapse(*, now: datetime) -> int:
 def give_membership(
     person: Person, tenant: Tenant, role: Membership.Role, *, now: datetime | None = None
 ) -> Membership:
-    """A manual membership, in the caller's transaction; the same one again if it is there already."""
+    """Gives a manual membership, in the caller's transaction; returns the existing one if there is one."""
     now = now or timezone.now()
     held, is_new = Membership.objects.get_or_create(
         person=person, tenant=tenant, role=role, origin=Origin.MANUAL, defaults={"created_at": now, "seen_at": now}
@@ -47,7 +47,10 @@ def give_membership(
 
 
 def give_role(person: Person, role: RoleGrant.Role, *, site: str = "", now: datetime | None = None) -> RoleGrant:
-    """A manual role, in the caller's transaction. site: the slug, for a site operator alone (else Invalid)."""
+    """Gives a manual role, in the caller's transaction; returns the existing one if there is one.
+
+    site: a slug. Raises Invalid unless a site operator has a site and the other roles have none.
+    """
     if bool(site) != (role == RoleGrant.Role.SITE_OPERATOR):
         raise Invalid({"site": "A site operator needs a site, and the federation's roles have none."})
     now = now or timezone.now()
@@ -60,17 +63,17 @@ def give_role(person: Person, role: RoleGrant.Role, *, site: str = "", now: date
 
 
 def take(held: Membership | RoleGrant) -> None:
-    """Take a manual membership or role away, in the caller's transaction. Raises BadRequest for a claimed one."""
+    """Removes a manual membership or role, in the caller's transaction. Raises BadRequest for a claimed one."""
     if held.origin != Origin.MANUAL:
         raise BadRequest(
-            "This comes from the person's home organisation and would be back with the next login: end it there."
+            "This comes from the person's home organisation, and the next login would restore it: end it there."
         )
     remove(held, "take")
 
 
 def _lapse_some(model: type[AnyHeld], now: datetime) -> int:
     with seeing_everything():
-        # A login that renews one of these has it locked: that one is left to it.
+        # skip_locked: a login that renews a row has it locked.
         rows = model.objects.lapsed(now=now).select_for_update(skip_locked=True)[:_BATCH]
         batch: list[AnyHeld] = list(rows)
         for held in batch:
@@ -79,13 +82,13 @@ def _lapse_some(model: type[AnyHeld], now: datetime) -> int:
 
 
 def remove(held: AnyHeld, act: str) -> None:
-    """Delete it and record that. act: how it ended, `take` or `lapse`."""
+    """Deletes the membership or role and records it. act: `take` or `lapse`."""
     record_change(held, act)
     held.delete()
 
 
 def record_change(held: AnyHeld, act: str) -> None:
-    """The audit event `membership.<act>` or `role.<act>`. act: `give`, `take` or `lapse`."""
+    """Records the event `membership.<act>` or `role.<act>`. act: `give`, `take` or `lapse`."""
     particulars = {"person": held.person_id, "role": held.role, "origin": held.origin, "rule": held.rule}
     if isinstance(held, Membership):
         trail.record(f"membership.{act}", "membership", held.pk, tenant_id=held.tenant_id, changes=particulars)

@@ -1,4 +1,4 @@
-"""What one caller may do, and how far that reaches."""
+"""The rights of one caller: its roles, its token's scopes, and the rows that each action may touch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Held:
-    """One role of a caller: of a tenant (its id), of a site (its slug), or of the federation."""
+    """One role of a caller: in a tenant (its id), at a site (its slug), or, with neither, in the federation."""
 
     role: Role
     tenant_id: int | None = None
@@ -29,13 +29,13 @@ class Held:
 
 @dataclass(frozen=True)
 class Rights:
-    """The roles of a caller, and the scopes of the token that it shows; None where nothing bounds them (a session)."""
+    """The roles of a caller, and the scopes of its token. scopes: None if there is no limit, as for a session."""
 
     held: tuple[Held, ...] = ()
     scopes: frozenset[str] | None = None
 
     def reach(self, action: Action) -> Reach:
-        """How far the caller may go. Raises Forbidden where not at all, with the reason."""
+        """Returns the rows that the caller may touch with `action`. Raises Forbidden, with the reason, if none."""
         rule = RULES[action]
         if self.scopes is not None and rule.scope not in self.scopes:
             raise Forbidden(f"This token lacks the scope `{rule.scope}`, which is needed to {rule.meaning}.")
@@ -55,23 +55,23 @@ class Rights:
 
     @property
     def beyond_tenants(self) -> tuple[Held, ...]:
-        """The caller's roles of sites and of the federation."""
+        """The caller's roles at sites and in the federation."""
         return tuple(each for each in self.held if each.tenant_id is None)
 
     def roles_in(self, tenant_id: int) -> frozenset[Role]:
-        """The caller's own roles in one tenant."""
+        """Returns the caller's roles in one tenant."""
         return frozenset(each.role for each in self.held if each.tenant_id == tenant_id)
 
     def bounded(self, *, scopes: Iterable[str] | None, tenant_id: int | None = None) -> Rights:
-        """These rights as a token with `scopes`, confined to one tenant perhaps, passes them on."""
+        """Returns these rights, limited to the `scopes` of a token (None: all) and to its tenant (None: all)."""
         held = self.held if tenant_id is None else tuple(each for each in self.held if each.tenant_id == tenant_id)
         return Rights(held, None if scopes is None else frozenset(scopes))
 
 
 def rights_of(person: Person, *, now: datetime) -> Rights:
-    """The roles that count now: of enabled tenants, of sites, of the federation. None for a disabled person.
+    """Returns the person's roles in force: in enabled tenants, at sites, in the federation. A disabled person has none.
 
-    An administrator may do what a federation operator may.
+    An administrator also has the role of a federation operator.
     """
     if not person.is_active:
         return Rights()

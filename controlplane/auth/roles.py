@@ -1,7 +1,7 @@
-"""Who may do what: the one table. docs/roles.md is drawn from it, and a test walks every URL with every role.
+"""The table of which role may do what. docs/roles.md is drawn from it, and a test calls every URL with every role.
 
-An action is what a view asks leave for. A role reaches so far: everything, one site, or one tenant. What lies outside
-of a caller's reach does not exist for it (404); an action that none of its roles allows is refused (403).
+Each method of a view has an action. A role reaches everything, one site, or one tenant. An object outside of the
+caller's reach does not exist for the caller (404). An action that none of the caller's roles allows is refused (403).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a caller can be. The last two are programs."""
+    """The roles that callers can have. Virtual nodes are programs; service accounts have a tenant's roles."""
 
     FEDERATION_OPERATOR = "federation_operator"
     FEDERATION_AUDITOR = "federation_auditor"
@@ -22,7 +22,7 @@ class Role(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a token may be used for; its owner's rights bound it as well."""
+    """What a token may be used for, within its owner's rights."""
 
     READ = "read"
     SUBMIT = "submit"
@@ -32,11 +32,11 @@ class Scope(StrEnum):
 
 MEANING: dict[Role, str] = {
     Role.FEDERATION_OPERATOR: "runs the federation: all sites, all tenants",
-    Role.FEDERATION_AUDITOR: "reads all of it and changes nothing",
-    Role.SITE_OPERATOR: "runs one site: who may use how much of it, and what runs there",
-    Role.TENANT_MANAGER: "manages one tenant: its members, virtual nodes, service accounts, and what it asks for",
-    Role.TENANT_MEMBER: "submits pods in one tenant, and sees those of the tenant",
-    Role.VIRTUAL_NODE: "speaks the interLink wire for one tenant, and nothing else",
+    Role.FEDERATION_AUDITOR: "reads everything and changes nothing",
+    Role.SITE_OPERATOR: "runs one site: who may use how much of it, and its jobs",
+    Role.TENANT_MANAGER: "manages one tenant: its members, virtual nodes, service accounts and requests",
+    Role.TENANT_MEMBER: "submits pods in one tenant, and sees the tenant's pods",
+    Role.VIRTUAL_NODE: "uses the interLink wire for one tenant, and nothing else",
 }
 
 _OPERATOR, _AUDITOR, _SITE = Role.FEDERATION_OPERATOR, Role.FEDERATION_AUDITOR, Role.SITE_OPERATOR
@@ -46,7 +46,7 @@ _PEOPLE = frozenset({_OPERATOR, _AUDITOR, _SITE, _MANAGER, _MEMBER})
 
 @dataclass(frozen=True)
 class Permission:
-    """Which roles allow an action, and the scope that a token must have for it."""
+    """The roles that allow an action, and the scope that a token needs for it. meaning: completes "may ..."."""
 
     meaning: str
     scope: Scope
@@ -54,7 +54,7 @@ class Permission:
 
 
 class Action(StrEnum):
-    """What can be asked leave for."""
+    """Everything that needs a permission."""
 
     TOKENS_OWN = "tokens.own"
     TENANTS_READ = "tenants.read"
@@ -99,27 +99,27 @@ RULES: dict[Action, Permission] = {
         "create and change service accounts, and their tokens", Scope.MANAGE, _OPERATOR, _MANAGER
     ),
     Action.SITES_READ: _rule("see sites, their partitions and flavors", Scope.READ),
-    Action.ALLOCATIONS_READ: _rule("see allocations and what is used of them", Scope.READ),
+    Action.ALLOCATIONS_READ: _rule("see allocations and their use", Scope.READ),
     Action.ALLOCATIONS_CHANGE: _rule("give, change and revoke allocations", Scope.MANAGE, _OPERATOR, _SITE),
     Action.REQUESTS_READ: _rule("see requests", Scope.READ, _OPERATOR, _AUDITOR, _SITE, _MANAGER),
-    Action.REQUESTS_ASK: _rule("ask for something, and take it back", Scope.MANAGE, _MANAGER),
+    Action.REQUESTS_ASK: _rule("make and withdraw requests", Scope.MANAGE, _MANAGER),
     Action.REQUESTS_DECIDE: _rule("grant, change or decline a request", Scope.MANAGE, _OPERATOR, _SITE),
     Action.JOBS_READ: _rule("see jobs, their history and their logs", Scope.READ),
     Action.JOBS_SUBMIT: _rule("submit a pod, or have it explained", Scope.SUBMIT, _MANAGER, _MEMBER),
     Action.JOBS_CANCEL: _rule(
-        "cancel jobs (a member: those of his own)", Scope.CANCEL, _OPERATOR, _SITE, _MANAGER, _MEMBER
+        "cancel jobs (members: only their own)", Scope.CANCEL, _OPERATOR, _SITE, _MANAGER, _MEMBER
     ),
-    Action.USAGE_READ: _rule("see what was used", Scope.READ),
+    Action.USAGE_READ: _rule("see usage records", Scope.READ),
     Action.AUDIT_READ: _rule("read the audit trail", Scope.READ, _OPERATOR, _AUDITOR, _SITE, _MANAGER),
-    Action.ROLES_READ: _rule("see who operates and audits what", Scope.READ, _OPERATOR, _AUDITOR),
+    Action.ROLES_READ: _rule("see roles at sites and in the federation", Scope.READ, _OPERATOR, _AUDITOR),
     Action.ROLES_CHANGE: _rule("give and take roles by hand", Scope.MANAGE, _OPERATOR),
-    Action.CLAIMS_TRY: _rule("see which memberships some claims would give", Scope.READ, _OPERATOR, _AUDITOR),
+    Action.CLAIMS_TRY: _rule("try which memberships some claims would give", Scope.READ, _OPERATOR, _AUDITOR),
     Action.WIRE: _rule("create, poll and delete pods by the interLink wire", Scope.SUBMIT, _NODE),
 }
 
 
-def document() -> str:
-    """The page docs/roles.md, whole."""
+def as_markdown() -> str:
+    """Returns the page docs/roles.md."""
     titles = {role: role.replace("_", " ") for role in Role}
     meanings = "\n".join(f"| {titles[role].capitalize()} | {MEANING[role]} |" for role in Role)
     head = "| action | what | scope | " + " | ".join(titles.values()) + " |\n" + "|---" * (3 + len(Role)) + "|"
@@ -134,20 +134,20 @@ def document() -> str:
 
 _PAGE = """# Roles: who may do what
 
-Drawn by `manage.py draw_roles` from the table in `controlplane/auth/roles.py`; a test keeps the two the same, and
-another walks every URL of the API with every role.
+Drawn by `manage.py draw_roles` from the table in `controlplane/auth/roles.py`. One test compares the two; another calls
+every URL of the API with every role.
 
-| role | who that is |
+| role | who has it |
 |---|---|
 {meanings}
 
-A service account has the role of a manager or a member in its one tenant. A person may have several roles; what they
-allow adds up. A token is bounded twice: by its scopes, and by what its owner may do at that moment.
+A service account has the role of a manager or a member in its tenant. A person may have several roles, and may do what
+any of them allows. A token has two limits: its scopes, and what its owner may do at that moment.
 
-Every caller that is known may ask `/api/v1/me` who it is here. What lies outside of a caller's reach (another tenant's
-job, another site's allocation) does not exist for it: 404. An action that none of its roles allows is refused: 403.
-Behind the views stands PostgreSQL's row security: each transaction of the web service sees only the rows within the
-caller's reach for the action asked for.
+Every authenticated caller may call `/api/v1/me` to see its own identity. An object outside of the caller's reach
+(another tenant's job, another site's allocation) does not exist for the caller: 404. An action that none of the
+caller's roles allows is refused: 403. PostgreSQL's row security is a second check: each transaction of the web service
+sees only the rows within the caller's reach for the action.
 
 {head}
 {rows}

@@ -1,6 +1,6 @@
-"""The text of a token of ours: a prefix for its kind, 30 random base62 characters, and a CRC32 of those in 6 more.
+"""The format of our tokens: a prefix for the kind, 30 random base62 characters, and their CRC32 in 6 base62 characters.
 
-The shape is one that secret scanners find, and the checksum lets a typing error cost no query. The row keeps its
+Secret scanners can find this format. The checksum detects a typing error without a query. The database stores only the
 SHA-256.
 """
 
@@ -26,23 +26,23 @@ _LENGTH = _PREFIX + _RANDOM + _CHECK
 
 
 def generate(kind: ApiToken.Kind) -> str:
-    """A new token of this kind, from 178 random bits."""
+    """Returns a new token of this kind, with 178 random bits."""
     random = "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
     return PREFIXES[kind] + random + _checksum(random)
 
 
 def is_ours(text: str) -> bool:
-    """Whether it claims to be one of ours; what others issued goes another way."""
+    """Returns whether the text has a prefix of ours; other tokens come from identity providers."""
     return text[:_PREFIX] in _KINDS
 
 
 def kind_of(text: str) -> ApiToken.Kind | None:
-    """The kind that it claims to be of, None where it is none of ours."""
+    """Returns the kind that the prefix names, None if the prefix is not ours."""
     return _KINDS.get(text[:_PREFIX])
 
 
 def is_well_formed(text: str) -> bool:
-    """Whether `text` can be one of our tokens at all; asked before any query."""
+    """Returns whether prefix, length and checksum are right; checked before any query."""
     if len(text) != _LENGTH or not is_ours(text):
         return False
     random = text[_PREFIX:-_CHECK]
@@ -50,12 +50,12 @@ def is_well_formed(text: str) -> bool:
 
 
 def digest(text: str) -> bytes:
-    """What is stored of a token. Its 178 random bits need no slow hash."""
+    """Returns the SHA-256 that is stored of a token. With 178 random bits, no slow password hash is needed."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 
 def _checksum(random: str) -> str:
-    """CRC32 in base62, six digits, as many as the largest one needs."""
+    """Returns the CRC32 as six base62 digits, enough for the largest value."""
     rest, digits = zlib.crc32(random.encode()), ""
     for _ in range(_CHECK):
         rest, place = divmod(rest, len(_ALPHABET))

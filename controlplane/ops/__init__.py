@@ -1,1 +1,1 @@
-"""Commands of the whole service, the database roles and row security. Nothing imports it."""
+"""Commands for the whole service, the database roles and row security. No other package imports this one."""

@@ -1,7 +1,7 @@
-"""The three database roles and what each may do. Knows PostgreSQL, not Django.
+"""The three database roles and their rights. Uses PostgreSQL only, without Django.
 
-The owner owns the database and its tables and runs migrations; the web and worker roles use them, and are neither
-superusers, nor exempt from row security, nor owners of anything.
+The owner owns the database and its tables, and runs migrations. The web and worker roles read and write rows; they are
+not superusers, are not exempt from row security, and own nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Cursor(Protocol):
 
 
 def with_database(url: str, name: str) -> str:
-    """The URL of another database on the same server, for the same role."""
+    """Returns the URL of another database on the same server, for the same role."""
     return urlsplit(url)._replace(path=f"/{name}").geturl()
 
 
@@ -34,7 +34,10 @@ def exists(cursor: Cursor, role: str) -> bool:
 
 
 def ensure_login(cursor: Cursor, role: str, password: str) -> None:
-    """Create `role`, or set its password and take from it what no role of ours may have. Asks for a superuser."""
+    """Creates `role` if missing, sets its password, and removes attributes that our roles must not have.
+
+    The cursor must be a superuser's.
+    """
     if not exists(cursor, role):
         create_login(cursor, role, password)
     attributes: LiteralString = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB"
@@ -42,7 +45,7 @@ def ensure_login(cursor: Cursor, role: str, password: str) -> None:
 
 
 def create_login(cursor: Cursor, role: str, password: str) -> None:
-    """Create `role` with no more than the right to log in. Asks for CREATEROLE."""
+    """Creates `role` with only the right to log in. The cursor's role needs CREATEROLE."""
     cursor.execute(_about(role, "CREATE ROLE {role} LOGIN PASSWORD {password}", password=password))
 
 
@@ -57,13 +60,13 @@ def may_create_tables(cursor: Cursor, role: str) -> bool:
 
 
 def grant_schema(cursor: Cursor, role: str) -> None:
-    """Reading and writing rows of every table, also of those that later migrations add; nothing that changes tables."""
+    """Lets `role` read and write the rows of every table, present and future, but not change the tables themselves."""
     for statement in _SCHEMA:
         cursor.execute(_about(role, statement))
 
 
 def restrict_table(cursor: Cursor, role: str, table: str, rights: Iterable[LiteralString]) -> None:
-    """Leave `role` with `rights` on `table` and no others."""
+    """Gives `role` exactly `rights` on `table`."""
     cursor.execute(_about(role, "REVOKE ALL ON {table} FROM {role}", table=table))
     for right in rights:
         cursor.execute(_about(role, "GRANT " + right + " ON {table} TO {role}", table=table))

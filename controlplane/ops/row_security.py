@@ -1,8 +1,8 @@
-"""Row security: what the web and worker roles see of each tenant-owned table. Knows PostgreSQL, not Django.
+"""Row security: which rows of each tenant-owned table the web and worker roles see. Uses PostgreSQL, without Django.
 
-The web role sees what the settings of its transaction say (controlplane/tenants/scope.py); without them, nothing. The
-worker serves all tenants, by a policy of its own. Nobody has BYPASSRLS; the owner, who runs migrations and commands at
-the host, is not bound. Applied by `manage.py prepare_database`, each time anew.
+The web role sees the rows that its transaction's settings allow (controlplane/tenants/scope.py); without settings it
+sees none. The worker serves all tenants and has its own policy. No role has BYPASSRLS. Row security does not apply to
+the owner, who runs migrations and commands. `manage.py prepare_database` sets all policies again at each run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from psycopg import sql
 if TYPE_CHECKING:
     from controlplane.ops.database_roles import Cursor
 
-# Sub-selects, so that PostgreSQL asks once a statement and not once a row.
+# Sub-selects: PostgreSQL evaluates them once per statement instead of once per row.
 _ALL: LiteralString = "(SELECT current_setting('isthmus.tenants', true) = '*')"
 _TENANTS: LiteralString = "(SELECT isthmus_ids('isthmus.tenants'))::bigint[]"
 _SITES: LiteralString = "(SELECT isthmus_ids('isthmus.sites'))::bigint[]"
@@ -35,7 +35,7 @@ _ASKS_SITE: LiteralString = (
     f" WHERE request.tenant_id = tenants_tenant.id AND request.site IN {_SLUGS})"
 )
 
-#: Table -> which rows the web role sees and may write.
+#: {table: condition}: the rows that the web role sees and may write.
 VISIBLE: dict[str, LiteralString] = {
     "tenants_tenant": f"{_ALL} OR id = ANY({_TENANTS}) OR {_USES_SITE} OR {_ASKS_SITE}",
     "tenants_membership": _TENANT_OR_PERSON,
@@ -55,12 +55,12 @@ VISIBLE: dict[str, LiteralString] = {
     "jobs_usagerecord": _TENANT_OR_SITE,
     "audit_event": f"{_TENANT} OR site IN {_SLUGS}",
 }
-#: Table -> which rows the web role may write, where that is not what it sees: everybody's acts are recorded, and nobody
-#: gives a membership to himself.
+#: {table: condition}: the rows that the web role may write, where they differ from those it sees. Any caller's act can
+#: be recorded, and a person, who sees the own memberships, cannot create one.
 WRITABLE: dict[str, LiteralString] = {"audit_event": "true", "tenants_membership": _TENANT}
 _POLICIES = ("web", "web_insert", "web_update", "web_delete", "worker")
 
-#: The functions that read past row security, with their owner's rights: for the web role alone.
+#: Functions that bypass row security, because they run with their owner's rights. Only the web role may call them.
 PASSES: tuple[LiteralString, ...] = (
     "isthmus_token(bytea)",
     "isthmus_status(bigint,uuid,jsonb)",
@@ -69,7 +69,10 @@ PASSES: tuple[LiteralString, ...] = (
 
 
 def protect(cursor: Cursor, *, web: str | None, worker: str | None) -> None:
-    """Turn row security on everywhere and set the policies anew. A role that is None connects as the owner."""
+    """Enables row security on every table of VISIBLE and replaces its policies.
+
+    web, worker: names of the roles; None for a role that connects as the owner, which needs no policy.
+    """
     for table, visible in VISIBLE.items():
         _execute(cursor, "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY", table)
         for name in _POLICIES:
@@ -79,16 +82,12 @@ def protect(cursor: Cursor, *, web: str | None, worker: str | None) -> None:
         if worker is not None:
             _allow(cursor, table, worker, "worker", "USING (true)")
     for function in PASSES:
-        _keep_for_web(cursor, function, web)
-
-
-def _keep_for_web(cursor: Cursor, function: LiteralString, web: str | None) -> None:
-    # PostgreSQL looks for types in the caller's own pg_temp first, where one could bring along code of the caller's.
-    cursor.execute(sql.SQL("ALTER FUNCTION " + function + " SET search_path = pg_catalog, pg_temp"))
-    cursor.execute(sql.SQL("REVOKE ALL ON FUNCTION " + function + " FROM PUBLIC"))
-    if web is not None:
-        grant = sql.SQL("GRANT EXECUTE ON FUNCTION " + function + " TO {}")
-        cursor.execute(grant.format(sql.Identifier(web)))
+        # By default PostgreSQL searches the caller's pg_temp first: a caller could put types with its own code there.
+        cursor.execute(sql.SQL("ALTER FUNCTION " + function + " SET search_path = pg_catalog, pg_temp"))
+        cursor.execute(sql.SQL("REVOKE ALL ON FUNCTION " + function + " FROM PUBLIC"))
+        if web is not None:
+            grant = sql.SQL("GRANT EXECUTE ON FUNCTION " + function + " TO {}")
+            cursor.execute(grant.format(sql.Identifier(web)))
 
 
 def _protect_from_web(cursor: Cursor, table: str, visible: LiteralString, web: str) -> None:

@@ -1,4 +1,4 @@
-"""The one place that says how the web process is served: Granian's settings, each with its reason."""
+"""How the web process is served: Granian's options, each with its reason."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ APPLICATION = "controlplane.wsgi:application"
 
 
 def granian_command(*, host: str, port: int, application: str = APPLICATION) -> list[str]:
-    """The argv of a web server for a WSGI application, to be run in this project's folder."""
+    """Returns the argv of a web server for a WSGI application. Its working directory must be the project's folder."""
     options = {
         "--interface": "wsgi",
-        "--http": 1,  # "auto" waits for a connection's first bytes without any limit
+        "--http": 1,  # "auto" waits for a connection's first bytes without a time limit
         "--host": host,
         "--port": port,
         "--workers": settings.WEB_PROCESSES,
         "--blocking-threads": settings.WEB_THREADS,
         "--backlog": 4096,
-        # A kubelet with TLS opens a connection per request and closes none. This is Granian's time to wait for a
-        # request's head, and it runs between requests as well: idle connections end after it.
+        # Milliseconds to wait for a request's head, also between two requests, so idle connections are closed after
+        # it. A kubelet with TLS opens a connection per request and closes none.
         "--http1-header-read-timeout": 5000,
         "--workers-kill-timeout": 30,
         "--log-level": "warning",
@@ -40,10 +40,10 @@ def granian_command(*, host: str, port: int, application: str = APPLICATION) -> 
 
 
 def share_counters() -> None:
-    """Give the web processes about to be started a folder of counters, so that /metrics tells of all of them.
+    """Gives the web processes a common folder for their counters, so that /metrics adds up all processes.
 
-    prometheus_client reads PROMETHEUS_MULTIPROC_DIR from the environment when it is imported, hence in there; what an
-    earlier server left in the folder would be counted again.
+    Must run before the web processes start: prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is imported.
+    Removes the files of an earlier server, whose counts would be added again.
     """
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix="isthmus-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder

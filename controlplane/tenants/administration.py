@@ -1,4 +1,4 @@
-"""Creating and changing tenants and what belongs to them. Each is recorded, in the transaction that does it."""
+"""Creates and changes tenants and their objects, and records each change in the same transaction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def create_tenant(*, slug: str, name: str) -> Tenant:
-    """A new tenant, without any allocation. Raises Conflict where the slug is taken."""
+    """Creates a tenant, without allocations. Raises Conflict if the slug is taken."""
     with unless_there(f"There is a tenant {slug} already: choose another slug."):
         tenant = Tenant.objects.create(slug=slug, name=name)
     created("tenant", tenant, tenant_id=tenant.pk)
@@ -29,7 +29,7 @@ def create_tenant(*, slug: str, name: str) -> Tenant:
 
 
 def create_service(tenant: Tenant, *, slug: str, name: str, role: str) -> ServiceAccount:
-    """A new service account. Raises Conflict where the tenant has one of this slug."""
+    """Creates a service account. role: `member` or `manager`. Raises Conflict if the tenant has one with this slug."""
     with unless_there(f"This tenant has a service account {slug} already: choose another slug."):
         service = ServiceAccount.objects.create(tenant=tenant, slug=slug, name=name, role=role)
     created("service", service, tenant_id=tenant.pk)
@@ -37,29 +37,32 @@ def create_service(tenant: Tenant, *, slug: str, name: str, role: str) -> Servic
 
 
 def created(kind: str, row: Model, *, tenant_id: int | None, changes: Mapping[str, Any] | None = None) -> None:
-    """Record that a row is new, with all that it holds, and `changes` beside."""
+    """Records that a row is new, with all its values and the additional `changes` ({name: value})."""
     fields = {**trail.snapshot(row), **(changes or {})}
     trail.record(f"{kind}.create", kind, row.pk, tenant_id=tenant_id, changes=trail.difference({}, fields))
 
 
-def change(kind: str, row: Row, values: Mapping[str, Any], *, tenant_id: int | None) -> Row:
-    """Set `values` of a row; the row as it is then. What does not differ is neither written nor recorded."""
+def change_row(kind: str, row: Row, values: Mapping[str, Any], *, tenant_id: int | None) -> Row:
+    """Sets `values` ({column: value}) of a row and returns the new row. Writes and records only if a value differs."""
     with transaction.atomic():
         rows = type(row)._default_manager  # noqa: SLF001  (Django's own name for it)
-        now: Row = rows.select_for_update(of=("self",)).get(pk=row.pk)
-        before = trail.snapshot(now)
+        locked: Row = rows.select_for_update(of=("self",)).get(pk=row.pk)
+        before = trail.snapshot(locked)
         for name, value in values.items():
-            setattr(now, name, value)
-        changes = trail.difference(before, trail.snapshot(now))
+            setattr(locked, name, value)
+        changes = trail.difference(before, trail.snapshot(locked))
         if changes:
-            now.save(update_fields=list(values))
-            trail.record(f"{kind}.change", kind, now.pk, tenant_id=tenant_id, changes=changes)
-    return now
+            locked.save(update_fields=list(values))
+            trail.record(f"{kind}.change", kind, locked.pk, tenant_id=tenant_id, changes=changes)
+    return locked
 
 
 @contextmanager
 def unless_there(sentence: str) -> Iterator[None]:
-    """A row that another one of the same name stands against is a Conflict; the transaction around goes on."""
+    """Raises Conflict with `sentence` if the block inserts a row that violates a unique constraint.
+
+    The block runs in a savepoint, so the outer transaction can continue.
+    """
     try:
         with transaction.atomic():
             yield

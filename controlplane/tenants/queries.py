@@ -1,7 +1,7 @@
-"""What is read of tenants and of what belongs to them, by the API, the pages and exports alike.
+"""Queries on tenants and their objects, for the API, the pages and exports.
 
-`wanted`: filters by their names in the API; all that are there must fit. What is asked for by its name and is not
-within reach is NotFound.
+`wanted` holds filters by their names in the API; all of them must match. A function that returns one object by slug or
+id raises NotFound if there is none within reach.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def tenants(reach: Reach, *, search: str = "") -> Reached[Tenant]:
-    """By slug. search: a part of the slug or the name."""
+    """Returns the tenants within reach, sorted by slug. search: a part of the slug or the name."""
     rows = Tenant.objects.within(reach).order_by("slug")
     return rows.filter(Q(slug__icontains=search) | Q(name__icontains=search)) if search else rows
 
@@ -36,19 +36,19 @@ def tenant(reach: Reach, slug: str) -> Tenant:
 
 
 def tenant_id_anywhere(slug: str) -> int | None:
-    """The id of a tenant that the caller need not see, None where there is none of this slug."""
+    """Returns the id of the tenant with this slug, even if the caller cannot see the tenant; None if there is none."""
     with seeing_everything():
         return Tenant.objects.filter(slug=slug).values_list("pk", flat=True).first()
 
 
 def ids_of_slug(slug: str) -> QuerySet[Tenant, int]:
-    """The id of the tenant of this slug, to be asked for within another statement; none where it cannot be seen."""
+    """Returns a sub-query for the id of the tenant with this slug; empty if the caller cannot see the tenant."""
     return Tenant.objects.filter(slug=slug).values_list("pk", flat=True)
 
 
 def with_tenant_slug(rows: Rows) -> Rows:
-    """Rows with a `tenant_id`, each with the slug of its tenant as `tenant_slug`; None where that cannot be seen."""
-    # Not a join: a tenant that the caller cannot see must not hide the row.
+    """Adds `tenant_slug` to rows that have a `tenant_id`: the tenant's slug, None if the caller cannot see it."""
+    # A sub-query instead of a join: a tenant that the caller cannot see must not hide the row.
     slug = Tenant.objects.filter(pk=OuterRef("tenant_id")).values("slug")[:1]
     annotated: Any = rows.annotate(tenant_slug=Subquery(slug))
     found: Rows = annotated
@@ -56,10 +56,10 @@ def with_tenant_slug(rows: Rows) -> Rows:
 
 
 def members(tenant: Tenant, wanted: Mapping[str, Any], *, now: datetime) -> Reached[Membership]:
-    """With their people. wanted: origin, role; and `lapsed`, for those instead that count no longer."""
+    """Returns a tenant's memberships and their people. wanted: origin, role; with lapsed=True, only lapsed ones."""
     rows = Membership.objects.filter(tenant=tenant)
-    counting = rows.lapsed(now=now) if wanted.get("lapsed") else rows.in_force(now=now)
-    return counting.matching(wanted, {"origin": "origin", "role": "role"}).select_related("person")
+    rows = rows.lapsed(now=now) if wanted.get("lapsed") else rows.in_force(now=now)
+    return rows.matching(wanted, {"origin": "origin", "role": "role"}).select_related("person")
 
 
 def member(tenant: Tenant, pk: int) -> Membership:
@@ -68,17 +68,17 @@ def member(tenant: Tenant, pk: int) -> Membership:
 
 
 def memberships_and_roles(person: Person) -> tuple[list[Membership], list[RoleGrant]]:
-    """All that the person holds, whether it counts now or not, with the tenants' names: for the person to see."""
+    """Returns all memberships (with their tenants) and roles of a person, also lapsed ones, to show to that person."""
     with seeing(person=person.pk):
-        theirs = list(Membership.objects.filter(person=person).values_list("tenant_id", flat=True))
-    with seeing(tenants=theirs, person=person.pk):
+        tenant_ids = list(Membership.objects.filter(person=person).values_list("tenant_id", flat=True))
+    with seeing(tenants=tenant_ids, person=person.pk):
         memberships = Membership.objects.filter(person=person).select_related("tenant").order_by("tenant__name", "role")
         grants = RoleGrant.objects.filter(person=person).order_by("role", "site")
         return list(memberships), list(grants)
 
 
 def role_grants(reach: Reach, wanted: Mapping[str, Any], *, now: datetime) -> Reached[RoleGrant]:
-    """Those that count, with their people. wanted: role, site (its slug)."""
+    """Returns the roles that are in force, with their people. wanted: role, site (a slug)."""
     rows = RoleGrant.objects.within(reach).in_force(now=now)
     return rows.matching(wanted, {"role": "role", "site": "site"}).select_related("person")
 
@@ -97,12 +97,12 @@ def service_account(tenant: Tenant, slug: str) -> ServiceAccount:
 
 
 def tokens_of(owner: VirtualNode | ServiceAccount) -> Reached[ApiToken]:
-    """All but those of the token endpoint, of which there are hundreds a day."""
+    """Returns an owner's tokens, except those of the token endpoint: it makes hundreds a day."""
     return owner.tokens.filter(automatic=False).select_related("tenant")
 
 
 def requests(reach: Reach, wanted: Mapping[str, Any]) -> Reached[ApprovalRequest]:
-    """With who asked and who decided. wanted: state (any of several), kind, tenant, site (slugs)."""
+    """Returns requests with the people who made and decided them. wanted: state (a list), kind, tenant, site."""
     lookups = {"state": "state__in", "kind": "kind", "tenant": "tenant__slug", "site": "site"}
     rows = ApprovalRequest.objects.within(reach).matching(wanted, lookups)
     return with_tenant_slug(rows.select_related("asked_by", "decided_by"))
@@ -117,7 +117,10 @@ def person(pk: int | None) -> Person | None:
 
 
 def person_within(reach: Reach, pk: int) -> Person | None:
-    """Only the members of tenants within reach: a number would tell a manager the names of other tenants' people."""
+    """Returns a person by id, or None. The person must be a member of a tenant within reach.
+
+    Otherwise a manager could try ids and learn the names of other tenants' people.
+    """
     people = Person.objects.filter(pk=pk)
     return people.first() if reach.everything else people.filter(memberships__tenant__in=reach.tenants).first()
 

@@ -1,8 +1,8 @@
-"""Whose rows a transaction sees: the second line behind every view's own filters.
+"""Sets which tenants' rows a transaction sees. The view filters first; row security is a second check.
 
-The web role's row-security policies (`controlplane/ops/row_security.py`) read three settings that exist for one
-transaction only. Outside of `seeing` nothing of any tenant's is there, so a forgotten scope shows nothing instead of
-too much. A streamed answer opens one for each look it takes; nothing here outlives a transaction.
+The web role's row-security policies (`controlplane/ops/row_security.py`) read three settings, which last for one
+transaction. Without them a transaction sees no tenant's rows, so code that forgets them shows too little, never too
+much. A streamed answer must open a new scope for each of its queries.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from controlplane.reach import Reach
 
-#: The value of `isthmus.tenants` with which every tenant's rows are seen.
+#: The value of `isthmus.tenants` that shows the rows of every tenant.
 EVERYTHING = "*"
 _SET = (
     "SELECT set_config('isthmus.tenants', $1, true), set_config('isthmus.sites', $2, true),"
     " set_config('isthmus.person', $3, true)"
 )
-# The sites' ids are looked up on the way. Policies compare ids: a join by slug would be taken once a row.
+# Policies compare ids, because a join by slug would run once per row. So the slugs are translated to ids here.
 _SET_BY_SLUGS = _SET.replace(
     "$2", "(SELECT coalesce(array_agg(id), '{}')::text FROM hpc_sites_site WHERE slug = ANY($2::text[]))"
 )
@@ -39,20 +39,20 @@ _GET = (
 def seeing(
     *, tenants: Collection[int] = (), site_slugs: Collection[str] = (), person: int | None = None
 ) -> Iterator[None]:
-    """A transaction that sees the rows of these tenants (ids), of these sites, and the person's own."""
+    """Opens a transaction that sees the rows of these tenants (ids), of these sites, and of this person (an id)."""
     with _scope("{" + ",".join(map(str, tenants)) + "}", "" if person is None else str(person), site_slugs):
         yield
 
 
 @contextmanager
 def seeing_everything() -> Iterator[None]:
-    """A transaction that sees all rows: for finding out who calls, for the federation's roles, and for the service."""
+    """Opens a transaction that sees all rows: to authenticate callers, and for federation roles and internal work."""
     with _scope(EVERYTHING, ""):
         yield
 
 
 def seeing_reach(reach: Reach, *, person: int | None) -> AbstractContextManager[None]:
-    """A transaction that sees what lies within `reach`, and the person's own memberships and tokens."""
+    """Opens a transaction that sees the rows within `reach`, and the person's own memberships and tokens."""
     if reach.everything:
         return seeing_everything()
     return seeing(tenants=reach.tenants, site_slugs=reach.sites, person=person)
@@ -68,5 +68,5 @@ def _scope(tenants: str, person: str, site_slugs: Collection[str] = ()) -> Itera
         else:
             database.execute(_SET, [tenants, "{}", person])
         yield
-        if outer is not None and not connection.needs_rollback:  # a rollback brings the outer ones back by itself
+        if outer is not None and not connection.needs_rollback:  # a rollback restores the outer settings itself
             database.execute(_SET, outer)

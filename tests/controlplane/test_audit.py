@@ -98,14 +98,14 @@ def test_events_lie_in_the_partition_of_their_month(event: Event) -> None:
 
 @pytest.mark.usefixtures("partitions")
 def test_months_are_made_once_and_across_the_end_of_a_year() -> None:
-    made = months.prepare(now=datetime(2019, 12, 31, 23, tzinfo=UTC))
+    made = months.create_partitions(now=datetime(2019, 12, 31, 23, tzinfo=UTC))
     assert made[:2] == ["audit_event_y2019m12", "audit_event_y2020m01"]
-    assert months.prepare(now=datetime(2019, 12, 31, 23, tzinfo=UTC)) == []
+    assert months.create_partitions(now=datetime(2019, 12, 31, 23, tzinfo=UTC)) == []
 
 
 @pytest.mark.usefixtures("partitions")
 def test_only_months_that_are_past_their_time_are_dropped_and_that_is_on_record(settings: Any) -> None:
-    months.prepare(now=datetime(2019, 12, 1, tzinfo=UTC))
+    months.create_partitions(now=datetime(2019, 12, 1, tzinfo=UTC))
     _insert(datetime(2019, 12, 5, tzinfo=UTC))
     _insert(datetime(2020, 1, 5, tzinfo=UTC))
     settings.KEEP_AUDIT = (timezone.now() - datetime(2020, 1, 1, tzinfo=UTC) - timedelta(days=1)).total_seconds()

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 def test_a_setting_without_default_that_is_missing_refuses_start_and_names_itself() -> None:
     with pytest.raises(ImproperlyConfigured, match="Set NO_SUCH_SETTING"):
-        environment.text("NO_SUCH_SETTING")
+        environment.string("NO_SUCH_SETTING")
 
 
 def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("from a file\n")
     monkeypatch.setenv("SOME_SECRET_FILE", str(tmp_path / "secret"))
-    assert environment.text("SOME_SECRET") == "from a file"
+    assert environment.string("SOME_SECRET") == "from a file"
 
 
 @pytest.mark.parametrize("bad", ["", "-1", "1.5", "ten", "\u0661"])
@@ -48,10 +48,10 @@ def test_a_memory_of_tokens_cannot_be_longer_than_a_revocation_may_take(monkeypa
 
 def test_a_flag_says_yes_or_no(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_FLAG", "Yes")
-    assert environment.flag("SOME_FLAG", default=False) is True
+    assert environment.boolean("SOME_FLAG", default=False) is True
     monkeypatch.setenv("SOME_FLAG", "perhaps")
     with pytest.raises(ImproperlyConfigured, match="true or false"):
-        environment.flag("SOME_FLAG", default=False)
+        environment.boolean("SOME_FLAG", default=False)
 
 
 def test_an_empty_list_of_keys_refuses_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ def test_every_file_that_is_mounted_or_copied_is_there() -> None:
 def test_keycloak_is_called_by_one_name_from_inside_and_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEYCLOAK_CLIENT_SECRET", "something")
     keycloak = SERVICES["keycloak"]
-    issuers = issuer_file.read(PROJECT / "deploy/keycloak/issuers.yaml")
+    issuers = issuer_file.read_issuers(PROJECT / "deploy/keycloak/issuers.yaml")
     origins = {each.issuer.partition("/realms/")[0] for each in issuers}
     assert {f"--hostname={origin}" for origin in origins} <= set(keycloak["command"])
     assert len(origins) == 1

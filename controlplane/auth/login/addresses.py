@@ -1,4 +1,4 @@
-"""Our own addresses, as the outside calls them, and which ones a page may send forms to."""
+"""Our own public addresses, and the Content-Security-Policy of our pages."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ if TYPE_CHECKING:
 
 
 def absolute(request: HttpRequest, path: str) -> str:
-    """With the host of PUBLIC_URL, or the one that was asked for where that is not set."""
+    """Returns the URL of a path on this service, with the host of PUBLIC_URL, or else of the request."""
     return settings.PUBLIC_URL.rstrip("/") + path if settings.PUBLIC_URL else request.build_absolute_uri(path)
 
 
 def callback_url(request: HttpRequest, issuer: Issuer) -> str:
-    """The redirect URI that is registered with the issuer."""
+    """Returns the redirect URI that is registered with the issuer."""
     return absolute(request, reverse("oidc-callback", kwargs={"alias": issuer.alias}))
 
 
 def content_policy() -> str:
-    """The CSP of our pages: nothing but our own style sheet; forms to us, and on to the issuers (at logout)."""
+    """Returns the CSP of our pages: only our own style sheets and images, no scripts, forms to us and to the issuers.
+
+    The logout form needs the issuers: it redirects the browser to them.
+    """
     origins = {_origin(issuer.issuer) for issuer in issuers.configured()}
     origins |= {_origin(known.end_session_endpoint) for known in providers.known() if known.end_session_endpoint}
     forms = " ".join(["'self'", *sorted(origins)])

@@ -1,7 +1,7 @@
-"""Django's authentication backend for people of an issuer: from an authorization code to a person and what they may do.
+"""Django's authentication backend for people of an issuer: turns an authorization code into a person with their rights.
 
-mozilla-django-oidc's, with every step that it leaves unchecked done here: the ID token (id_tokens.py), the same `sub`
-in userinfo, and a person known by issuer and subject, never by an e-mail address.
+It extends mozilla-django-oidc and adds the checks that the library lacks: the ID token is validated (id_tokens.py),
+userinfo must have the same `sub`, and a person is found by issuer and subject, never by e-mail address.
 """
 
 from __future__ import annotations
@@ -29,14 +29,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: In the session: the last login's ID token, which the issuer wants to see again at logout; "" for one that would not
-#: fit into an address.
+#: Session key: the last login's ID token, which the issuer wants back at logout; "" if it is too long for a URL.
 ID_TOKEN = "oidc_id_token"  # noqa: S105  (a name)
 _LONGEST_HINT = 4096
 
 
 def issuer_of(request: HttpRequest) -> Issuer:
-    """The issuer whose login or callback address this is. Raises Http404."""
+    """Returns the issuer that the request's address names. Raises Http404."""
     alias = request.resolver_match.kwargs.get("alias", "") if request.resolver_match else ""
     issuer = issuers.by_alias(alias)
     if issuer is None:
@@ -45,33 +44,33 @@ def issuer_of(request: HttpRequest) -> Issuer:
 
 
 class IssuerBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the library has no types
-    """`authenticate` raises Unauthenticated, Forbidden or Unavailable, each with the sentence for the page."""
+    """Logs people in. `authenticate` raises Unauthenticated, Forbidden or Unavailable, with a sentence for the page."""
 
     issuer: Issuer
     request: HttpRequest
     granted: str  # the scopes of this login
 
     def __init__(self) -> None:
-        """Nothing is read here: Django makes a backend at every check of a permission."""
+        """Does nothing, unlike the library's: Django makes a new backend for every permission check."""
 
     @staticmethod
     def get_settings(attr: str, *args: Any) -> Any:
-        """The library's settings are this program's business: the issuer's are in its file."""
+        """Returns the defaults of the library's settings: the issuers' settings are in the file of issuers."""
         return "login" if attr == "OIDC_AUTHENTICATION_CALLBACK_URL" else args[0] if args else ""
 
     def authenticate(self, request: HttpRequest | None, **kwargs: Any) -> Person | None:
         if request is None or not kwargs.get("nonce"):
-            return None  # somebody's user name and password, for Django's own backend
+            return None  # a login with user name and password, for Django's own backend
         self.issuer = issuer_of(request)
         self.OIDC_RP_CLIENT_ID = self.OIDC_RP_CLIENT_SECRET = ""  # providers.exchange adds them
         person = super().authenticate(request, **kwargs)
         return person if isinstance(person, Person) else None
 
     def get_token(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """Exchange the code. The secret goes along as this issuer takes it."""
+        """Exchanges the code for tokens, and sends the client secret in the way that this issuer supports."""
         form = {name: str(payload[name]) for name in ("grant_type", "code", "code_verifier")}
         found = providers.exchange(self.issuer, {**form, "redirect_uri": callback_url(self.request, self.issuer)})
-        # RFC 6749, 5.1: without `scope` it is what was asked for.
+        # RFC 6749, 5.1: if `scope` is missing, the issuer granted the requested scopes.
         self.granted = str(found.get("scope", " ".join(self.issuer.scopes)))
         return found
 
@@ -94,28 +93,31 @@ class IssuerBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the lib
         return person
 
     def get_user(self, user_id: int) -> Person | None:
-        """A person who is disabled is out with the next request."""
+        """Returns the session's person; None if the person is disabled, so the session ends with the next request."""
         return Person.objects.filter(pk=user_id, is_active=True).first()
 
     def _all_claims(self, access_token: Any, payload: dict[str, Any]) -> dict[str, Any]:
-        """Of the ID token and userinfo, and of introspection where groups are missing still and it may be asked."""
+        """Returns the claims of the ID token and userinfo; adds introspection's if groups are missing and it may ask.
+
+        Raises Unauthenticated if userinfo is about another person.
+        """
         claims = dict(payload)
         if not isinstance(access_token, str):
             return claims
         if providers.metadata(self.issuer).userinfo_endpoint:
-            told = providers.userinfo(self.issuer, access_token)
-            if told.get("sub") != payload["sub"]:
-                raise Unauthenticated(f"{self.issuer.name} told of two different people; please log in again.")
-            claims |= told
+            userinfo = providers.userinfo(self.issuer, access_token)
+            if userinfo.get("sub") != payload["sub"]:
+                raise Unauthenticated(f"{self.issuer.name} sent data about two people; please log in again.")
+            claims |= userinfo
         if self.issuer.introspection and not claim_values.whole(self.issuer, claims):
             claims |= self._introspected(access_token, payload["sub"])
         return claim_values.with_empty_claims(self.issuer, claims, granted=self.granted)
 
     def _introspected(self, access_token: str, subject: str) -> dict[str, Any]:
-        """Groups that cannot be had are unknown, and no reason to refuse a login."""
+        """Returns introspection's claims, {} if the issuer does not answer: a login is possible without groups."""
         try:
-            told = providers.introspect(self.issuer, access_token)
+            claims = providers.introspect(self.issuer, access_token)
         except IsthmusError as error:
             logger.warning("groups not asked for", extra={"issuer": self.issuer.alias, "why": error.message})
             return {}
-        return told if told.get("active") is True and told.get("sub") == subject else {}
+        return claims if claims.get("active") is True and claims.get("sub") == subject else {}

@@ -1,4 +1,4 @@
-"""The few pages of our own: login, account, and the one that says why a login failed. Plain HTML, no scripts."""
+"""Our own pages, plain HTML without scripts: login, account, and why a login failed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AFTER_LOGIN = "/account/"
 @require_GET
 @never_cache
 def login(request: HttpRequest) -> HttpResponse:
-    """One button for each issuer. `?next=` is passed on if it leads to a page here."""
+    """Shows a button for each issuer. Passes `?next=` on if it is an address of this service."""
     after = request.GET.get("next", "")
     if not url_has_allowed_host_and_scheme(
         after, allowed_hosts={request.get_host()}, require_https=request.is_secure()
@@ -45,9 +45,9 @@ def login(request: HttpRequest) -> HttpResponse:
 @require_GET
 @never_cache
 def account(request: HttpRequest) -> HttpResponse:
-    """Who one is here, and what one may do, since when and why."""
+    """Shows the person's identity, memberships and roles, and where these come from."""
     person = request.user
-    assert isinstance(person, Person)  # noqa: S101  (what login_required says, for the types)
+    assert isinstance(person, Person)  # noqa: S101  (login_required checks it; mypy does not know)
     memberships, grants = memberships_and_roles(person)
     now = timezone.now()
     context = {
@@ -60,7 +60,7 @@ def account(request: HttpRequest) -> HttpResponse:
 
 
 def own_page(request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
-    """One of our pages, with the policy that keeps everything foreign out of it."""
+    """Renders one of our templates, with a Content-Security-Policy that allows only our own content."""
     response = render(request, f"isthmus/{template}", context, status=status)
     response["Content-Security-Policy"] = content_policy()
     return response

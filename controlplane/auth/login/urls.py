@@ -1,4 +1,4 @@
-"""Login, logout and one's own account."""
+"""The addresses of login, logout and the account page."""
 
 from __future__ import annotations
 

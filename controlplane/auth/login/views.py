@@ -1,8 +1,8 @@
-"""The browser's way in and out: an issuer's login and callback addresses, and logout, here and at the issuer.
+"""Login and logout of browsers: each issuer's login and callback addresses, and logout here and at the issuer.
 
-mozilla-django-oidc carries the flow (code, PKCE, nonce, a state for each tab); what it lacks for several issuers is
-added: the state is bound to its issuer, `iss` in the callback is checked (RFC 9207), each login has its own `next`.
-Whatever goes wrong is one sentence on a page, and recorded.
+mozilla-django-oidc implements the flow (code, PKCE, nonce, a state for each tab). This module adds what several issuers
+need: each state belongs to one issuer, `iss` in the callback is checked (RFC 9207), and each login has its own `next`.
+Every error is shown as one sentence on a page, and recorded.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 
     from controlplane.auth.oidc.issuer import Issuer
 
-#: In the session, after a login: the alias of its issuer.
+#: Session key: the alias of the issuer of the last login.
 ISSUER = "oidc_issuer"
-#: Logins that a browser may have begun and not ended; beyond, the oldest is forgotten.
+#: How many unfinished logins a browser may have; then the oldest is dropped.
 _STATES = 20
 _SETTINGS = {
     "OIDC_USE_PKCE": True,
     "OIDC_MAX_STATES": _STATES,
-    "OIDC_AUTHENTICATION_CALLBACK_URL": "login",  # any name that exists: the issuer's own goes over it
+    "OIDC_AUTHENTICATION_CALLBACK_URL": "login",  # any existing URL name: get_extra_params replaces it
 }
 
 
 class _OfIssuer:
-    """What the library reads from Django's settings, which know no issuers."""
+    """Gives the library its settings; Django's settings cannot hold several issuers."""
 
     @staticmethod
     def get_settings(attr: str, *args: Any) -> Any:
@@ -55,7 +55,7 @@ class _OfIssuer:
 
 @method_decorator(never_cache, name="dispatch")
 class LoginView(_OfIssuer, OIDCAuthenticationRequestView):  # type: ignore[misc]  # the library has no types
-    """Sends the browser to the issuer. `?next=` is where it goes afterwards, if that is here."""
+    """Redirects the browser to the issuer, and after the login to `?next=` if that is an address of this service."""
 
     def get(self, request: HttpRequest, alias: str) -> HttpResponse:
         issuer = issuer_of(request)
@@ -65,8 +65,8 @@ class LoginView(_OfIssuer, OIDCAuthenticationRequestView):  # type: ignore[misc]
             return login_refused(request, issuer, error)
         self.OIDC_RP_CLIENT_ID = issuer.client_id
         response: HttpResponse = super().get(request)
-        begun = request.session["oidc_states"]
-        begun[next(reversed(begun))] |= {"alias": alias, "next": request.session.pop("oidc_login_next", None)}
+        states = request.session["oidc_states"]
+        states[next(reversed(states))] |= {"alias": alias, "next": request.session.pop("oidc_login_next", None)}
         request.session.modified = True
         return response
 
@@ -77,19 +77,19 @@ class LoginView(_OfIssuer, OIDCAuthenticationRequestView):  # type: ignore[misc]
 
 @method_decorator(never_cache, name="dispatch")
 class CallbackView(_OfIssuer, OIDCAuthenticationCallbackView):  # type: ignore[misc]  # the library has no types
-    """Where the issuer sends the browser back to."""
+    """Ends a login: the issuer redirects the browser to this address."""
 
     def get(self, request: HttpRequest, alias: str) -> HttpResponse:
         issuer = issuer_of(request)
         try:
-            self.login = _begun(request, issuer)
+            self.login = _pending_login(request, issuer)
             response: HttpResponse = super().get(request)
         except IsthmusError as error:
             return login_refused(request, issuer, error)
         return response
 
     def login_success(self) -> HttpResponse:
-        """The session's key changes, even for somebody who was logged in already."""
+        """Logs the person in, with a new session key even if they were logged in before."""
         id_token, before = self.request.session.get(ID_TOKEN), self.request.session.session_key
         auth.login(self.request, self.user, backend="controlplane.auth.backend.IssuerBackend")
         if self.request.session.session_key == before:
@@ -99,12 +99,12 @@ class CallbackView(_OfIssuer, OIDCAuthenticationCallbackView):  # type: ignore[m
         return HttpResponseRedirect(self.login["next"] or AFTER_LOGIN)
 
     def login_failure(self) -> HttpResponse:
-        raise Unauthenticated("The login did not come to an end; please try again.")
+        raise Unauthenticated("The login did not finish; please try again.")
 
 
 @method_decorator(never_cache, name="dispatch")
 class LogoutView(_OfIssuer, OIDCLogoutView):  # type: ignore[misc]  # the library has no types
-    """POST: out here, and on to the issuer to be logged out there as well."""
+    """POST: logs the person out here, and redirects to the issuer to log out there too."""
 
     http_method_names = ("post",)
 
@@ -119,9 +119,9 @@ class LogoutView(_OfIssuer, OIDCLogoutView):  # type: ignore[misc]  # the librar
 
 
 def login_refused(request: HttpRequest, issuer: Issuer, error: IsthmusError) -> HttpResponse:
-    """One sentence and a way to try again; recorded, unless the issuer is merely away.
+    """Shows one sentence and a link to try again; records the refusal unless the issuer just does not answer.
 
-    Of an address that fails again and again a few are: a stranger must not fill the trail.
+    If an IP address fails again and again, only the first refusals are recorded: a stranger must not fill the trail.
     """
     if not isinstance(error, Unavailable) and not failures.another("login", actors.current().address):
         changes = {"reason": error.message}
@@ -131,16 +131,19 @@ def login_refused(request: HttpRequest, issuer: Issuer, error: IsthmusError) -> 
     return own_page(request, "login_failed.html", {"issuer": issuer, "message": error.message}, status=status)
 
 
-def _begun(request: HttpRequest, issuer: Issuer) -> dict[str, Any]:
-    """The login, begun in this browser, that this callback ends; else raises. One that failed cannot be used again."""
-    answer, begun = request.GET, request.session.get("oidc_states", {})
-    login = begun.get(answer.get("state", ""))
+def _pending_login(request: HttpRequest, issuer: Issuer) -> dict[str, Any]:
+    """Returns the login that this callback ends: {"alias", "next", ...}. A failed login cannot be used again.
+
+    Raises BadRequest unless it was started in this browser at this issuer, and Forbidden if the issuer refused it.
+    """
+    answer, states = request.GET, request.session.get("oidc_states", {})
+    login = states.get(answer.get("state", ""))
     if not isinstance(login, dict) or login.get("alias") != issuer.alias:
-        raise BadRequest("This login was not begun in this browser, or was used before; please begin again.")
+        raise BadRequest("This login was not started in this browser, or was used before; please start again.")
     is_announced = providers.metadata(issuer).announces_iss
     if answer.get("iss", issuer.issuer if not is_announced else "") != issuer.issuer:
         _forget(request)
-        raise BadRequest(f"This answer does not come from {issuer.name}; please begin again.")
+        raise BadRequest(f"This answer does not come from {issuer.name}; please start again.")
     if "error" in answer or "code" not in answer:
         _forget(request)
         if answer.get("error") == "access_denied":
@@ -155,7 +158,7 @@ def _forget(request: HttpRequest) -> None:
 
 
 def _logout_address(request: HttpRequest) -> str:
-    """At the issuer where there is one that answers, else our login page."""
+    """Returns the issuer's logout address, or our login page if the issuer has none or does not answer."""
     issuer = issuers.by_alias(request.session.get(ISSUER, ""))
     if issuer is None:
         return LOGIN

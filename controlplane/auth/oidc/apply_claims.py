@@ -1,4 +1,4 @@
-"""Makes a person's claimed memberships and roles what an issuer's claims give: a login adds, renews and removes."""
+"""Applies an issuer's claims to a person: a login adds, renews and removes claimed memberships and roles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from controlplane.audit import trail
 from controlplane.auth import memberships
-from controlplane.auth.oidc.claim_rules import Verdict, try_claims
+from controlplane.auth.oidc.claim_rules import ClaimResult, try_claims
 from controlplane.tenants.models import Membership, Origin, Person, RoleGrant, Tenant
 from controlplane.tenants.scope import seeing_everything
 
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
     from controlplane.auth.oidc.issuer import Issuer
 
 
-def apply_claims(person: Person, issuer: Issuer, claims: Mapping[str, Any], *, now: datetime) -> Verdict:
-    """Make the person's claimed memberships and roles what these claims give, and say what they gave.
+def apply_claims(person: Person, issuer: Issuer, claims: Mapping[str, Any], *, now: datetime) -> ClaimResult:
+    """Sets the person's claimed memberships and roles to what these claims give; returns the result of the claims.
 
-    A rule on which the claims say nothing leaves what it gave before as it is, its age included.
+    If the claims say nothing about a rule, what the rule gave before stays, and is not renewed.
     """
-    verdict = try_claims(issuer, claims)
+    result = try_claims(issuer, claims)
     with seeing_everything():
-        # One login of a person at a time, so that two tabs do not give the same thing twice.
+        # Locks the person, so that two logins at once do not give the same right twice.
         Person.objects.select_for_update(no_key=True).get(pk=person.pk)
-        kept = {_renewed(person, issuer, given, now) for given in verdict.given}
+        kept = {_give_or_renew(person, issuer, given, now) for given in result.given}
         names = {rule.name for rule in issuer.rules}
         claimed: list[AnyHeld] = [
             *Membership.objects.filter(person=person, origin=Origin.CLAIMED),
             *RoleGrant.objects.filter(person=person, origin=Origin.CLAIMED),
         ]
         for held in claimed:
-            is_over = held.rule in verdict.decided or (held.rule not in names and verdict.is_known)
+            is_over = held.rule in result.decided or (held.rule not in names and result.is_known)
             if is_over and _identity(held) not in kept:
                 memberships.remove(held, "take")
-    return verdict
+    return result
 
 
-def _renewed(person: Person, issuer: Issuer, given: Given, now: datetime) -> tuple[Any, ...] | None:
-    """What is given, as it is held now; None where it is for a tenant that is not there."""
+def _give_or_renew(person: Person, issuer: Issuer, given: Given, now: datetime) -> tuple[Any, ...] | None:
+    """Creates or renews what a rule gives, and returns its identity; None if its tenant does not exist."""
     fields: dict[str, Any] = {"person": person, "role": given.give, "origin": Origin.CLAIMED}
     model: type[AnyHeld] = RoleGrant
     if given.kind == "membership":
-        tenant = _tenant(issuer, given)
+        tenant = _find_or_create_tenant(issuer, given)
         if tenant is None:
             return None
         model, fields = Membership, {**fields, "tenant": tenant}
@@ -66,7 +66,7 @@ def _renewed(person: Person, issuer: Issuer, given: Given, now: datetime) -> tup
     return _identity(held)
 
 
-def _tenant(issuer: Issuer, given: Given) -> Tenant | None:
+def _find_or_create_tenant(issuer: Issuer, given: Given) -> Tenant | None:
     community = f"{issuer.issuer} {given.community}" if given.community else ""
     known = Tenant.objects.filter(**({"community": community} if community else {"slug": given.tenant})).first()
     if known is not None or not given.may_create:
@@ -74,9 +74,9 @@ def _tenant(issuer: Issuer, given: Given) -> Tenant | None:
     slug = given.tenant
     if community and Tenant.objects.filter(slug=slug).exists():
         slug = f"{slug}-{hashlib.sha256(community.encode()).hexdigest()[:8]}"
-    # Two people of a new community may come at once: one makes the tenant, the other finds it.
-    wanted = {"community": community} if community else {"slug": slug}
-    tenant, is_new = Tenant.objects.get_or_create(**wanted, defaults={"slug": slug, "name": given.may_create})
+    # Two people of a new community may log in at once: one login creates the tenant, the other finds it.
+    lookup = {"community": community} if community else {"slug": slug}
+    tenant, is_new = Tenant.objects.get_or_create(**lookup, defaults={"slug": slug, "name": given.may_create})
     if is_new:
         changes = {"slug": slug, "name": tenant.name, "issuer": issuer.alias, "rule": given.rule}
         trail.record("tenant.create", "tenant", tenant.pk, tenant_id=tenant.pk, changes=changes)

@@ -1,8 +1,8 @@
-"""From a token that an identity provider issued to who calls, with a memory of a minute.
+"""Authenticates callers by identity providers' tokens, and remembers verified tokens for a minute.
 
-A verified token is remembered for FOREIGN_TOKEN_MEMORY and never past its end; the person, and what a person may do, is
-looked up at each request, so that who is deactivated or removed is out at once. Somebody who was never here becomes a
-person by a good token. What the token claims of groups is applied when it is verified, not each time it is shown.
+A verified token is remembered for FOREIGN_TOKEN_MEMORY seconds and never after its expiry. The person and their rights
+are looked up at each request, so that a disabled person is refused at once. A valid token of an unknown person creates
+the person. The token's claims about groups are applied when it is verified, not at each request.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _REMEMBERED_AT_MOST = 10_000
-_REFUSED_FOR = 10.0  # seconds: the same bad token, again and again, costs its issuer one question
+_REFUSED_FOR = 10.0  # seconds in which the same bad token is refused without asking its issuer again
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What is remembered of a token: nothing that can change while it lives."""
+    """What is remembered of a verified token: only what cannot change while the token is valid."""
 
     issuer: Issuer
     access: Access
@@ -50,24 +50,24 @@ class _Known:
 
 
 class ForeignTokens:
-    """The memory of one process."""
+    """Authenticates callers by identity providers' tokens, with a memory of one process."""
 
     def __init__(self) -> None:
         self._known: Remembered[bytes, _Known] = Remembered(at_most=_REMEMBERED_AT_MOST)
-        #: Why each is refused, in words for whoever shows it.
+        #: {digest: the sentence why the token is refused}.
         self._refused: Remembered[bytes, str] = Remembered(at_most=_REMEMBERED_AT_MOST)
 
     def caller(self, text: str, *, now: datetime) -> PersonCaller | ServiceCaller:
-        """Who shows this token. Raises InvalidToken, Forbidden, Unavailable, and the database's errors."""
+        """Returns the caller of this token. Raises InvalidToken, Forbidden, Unavailable, and the database's errors."""
         digest = token_format.digest(text)
-        return _caller(self._known.get(digest) or self._learned(digest, text, now=now), now=now)
+        return _caller(self._known.get(digest) or self._verify(digest, text, now=now), now=now)
 
     def again(self, text: str, *, now: datetime) -> PersonCaller | ServiceCaller:
-        """Who began something long with this token and may go on, though it has expired meanwhile. Raises as above."""
+        """Checks the caller of a long-running request again; its token may have expired. Raises as `caller`."""
         known = self._known.get_even_late(token_format.digest(text))
         return self.caller(text, now=now) if known is None else _caller(known, now=now)
 
-    def _learned(self, digest: bytes, text: str, *, now: datetime) -> _Known:
+    def _verify(self, digest: bytes, text: str, *, now: datetime) -> _Known:
         refusal = self._refused.get(digest)
         if refusal is not None:
             raise InvalidToken(refusal)
@@ -77,7 +77,7 @@ class ForeignTokens:
         except InvalidToken as error:
             self._refused.put(digest, error.message, seconds=_REFUSED_FOR)
             raise
-        known = _Known(found.issuer, found.access, _person_id(found, text, now=now))
+        known = _Known(found.issuer, found.access, _find_or_create_person(found, text, now=now))
         seconds = settings.FOREIGN_TOKEN_MEMORY
         if known.access.until is not None:
             seconds = min(seconds, known.access.until - time.time())
@@ -85,45 +85,44 @@ class ForeignTokens:
         return known
 
 
-#: The one of this process.
+#: The memory of this process.
 memory = ForeignTokens()
 
 
-def _person_id(found: Verified, text: str, *, now: datetime) -> int | None:
-    """The person whose token it is, made where there was none, with its claims applied; None for nobody's token."""
+def _find_or_create_person(found: Verified, text: str, *, now: datetime) -> int | None:
+    """Returns the id of the token's owner, and applies the claims; None for a token without a subject.
+
+    Raises Unavailable if the person is new and the issuer does not tell the groups.
+    """
     subject = found.access.subject
     if not subject:
         return None
     known = Person.objects.filter(issuer=found.issuer.issuer, subject=subject).first()
     if known is not None and not known.is_active:
-        return known.pk  # refused by _caller; nothing of it changes
-    claims = found.claims
-    if not found.access.by_capability and _lacks_groups(found):
+        return known.pk  # _caller refuses the person; nothing is changed
+    claims, issuer = found.claims, found.issuer
+    # Some issuers (Check-in) do not put groups into access tokens: introspection or userinfo has them.
+    has_more = issuer.introspection or (issuer.profile.entitlements and not issuer.profile.groups)
+    needs_groups = issuer.rules and not found.access.by_capability
+    if needs_groups and has_more and not try_claims(issuer, claims).is_known:
         try:
             claims = bearer_tokens.more_claims(found, text)
         except Unavailable:
             if known is None:
-                raise  # nothing is known of it: what it may do cannot be said
-            logger.info("groups not asked for, those of before stand", extra={"issuer": found.issuer.alias})
-    claims = claim_values.with_empty_claims(found.issuer, claims, granted=str(claims.get("scope", "")))
+                raise  # the person's rights are unknown
+            logger.info("groups not asked for, those of before stand", extra={"issuer": issuer.alias})
+    claims = claim_values.with_empty_claims(issuer, claims, granted=str(claims.get("scope", "")))
     with seeing_everything():
-        person = known or people.arrive(found.issuer, subject, claims)
+        person = known or people.arrive(issuer, subject, claims)
         if not found.access.by_capability:
             actor = replace(actors.current(), kind="person", id=person.pk, name=person.get_full_name())
             with actors.acting(actor):
-                apply_claims(person, found.issuer, claims, now=now)
+                apply_claims(person, issuer, claims, now=now)
     return person.pk
 
 
-def _lacks_groups(found: Verified) -> bool:
-    """Whether the issuer, being of a kind that tells groups elsewhere (Check-in), is to be asked for them."""
-    issuer = found.issuer
-    tells_elsewhere = issuer.introspection or (issuer.profile.entitlements and not issuer.profile.groups)
-    return bool(issuer.rules and tells_elsewhere and not try_claims(issuer, found.claims).is_known)
-
-
 def _caller(known: _Known, *, now: datetime) -> PersonCaller | ServiceCaller:
-    """As the rows are now."""
+    """Returns the caller with its current rights. Raises InvalidToken and Forbidden."""
     person = None
     if known.person_id is not None:
         person = Person.objects.filter(pk=known.person_id, is_active=True).first()
@@ -134,21 +133,21 @@ def _caller(known: _Known, *, now: datetime) -> PersonCaller | ServiceCaller:
         tenant = _tenant(known.issuer)
         rights = Rights((Held(Role.TENANT_MEMBER, tenant_id=tenant.pk),), access.scopes)
         if person is None:
-            # With the issuer's alias: clients of two issuers may have one name, and are told apart by nothing else.
+            # The issuer's alias is in the name, because clients of two issuers may have the same name.
             return ServiceCaller(tenant.pk, f"{access.client} ({known.issuer.alias})".strip(), rights)
     elif person is not None:
         rights = rights_of(person, now=now).bounded(scopes=access.scopes)
     if person is None:
-        raise InvalidToken("This token does not say whose it is (`sub`).")
+        raise InvalidToken("This token does not name its owner (`sub`).")
     return PersonCaller(person.pk, person.get_full_name(), rights)
 
 
 def _tenant(issuer: Issuer) -> Tenant:
-    """Whose rows the capability tokens of an issuer reach."""
+    """Returns the tenant whose rows the issuer's capability tokens reach. Raises Forbidden if there is none."""
     if not issuer.tenant:
         raise Forbidden(
-            f"Capabilities (`compute.*`) of {issuer.name} reach no tenant here: the operator has named none for it;"
-            " ask for a token without them."
+            f"Capabilities (`compute.*`) of {issuer.name} cannot be used here: the operator has set no tenant for them;"
+            " use a token without capabilities."
         )
     with seeing_everything():
         tenant = Tenant.objects.filter(slug=issuer.tenant, enabled=True).first()

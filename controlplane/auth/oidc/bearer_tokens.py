@@ -1,8 +1,9 @@
-"""Access tokens that identity providers issued: what is in one, once it is known to be good.
+"""Verifies access tokens of identity providers.
 
-Length, exact look-up of `iss` (a stranger is never asked anything), algorithm and signature, then what access_tokens.py
-judges. What is no JWT is introspected, at the issuers for which the operator says so. One that does not answer is
-Unavailable, for its own tokens alone, and left in peace for a moment.
+It checks the length, finds the issuer by its exact `iss` (an unknown issuer is never contacted), and checks algorithm
+and signature; then access_tokens.py checks the claims. A token that is not a JWT is introspected, at the issuers for
+which the operator enabled that. If an issuer does not answer, its own tokens are refused as Unavailable, and it is not
+asked again for a few seconds.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ if TYPE_CHECKING:
     from controlplane.auth.oidc.access_tokens import Access
     from controlplane.auth.oidc.issuer import Issuer
 
-#: RFC 6750: the only characters of a bearer token.
+#: RFC 6750, 2.1: the characters of a bearer token.
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
-_PAUSE = 5.0  # seconds for which a silent introspection or userinfo is not asked again
+_PAUSE = 5.0  # seconds without a call to introspection and userinfo of an issuer that timed out
 _silent: Remembered[Issuer, None] = Remembered(at_most=1000)
 
 
 @dataclass(frozen=True)
 class Verified:
-    """A good token. claims: all that is known of its owner by now."""
+    """A valid token. claims: what the token or its introspection says about the owner."""
 
     issuer: Issuer
     claims: Mapping[str, Any]
@@ -40,12 +41,12 @@ class Verified:
 
 
 def verified(text: str) -> Verified:
-    """What a foreign token says. Raises InvalidToken, and Unavailable while its issuer does not answer."""
+    """Verifies an identity provider's token. Raises InvalidToken, and Unavailable if its issuer does not answer."""
     if len(text) > signatures.LONGEST:
-        raise InvalidToken("This token is too long to be looked at.")
+        raise InvalidToken("This token is too long.")
     if not _TOKEN.fullmatch(text):
-        raise InvalidToken("This is no token: it has characters that no token has.")
-    claims = _unverified(text)
+        raise InvalidToken("Not a token: it has invalid characters.")
+    claims = _unverified_claims(text)
     if claims is None:
         return _introspected(text)
     issuer = issuers.by_issuer(claims["iss"]) if isinstance(claims.get("iss"), str) else None
@@ -57,43 +58,44 @@ def verified(text: str) -> Verified:
         raise InvalidToken(error.message) from error
     access = access_tokens.judge(issuer, claims, header=header, now=time.time())
     if access.until is None:
-        raise InvalidToken("This token has no end (`exp`).")
+        raise InvalidToken("This token has no expiry time (`exp`).")
     return Verified(issuer, claims, access)
 
 
 def more_claims(found: Verified, text: str) -> Mapping[str, Any]:
-    """The claims with what introspection, or else userinfo, adds about the same person. Raises Unavailable.
+    """Returns the claims, completed by introspection, or else userinfo, if these are about the same person.
 
-    A token that may not ask (no `openid` scope, a client's own) adds nothing.
+    Returns them unchanged if the issuer refuses the token (no `openid` scope, a client's own token). Raises
+    Unavailable.
     """
     ask = providers.introspect if found.issuer.introspection else providers.userinfo
     try:
-        told = _asked(ask, found.issuer, text)
+        more = _ask(ask, found.issuer, text)
     except Unauthenticated:
         return found.claims
-    if told.get("active", True) is not True or told.get("sub", found.access.subject) != found.access.subject:
+    if more.get("active", True) is not True or more.get("sub", found.access.subject) != found.access.subject:
         return found.claims
-    return {**told, **found.claims}
+    return {**more, **found.claims}
 
 
 def _introspected(text: str) -> Verified:
-    """An opaque token: the first issuer that knows it vouches for it."""
+    """Verifies an opaque token: asks each issuer until one knows it. Raises InvalidToken and Unavailable."""
     silence = None
     for issuer in issuers.configured():
         if not issuer.introspection:
             continue
         try:
-            claims = _asked(providers.introspect, issuer, text)
+            claims = _ask(providers.introspect, issuer, text)
         except Unavailable as error:
-            silence = error  # perhaps another one knows it
+            silence = error  # another issuer may know the token
             continue
         if claims.get("active") is True and claims.get("iss", issuer.issuer) == issuer.issuer:
             return Verified(issuer, claims, access_tokens.judge(issuer, claims, header={}, now=time.time()))
-    raise silence or InvalidToken("This token is neither one of ours nor known to any issuer here.")
+    raise silence or InvalidToken("This token is not one of ours, and no issuer here knows it.")
 
 
-def _asked(ask: Callable[[Issuer, str], dict[str, Any]], issuer: Issuer, text: str) -> dict[str, Any]:
-    """At most one wait a moment for an issuer that has stopped answering, whoever shows its tokens."""
+def _ask(ask: Callable[[Issuer, str], dict[str, Any]], issuer: Issuer, text: str) -> dict[str, Any]:
+    """Circuit breaker: after a time-out, raises Unavailable at once for _PAUSE seconds instead of asking the issuer."""
     if issuer in _silent:
         raise Unavailable(f"{issuer.name} does not answer at the moment; please try again in a minute.")
     try:
@@ -103,8 +105,8 @@ def _asked(ask: Callable[[Issuer, str], dict[str, Any]], issuer: Issuer, text: s
         raise
 
 
-def _unverified(text: str) -> dict[str, Any] | None:
-    """The claims of a JWT as they stand there, None where it is none; only its `iss` is read of them."""
+def _unverified_claims(text: str) -> dict[str, Any] | None:
+    """Returns the claims of a JWT without verification, None if it is not a JWT. Use them only to find the issuer."""
     parts = text.split(".")
     if len(parts) != 3:
         return None

@@ -1,9 +1,9 @@
-"""From what an issuer claims about someone to what that gives here. Pure: no database, no network.
+"""Applies an issuer's rules to a person's claims: which memberships and roles they give. No database, no network.
 
-Values are compared whole, part by part: no prefixes, and membership of a child does not imply the parent. The authority
-of an entitlement does not count.
+Values are compared as a whole, part by part: a prefix does not match, and membership of a child group does not give
+the parent's. The authority of an entitlement is ignored.
 
-A claim that is not there says nothing; one that is empty says "none" (`Verdict.decided`).
+A missing claim says nothing; an empty claim says "none" (`ClaimResult.decided`).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _LONGEST_TENANT = 200
 
 @dataclass(frozen=True)
 class Given:
-    """Something that a rule gives. value: the claim's value that it matched.
+    """A membership or a role that a rule gives. value: the claim's value that the rule matched.
 
-    tenant: the slug, for a member or manager. community: the group whose tenant it is, where the rule names none by
-    its slug; `tenant` is then what a new one would be called. may_create: the name for a tenant that may be created.
+    tenant: the slug, for a member or manager. community: the group that owns the tenant, if the rule does not name the
+    tenant's slug; `tenant` is then the slug of a new tenant. may_create: the name of a tenant that a login may create.
     """
 
     give: Give
@@ -44,16 +44,16 @@ class Given:
 
     @property
     def kind(self) -> str:
-        """membership or role."""
+        """`membership` or `role`."""
         return "membership" if self.give in {Give.MEMBER, Give.MANAGER} else "role"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What claims give.
+class ClaimResult:
+    """What a person's claims give.
 
-    decided: the rules on which they say all there is to say, so that what these do not give is over. is_known: whether
-    there were claims about groups at all.
+    decided: names of the rules for which the claims are complete, so that what these rules do not give must be removed.
+    is_known: whether there were any claims about groups.
     """
 
     given: tuple[Given, ...] = ()
@@ -62,28 +62,28 @@ class Verdict:
     is_known: bool = False
 
 
-def try_claims(issuer: Issuer, claims: Mapping[str, Any]) -> Verdict:
-    """What these claims of this issuer give, by which rule, and what of them gives nothing."""
+def try_claims(issuer: Issuer, claims: Mapping[str, Any]) -> ClaimResult:
+    """Returns what these claims give and by which rule, and which values give nothing."""
     found, ignored = facts(issuer, claims)
-    # Of several rules that give the same, the first in the file.
+    # If several rules give the same, the first rule in the file counts.
     given = {
         (each.give, each.tenant, each.community, each.site): each
         for each in reversed([*_given(issuer, found, ignored)])
     }
     complete, offered = whole(issuer, claims), sources(issuer).keys()
-    # The rules whose every source is there and whole.
-    decided = frozenset(rule.name for rule in issuer.rules if (asked := _asked(rule) & offered) and asked <= complete)
-    return Verdict(tuple(reversed(given.values())), tuple(ignored), decided, bool(complete))
+    # A rule is decided if all its sources are present and complete.
+    decided = frozenset(rule.name for rule in issuer.rules if (read := _sources(rule) & offered) and read <= complete)
+    return ClaimResult(tuple(reversed(given.values())), tuple(ignored), decided, bool(complete))
 
 
 def slug_for(community: str) -> str:
-    """What the tenant of a group is called in URLs. Not unique: two groups may come to the same."""
+    """Returns the slug for a group's tenant. It is not unique: two groups may get the same slug."""
     slug = re.sub(r"[^a-z0-9]+", "-", community.lower()).strip("-")
     return slug[:50].strip("-") or f"tenant-{hashlib.sha256(community.encode()).hexdigest()[:8]}"
 
 
-def _asked(rule: Rule) -> set[Source]:
-    """Where a rule looks. Plain groups have no roles."""
+def _sources(rule: Rule) -> set[Source]:
+    """Returns the sources that a rule reads. A rule with a role reads no plain groups, because these have no roles."""
     if rule.realm_role:
         return {Source.REALM_ROLES}
     if rule.client_role:
@@ -94,13 +94,13 @@ def _asked(rule: Rule) -> set[Source]:
 
 
 def _given(issuer: Issuer, found: list[Fact], ignored: list[Ignored]) -> Iterator[Given]:
-    """By rule, in the order of the file; values that no rule matches are told of."""
+    """Yields what the rules give, in the order of the file; adds the values that no rule matches to `ignored`."""
     matched: set[str] = set()
     for rule in issuer.rules:
         for fact in found:
             if _matches(rule, fact):
                 matched.add(fact.value)
-                yield _gift(issuer, rule, fact)
+                yield _given_by(issuer, rule, fact)
     ignored += [ignore(fact.claim, fact.value, "No rule matches it.") for fact in found if fact.value not in matched]
 
 
@@ -109,7 +109,7 @@ def _matches(rule: Rule, fact: Fact) -> bool:
         return (
             len(fact.path) == len(rule.group)
             and fact.role == rule.role
-            and all(wanted in {ANY, part} for wanted, part in zip(rule.group, fact.path, strict=True))
+            and all(pattern in {ANY, part} for pattern, part in zip(rule.group, fact.path, strict=True))
             and (rule.tenant != FIRST_PART or len(fact.path[0]) <= _LONGEST_TENANT)
         )
     if rule.entitlement:
@@ -120,7 +120,7 @@ def _matches(rule: Rule, fact: Fact) -> bool:
     return fact.source is source and fact.role == role
 
 
-def _gift(issuer: Issuer, rule: Rule, fact: Fact) -> Given:
+def _given_by(issuer: Issuer, rule: Rule, fact: Fact) -> Given:
     first = fact.path[0] if fact.path else ""
     may_create = bool(rule.tenant and first) and any(fnmatchcase(first, each) for each in issuer.create_tenants)
     is_own = rule.tenant == FIRST_PART

@@ -1,8 +1,9 @@
-"""What an issuer says about someone, value by value: groups, entitlements and roles, read or left aside with a reason.
+"""Parses the values of an issuer's claims: groups, entitlements and roles. Values that cannot be read get a reason.
 
-Entitlements are URNs of AARC-G069 (`<NS>:group:<GROUP>[:<SUB>]*[:role=<ROLE>][#<AUTHORITY>]`), of GOCDB
-(`<NS>:goc.egi.eu:<key>:<SITE>:<Role+Name>@egi.eu`), or anything else in one of the issuer's namespaces; outside of
-these it is not believed. A path stays a list of its parts; nothing is percent-decoded. Pure, and no claim can fail it.
+An entitlement is a URN of AARC-G069 (`<NS>:group:<GROUP>[:<SUB>]*[:role=<ROLE>][#<AUTHORITY>]`), a URN of GOCDB
+(`<NS>:goc.egi.eu:<key>:<SITE>:<Role+Name>@egi.eu`), or any other URN in one of the issuer's namespaces. An issuer may
+not assert entitlements outside of its namespaces. Paths are lists of their parts; nothing is percent-decoded. The
+functions have no side effects, and raise nothing whatever the claims contain.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 
     from controlplane.auth.oidc.issuer import Issuer
 
-#: Of one claim, so many values are read, each of at most so many characters.
+#: How many values of one claim are read, and the longest value in characters.
 MOST_VALUES = 2000
 LONGEST_VALUE = 1024
-#: What RFC 8141 allows in a URN, without the `?` that begins its parameters.
+#: The characters of a URN (RFC 8141), without the `?` that starts its parameters.
 _URN = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=@%/:]+")
 
 
 class Source(StrEnum):
-    """Where in the claims a rule looks."""
+    """The part of the claims that a rule reads."""
 
     ENTITLEMENTS = "entitlements"
     GROUPS = "groups"
@@ -35,7 +36,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class Ignored:
-    """A value that gives nothing, and why."""
+    """A value that gives nothing, and the reason."""
 
     claim: str
     value: str
@@ -44,7 +45,7 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Fact:
-    """One value, read. path and role: of a group. entitlement: the URN without its authority. goc: role and site."""
+    """A parsed value. path, role: of a group. entitlement: a URN without its authority. goc: (role, site) in GOCDB."""
 
     source: Source
     claim: str
@@ -56,7 +57,7 @@ class Fact:
 
 
 def facts(issuer: Issuer, claims: Mapping[str, Any]) -> tuple[list[Fact], list[Ignored]]:
-    """Every value that can be read, and those that cannot."""
+    """Parses all values; returns (parsed values, values that cannot be read)."""
     found: list[Fact] = []
     ignored: list[Ignored] = []
     for source, claim, values in _lists(issuer, claims, ignored):
@@ -70,11 +71,11 @@ def facts(issuer: Issuer, claims: Mapping[str, Any]) -> tuple[list[Fact], list[I
 
 
 def with_empty_claims(issuer: Issuer, claims: Mapping[str, Any], *, granted: str) -> dict[str, Any]:
-    """The claims, and those that the issuer left out since they are empty.
+    """Returns the claims, with empty lists for claims that the issuer leaves out when they are empty.
 
-    Keycloak does so: of somebody who is in no group any more it says nothing. Its silence counts where the scope of the
-    claim's name was granted (`granted`: as in OAuth, names with spaces between), and where the operator says that it
-    is its way (`leaves_out_empty`); without the scope the claim stays unknown.
+    Keycloak leaves out the groups of a person who is in no group. A missing claim counts as empty if the operator set
+    `leaves_out_empty` for the issuer and the scope with the claim's name was granted; without the scope it is unknown.
+    granted: the granted scopes, separated by spaces.
     """
     if not issuer.leaves_out_empty:
         return dict(claims)
@@ -83,7 +84,7 @@ def with_empty_claims(issuer: Issuer, claims: Mapping[str, Any], *, granted: str
 
 
 def whole(issuer: Issuer, claims: Mapping[str, Any]) -> set[Source]:
-    """The sources that are there, and read to their end: what is not in them is not so."""
+    """Returns the sources that are present and read completely: a value that is not in them does not exist."""
     found = set()
     for source, names in sources(issuer).items():
         values = [_value(issuer, source, claims, name) for name in names]
@@ -94,12 +95,12 @@ def whole(issuer: Issuer, claims: Mapping[str, Any]) -> set[Source]:
 
 
 def ignore(claim: str, value: Any, reason: str) -> Ignored:
-    """With the beginning of the value, as much as helps to recognise it."""
+    """Returns an ignored value, truncated to 200 characters."""
     return Ignored(claim, str(value)[:200], reason)
 
 
 def sources(issuer: Issuer) -> dict[Source, tuple[str, ...]]:
-    """Where the issuer's claims about groups stand: the names of the claims of each source, dots for nesting."""
+    """Returns {source: names of its claims} for the issuer's claims about groups; a dot in a name means nesting."""
     found: dict[Source, tuple[str, ...]] = {}
     if issuer.profile.entitlements and issuer.namespaces:
         found[Source.ENTITLEMENTS] = issuer.profile.entitlements
@@ -122,11 +123,11 @@ def _lists(
                     ignored.append(Ignored(name, "", f"Only its first {MOST_VALUES:,} values are read."))
                 yield source, name, values
             elif values is not None:
-                ignored.append(ignore(name, values, "It is no list."))
+                ignored.append(ignore(name, values, "It is not a list."))
 
 
 def _value(issuer: Issuer, source: Source, claims: Mapping[str, Any], name: str) -> Any:
-    """A claim's value, None where it is not there. Only Keycloak's roles are nested; `wlcg.groups` is one name."""
+    """Returns a claim's value, None if it is missing. Only Keycloak's roles are nested: `wlcg.groups` is one name."""
     if source is Source.REALM_ROLES:
         return _inside(claims.get("realm_access"), "roles")
     if source is Source.CLIENT_ROLES:
@@ -140,7 +141,7 @@ def _inside(value: Any, name: str) -> Any:
 
 def _fact(issuer: Issuer, source: Source, claim: str, value: Any) -> Fact | Ignored:
     if not isinstance(value, str):
-        return ignore(claim, value, "It is no text.")
+        return ignore(claim, value, "It is not a text.")
     if len(value) > LONGEST_VALUE:
         return ignore(claim, value, f"It is longer than {LONGEST_VALUE:,} characters.")
     if source is Source.ENTITLEMENTS:
@@ -152,20 +153,22 @@ def _fact(issuer: Issuer, source: Source, claim: str, value: Any) -> Fact | Igno
 
 def _plain_group(issuer: Issuer, claim: str, value: str) -> Fact | Ignored:
     if issuer.profile.rooted and not value.startswith("/"):
-        return ignore(claim, value, "It does not begin with a slash, so it may lie anywhere (Full group path is off).")
+        return ignore(
+            claim, value, "It does not begin with a slash, so its parent groups are unknown (Full group path is off)."
+        )
     path = tuple(value.removeprefix("/").split("/") if issuer.profile.rooted else value.split("/"))
     if not all(path) or not value.isprintable() or any(part.startswith("role=") for part in path):
-        return ignore(claim, value, "It is no path of groups.")
+        return ignore(claim, value, "It is not a path of groups.")
     return Fact(Source.GROUPS, claim, value, path=path)
 
 
 def _entitlement(issuer: Issuer, claim: str, value: str) -> Fact | Ignored:
     urn, _, authority = value.partition("#")
     if not _URN.fullmatch(urn) or "#" in authority:
-        return ignore(claim, value, "It is no URN.")
+        return ignore(claim, value, "It is not a URN.")
     inside = [urn.removeprefix(f"{each}:") for each in issuer.namespaces if urn.startswith(f"{each}:")]
     if not inside:
-        return ignore(claim, value, "It lies in no namespace of this issuer.")
+        return ignore(claim, value, "It is in no namespace of this issuer.")
     fact = Fact(Source.ENTITLEMENTS, claim, value, entitlement=urn)
     for rest in inside:
         if rest.startswith("group:"):
@@ -182,7 +185,7 @@ def _group(fact: Fact, rest: str) -> Fact | Ignored:
         if not role:
             return ignore(fact.claim, fact.value, "Its role has no name.")
     if not all(parts) or any(part.startswith("role=") for part in parts):
-        return ignore(fact.claim, fact.value, "It is no path of groups.")
+        return ignore(fact.claim, fact.value, "It is not a path of groups.")
     return Fact(fact.source, fact.claim, fact.value, path=tuple(parts), role=role, entitlement=fact.entitlement)
 
 
@@ -190,6 +193,6 @@ def _goc(fact: Fact, rest: str) -> Fact | Ignored:
     parts = rest.split(":")
     role, at, _ = parts[-1].rpartition("@")
     if len(parts) != 3 or not at or not all((*parts, role)):
-        return ignore(fact.claim, fact.value, "It is no role of GOCDB.")
+        return ignore(fact.claim, fact.value, "It is not a role of GOCDB.")
     goc = (role.replace("+", " "), parts[1])
     return Fact(fact.source, fact.claim, fact.value, entitlement=fact.entitlement, goc=goc)

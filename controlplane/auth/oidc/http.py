@@ -1,6 +1,6 @@
-"""Requests to issuers, bounded: one time-out to connect and to answer, one size, no redirects.
+"""Sends requests to issuers, with limits: a time-out to connect and to answer, a largest size, no redirects.
 
-Issuers are operators' configuration, not input of strangers; still a slow or broken one must cost no more than that.
+Only operators configure issuers, so their addresses are trusted. The limits protect us from slow or broken ones.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from controlplane.auth.oidc.issuer import Issuer
 
 logger = logging.getLogger(__name__)
-#: The largest answer that is read. A key set or the claims of a person in many groups take some tens of KiB.
+#: The largest answer, in bytes. A key set, or the claims of a person in many groups, has some tens of KiB.
 _LARGEST = 1024 * 1024
 _CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Answered:
-    """An issuer's answer, whatever its status."""
+    """An issuer's answer, with any status."""
 
     status: int
     body: bytes
 
     def json(self) -> Any:
-        """None where it is no JSON."""
+        """Returns the parsed body, None if it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -44,7 +44,7 @@ class Answered:
 
 
 class _Bearer(AuthBase):
-    """Also the way to keep `requests` from looking into a .netrc."""
+    """Sends a bearer token, or, with "", nothing: any `auth` keeps `requests` from reading a .netrc file."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -56,26 +56,29 @@ class _Bearer(AuthBase):
 
 
 def get(issuer: Issuer, url: str, *, bearer: str = "") -> Answered:
-    """Raises Unavailable where no answer comes, or too large a one."""
-    return _asked(issuer, "GET", url, _Bearer(bearer), None)
+    """Sends a GET. Raises Unavailable if there is no answer in time, or it is too large."""
+    return _send(issuer, "GET", url, _Bearer(bearer), None)
 
 
 def post(issuer: Issuer, url: str, form: dict[str, str], *, posts_secret: bool = False) -> Answered:
-    """A form, sent as the issuer's client. Raises Unavailable where no answer comes, or too large a one."""
+    """Posts a form, authenticated as the issuer's client: in the form with `posts_secret`, else by HTTP Basic.
+
+    Raises Unavailable if there is no answer in time, or it is too large.
+    """
     if posts_secret:
         form = {**form, "client_id": issuer.client_id, "client_secret": issuer.client_secret}
-        return _asked(issuer, "POST", url, _Bearer(""), form)
-    # RFC 6749, 2.3.1: form-encoded before they are joined.
+        return _send(issuer, "POST", url, _Bearer(""), form)
+    # RFC 6749, 2.3.1: id and secret are form-encoded before they are joined.
     basic = HTTPBasicAuth(quote_plus(issuer.client_id), quote_plus(issuer.client_secret))
-    return _asked(issuer, "POST", url, basic, form)
+    return _send(issuer, "POST", url, basic, form)
 
 
 def away(issuer: Issuer) -> str:
-    """The sentence for whoever has to wait."""
+    """Returns the sentence that asks a person to wait for the issuer."""
     return f"{issuer.name} does not answer as it should at the moment; please try again in a minute."
 
 
-def _asked(issuer: Issuer, method: str, url: str, auth: AuthBase, form: dict[str, str] | None) -> Answered:
+def _send(issuer: Issuer, method: str, url: str, auth: AuthBase, form: dict[str, str] | None) -> Answered:
     timeout = settings.ISSUER_TIMEOUT
     until = time.monotonic() + 2 * timeout
     try:
@@ -90,11 +93,11 @@ def _asked(issuer: Issuer, method: str, url: str, auth: AuthBase, form: dict[str
 
 
 class _TooMuch(Exception):
-    """The answer is too large, or comes too slowly: a time-out of `requests` counts from byte to byte."""
+    """The answer is too large, or too slow as a whole: the time-out of `requests` limits only pauses between bytes."""
 
 
 def _body(response: requests.Response, until: float) -> bytes:
-    """Piece by piece as it arrives: to wait for a whole chunk would be to wait for as long as somebody drips it."""
+    """Reads the body in pieces as they arrive: waiting for a full chunk could last as long as a slow sender likes."""
     body = b""
     while piece := response.raw.read1(_CHUNK, decode_content=True):
         body += piece

@@ -1,4 +1,4 @@
-"""ID tokens (OpenID Connect Core 1.0, 3.1.3.7): who has just logged in at the issuer, told to us, for this login."""
+"""Validates ID tokens (OpenID Connect Core 1.0, 3.1.3.7): issued to us, by this issuer, for this login."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ if TYPE_CHECKING:
 
     from controlplane.auth.oidc.issuer import Issuer
 
-#: By how many seconds an issuer's clock may differ from ours.
+#: How much an issuer's clock may differ from ours, in seconds.
 LEEWAY = 60
-#: It may carry the groups of somebody who is in many.
+#: The longest ID token, in characters. It may contain the groups of a person who is in many.
 _LONGEST = 256 * 1024
 _LONGEST_SUBJECT = 255
 
 
 def claims_of(issuer: Issuer, token: Any, *, nonce: str, now: datetime) -> dict[str, Any]:
-    """The claims of a good ID token. Raises Unauthenticated with one sentence, and Unavailable without keys."""
+    """Returns the claims of a valid ID token. Raises Unauthenticated, and Unavailable without the issuer's keys."""
     if not isinstance(token, str):
         raise Unauthenticated(f"{issuer.name} did not say who you are (there is no ID token in its answer).")
     header, claims = signatures.signed(issuer, token, longest=_LONGEST)
-    wrong = _wrong(issuer, header, claims, now.timestamp())
-    if not wrong and not _is_text(claims.get("nonce"), nonce):
-        wrong = "belongs to another login than this one"
-    if wrong:
-        raise Unauthenticated(f"The ID token of {issuer.name} {wrong}; please log in again.")
+    problem = _problem(issuer, header, claims, now.timestamp())
+    sent = claims.get("nonce")
+    if not isinstance(sent, str) or not nonce or not compare_digest(sent.encode(errors="replace"), nonce.encode()):
+        problem = problem or "belongs to another login"
+    if problem:
+        raise Unauthenticated(f"The ID token of {issuer.name} {problem}; please log in again.")
     return claims
 
 
-def _wrong(issuer: Issuer, header: dict[str, Any], claims: dict[str, Any], now: float) -> str:
+def _problem(issuer: Issuer, header: dict[str, Any], claims: dict[str, Any], now: float) -> str:
+    """Returns what is wrong with the token, as the end of a sentence; "" if nothing is."""
     audience, party, subject = claims.get("aud"), claims.get("azp", issuer.client_id), claims.get("sub")
     audiences = audience if isinstance(audience, list) else [audience]
     if str(header.get("typ", "JWT")).upper() != "JWT" or claims.get("typ", "ID") != "ID":
@@ -58,7 +60,3 @@ def _out_of_time(claims: dict[str, Any], now: float) -> str:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_text(value: Any, wanted: str) -> bool:
-    return isinstance(value, str) and bool(wanted) and compare_digest(value.encode(errors="replace"), wanted.encode())

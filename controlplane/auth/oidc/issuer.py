@@ -1,4 +1,4 @@
-"""One configured OIDC issuer: how it is asked, whose tokens of it are taken, and what its claims give."""
+"""The configuration of an OIDC issuer: how to contact it, which of its tokens to accept, and what its claims give."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Give(StrEnum):
-    """What a rule can give: a role in a tenant, of a site, or of the federation."""
+    """What a rule can give: a role in a tenant, at a site, or in the federation."""
 
     MEMBER = "member"
     MANAGER = "manager"
@@ -16,19 +16,19 @@ class Give(StrEnum):
     FEDERATION_AUDITOR = "federation_auditor"
 
 
-#: In place of a tenant's slug: the tenant of the group that the `*` at the head of the rule's path stood for.
+#: Instead of a tenant's slug: the tenant of the group that matched the `*` at the beginning of the rule's path.
 FIRST_PART = "{1}"
-#: In a rule's path: any one part.
+#: In a rule's path: matches any single part.
 ANY = "*"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of an issuer's rules: a pattern, and what whoever shows it is given.
+    """One of an issuer's rules: a pattern, and what people with a matching claim get.
 
-    Exactly one pattern is set. group: a path, part by part; role: the `role=` part of an entitlement, and without it
-    only groups without one match. entitlement: a whole one, whose authority (`#...`) does not count. goc_role and
-    goc_site: a role in GOCDB. realm_role, client_role: Keycloak's. tenant: a slug, or FIRST_PART.
+    Exactly one pattern is set. group: the parts of a path; role: the `role=` part of an entitlement (if empty, only
+    groups without a role match). entitlement: a complete entitlement, compared without its authority (`#...`). goc_role
+    and goc_site: a role in GOCDB. realm_role, client_role: a role in Keycloak. tenant: a slug, or FIRST_PART.
     """
 
     name: str
@@ -46,10 +46,10 @@ class Rule:
 
 @dataclass(frozen=True)
 class Profile:
-    """What issuers of one kind have in common: the scopes to ask for, and where groups stand in their claims.
+    """The defaults for one kind of issuer: the scopes to request, and the claims with groups.
 
-    entitlements: claims with entitlements (URNs). groups: the claim with plain group paths; rooted: whether these
-    begin with a slash. roles: whether Keycloak's realm and client roles are read.
+    entitlements: names of claims with entitlements (URNs). groups: the claim with plain group paths. rooted: whether
+    these begin with a slash. roles: whether Keycloak's realm and client roles are read. namespaces: see `Issuer`.
     """
 
     scopes: tuple[str, ...]
@@ -63,12 +63,12 @@ class Profile:
 _WHO = ("openid", "profile", "email")
 _ENTITLEMENTS = ("entitlements", "eduperson_entitlement")
 PROFILES = {
-    # Both scopes: the older claim is what many of its clients still get.
+    # Both scopes, because many of its clients still get only the older claim.
     "egi-check-in": Profile((*_WHO, *_ENTITLEMENTS), _ENTITLEMENTS, namespaces=("urn:mace:egi.eu",)),
     "indigo-iam": Profile(_WHO, groups="groups"),
     "wlcg-iam": Profile((*_WHO, "wlcg.groups"), groups="wlcg.groups", rooted=True),
     "aarc-iam": Profile((*_WHO, *_ENTITLEMENTS), _ENTITLEMENTS),
-    # A group without the leading slash comes from a mapper without "Full group path": it may lie below any other.
+    # A group without a leading slash comes from a mapper without "Full group path": its parent groups are unknown.
     "keycloak": Profile(_WHO, _ENTITLEMENTS, groups="groups", rooted=True, roles=True),
 }
 
@@ -77,11 +77,11 @@ PROFILES = {
 class Issuer:
     """One configured issuer.
 
-    issuer: its exact `iss`. namespaces: the only ones in which it may assert entitlements. audiences, clients,
-    shared_clients: whose access tokens are taken (`aud`; `azp` where there is no `aud`; those of shared clients may
-    only read). introspection: whether it is asked about opaque tokens and missing groups. tenant: the slug of the
-    tenant of its capability tokens. create_tenants: patterns (fnmatch) of groups whose tenant is made at first sight.
-    leaves_out_empty: whether a claim that would be empty is not there at all (claim_values.with_empty_claims).
+    issuer: its exact `iss`. namespaces: it may assert entitlements only in these. audiences: accepted values of `aud`
+    in access tokens. clients, shared_clients: accepted clients (`azp`) of access tokens without `aud`; tokens of shared
+    clients may only read. introspection: whether to ask it about opaque tokens and missing groups. tenant: the slug of
+    the tenant of its capability tokens. create_tenants: patterns (fnmatch) of groups whose tenant is created at the
+    first login. leaves_out_empty: whether it leaves out empty claims (claim_values.with_empty_claims).
     """
 
     alias: str

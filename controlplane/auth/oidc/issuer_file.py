@@ -1,6 +1,6 @@
-"""The file of issuers, read and checked: what cannot be right refuses start, in one sentence that names the place.
+"""Reads and checks the file of issuers. An error stops the start, with a sentence that names its place in the file.
 
-The shape is told in docs/identity.md. Unknown keys are refused: a mistyped one would silently open or shut a door.
+docs/identity.md describes the format. Unknown keys are refused: a mistyped key could silently give or take rights.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from controlplane.auth.oidc.issuer import ANY, FIRST_PART, PROFILES, Give, Issue
 _ALIAS = re.compile(r"[a-z0-9-]{1,30}")
 _SLUG = re.compile(r"[-a-zA-Z0-9_]{1,63}")
 _NAMESPACE = re.compile(r"urn:[a-zA-Z0-9][a-zA-Z0-9-]+(:[A-Za-z0-9._~-]+)+")
-#: Signatures that a public key verifies. With the symmetric ones (HS*), who verifies could forge.
+#: Algorithms with public keys. With symmetric ones (HS*), everybody who can verify a signature can also forge one.
 _ALGORITHMS = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
 _PATTERNS = ("group", "entitlement", "goc_role", "realm_role", "client_role")
 _SECRETS = ("client_secret", "client_secret_file", "client_secret_env")
 _IN_TENANT = {Give.MEMBER, Give.MANAGER}
 
 
-def read(path: Path) -> tuple[Issuer, ...]:
-    """Every issuer of the file. Raises ImproperlyConfigured."""
+def read_issuers(path: Path) -> tuple[Issuer, ...]:
+    """Returns every issuer of the YAML file. Raises ImproperlyConfigured."""
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -36,16 +36,16 @@ def read(path: Path) -> tuple[Issuer, ...]:
     top = Entry(found, str(path))
     entries = top.entries("issuers")
     top.end()
-    read_ones = tuple(_issuer(entry) for entry in entries)
+    issuers = tuple(_issuer(entry) for entry in entries)
     for name in ("alias", "issuer"):
-        values = [getattr(each, name) for each in read_ones]
+        values = [getattr(each, name) for each in issuers]
         if twice := {value for value in values if values.count(value) > 1}:
-            raise ImproperlyConfigured(f"{path}: the {name} {min(twice)!r} is there twice.")
-    return read_ones
+            raise ImproperlyConfigured(f"{path}: two issuers have the {name} {min(twice)!r}.")
+    return issuers
 
 
 def is_safe(url: str) -> bool:
-    """Whether what travels to this URL cannot be read on the way: HTTPS, or plain HTTP within this host."""
+    """Returns whether nobody on the network can read requests to this URL: HTTPS, or plain HTTP to this host."""
     parts = urlsplit(url)
     return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(url)))
 
@@ -53,14 +53,17 @@ def is_safe(url: str) -> bool:
 def _is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     try:
-        # Names in .localhost are this host's (RFC 6761); docker-compose.yml gives one to a container beside us.
+        # Names in .localhost mean this host (RFC 6761); docker-compose.yml gives one to the container of the issuer.
         return host == "localhost" or host.endswith(".localhost") or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
 class Entry:
-    """A mapping of the file, taken apart key by key; `where` is how complaints call it."""
+    """A mapping of the file, whose keys are read one by one. where: its name in error messages.
+
+    Every method raises ImproperlyConfigured for a wrong value.
+    """
 
     def __init__(self, found: Any, where: str) -> None:
         self.where = where
@@ -101,7 +104,7 @@ class Entry:
         return [Entry(each, f"{self.where}: {key}[{number}]") for number, each in enumerate(value)]
 
     def path(self, key: str) -> tuple[str, ...]:
-        """`vo:sub`, `/vo/sub`, `vo/sub`, or a list of the parts."""
+        """Returns the parts of a group path, written as `vo:sub`, `/vo/sub`, `vo/sub`, or a list of the parts."""
         if isinstance(self._left.get(key), list):
             parts = self.texts(key)
         else:
@@ -112,7 +115,7 @@ class Entry:
         return parts
 
     def end(self) -> None:
-        """Nothing may be left over."""
+        """Raises ImproperlyConfigured if there is a key that was not read."""
         if self._left:
             self.wrong(f"has the unknown key `{min(self._left)}`")
 
@@ -150,7 +153,7 @@ def _issuer(entry: Entry) -> Issuer:
 
 
 def _check(entry: Entry, issuer: Issuer) -> None:
-    """What can be right in itself, and wrong for an issuer."""
+    """Checks values that have the right type but are not allowed."""
     parts = urlsplit(issuer.issuer)
     if not is_safe(issuer.issuer) or parts.query or parts.fragment or len(issuer.issuer) > 200:
         entry.wrong(f"has {issuer.issuer!r} for `issuer`, which must be an https:// URL of at most 200 characters")
@@ -159,23 +162,23 @@ def _check(entry: Entry, issuer: Issuer) -> None:
     if not issuer.algorithms or set(issuer.algorithms) - _ALGORITHMS:
         entry.wrong(f"may have only these for `algorithms`: {', '.join(sorted(_ALGORITHMS))}")
     if odd := [each for each in issuer.namespaces if not _NAMESPACE.fullmatch(each)]:
-        entry.wrong(f"has {min(odd)!r} among its `namespaces`, which is no URN without a trailing colon")
+        entry.wrong(f"has {min(odd)!r} among its `namespaces`, which is not a URN without a trailing colon")
     names = [rule.name for rule in issuer.rules]
     if twice := {name for name in names if names.count(name) > 1}:
-        entry.wrong(f"has two rules of the name {min(twice)!r}")
+        entry.wrong(f"has two rules with the name {min(twice)!r}")
 
 
 def _secret(entry: Entry) -> str:
-    """The client secret, given in one of three ways."""
-    given = [key for key in _SECRETS if entry.has(key)]
-    if len(given) != 1:
+    """Returns the client secret, which is in the file itself, in an environment variable, or in another file."""
+    keys = [key for key in _SECRETS if entry.has(key)]
+    if len(keys) != 1:
         entry.wrong(f"needs exactly one of {', '.join(f'`{key}`' for key in _SECRETS)}")
-    value = entry.text(given[0])
-    if given[0] == "client_secret_env":
+    value = entry.text(keys[0])
+    if keys[0] == "client_secret_env":
         if not (secret := os.environ.get(value, "")):
             entry.wrong(f"names the variable {value} for `client_secret_env`, which is not set")
         return secret
-    if given[0] == "client_secret_file":
+    if keys[0] == "client_secret_file":
         try:
             return Path(value).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -193,6 +196,9 @@ def _rule(entry: Entry, namespaces: frozenset[str]) -> Rule:
     give = entry.text("give")
     if give not in set(Give):
         entry.wrong(f"has {give!r} for `give` ({', '.join(Give)})")
+    tenant = entry.text("tenant", default="")
+    if tenant and tenant != FIRST_PART and not _SLUG.fullmatch(tenant):
+        entry.wrong(f"has {tenant!r} for `tenant`, which is neither a slug nor {FIRST_PART!r}")
     rule = Rule(
         name=name,
         give=Give(give),
@@ -203,7 +209,7 @@ def _rule(entry: Entry, namespaces: frozenset[str]) -> Rule:
         goc_site=entry.text("goc_site", default=""),
         realm_role=entry.text("realm_role", default=""),
         client_role=entry.text("client_role", default=""),
-        tenant=_tenant(entry),
+        tenant=tenant,
         site=entry.text("site", default="", pattern=_SLUG),
     )
     entry.end()
@@ -211,18 +217,11 @@ def _rule(entry: Entry, namespaces: frozenset[str]) -> Rule:
     return rule
 
 
-def _tenant(entry: Entry) -> str:
-    value = entry.text("tenant", default="")
-    if value and value != FIRST_PART and not _SLUG.fullmatch(value):
-        entry.wrong(f"has {value!r} for `tenant`, which is neither a slug nor {FIRST_PART!r}")
-    return value
-
-
 def _check_rule(entry: Entry, rule: Rule, namespaces: frozenset[str]) -> None:
     if bool(rule.tenant) != (rule.give in _IN_TENANT):
-        entry.wrong(f"gives {rule.give}: `tenant` belongs to {' and '.join(sorted(_IN_TENANT))}, and to no other")
+        entry.wrong(f"gives {rule.give}: `tenant` is only for {' and '.join(sorted(_IN_TENANT))}")
     if bool(rule.site) != (rule.give is Give.SITE_OPERATOR):
-        entry.wrong(f"gives {rule.give}: `site` belongs to site_operator, and to no other")
+        entry.wrong(f"gives {rule.give}: `site` is only for site_operator")
     if rule.tenant == FIRST_PART and rule.group[:1] != (ANY,):
         entry.wrong(f"has `tenant` {FIRST_PART!r}, which needs a `group` that begins with {ANY!r}")
     if rule.role and not rule.group:
@@ -230,4 +229,4 @@ def _check_rule(entry: Entry, rule: Rule, namespaces: frozenset[str]) -> None:
     if bool(rule.goc_role) != bool(rule.goc_site):
         entry.wrong("needs `goc_role` and `goc_site` together")
     if rule.entitlement and not any(rule.entitlement.startswith(f"{each}:") for each in namespaces):
-        entry.wrong("has an `entitlement` in none of the issuer's `namespaces`, which it could never show")
+        entry.wrong("has an `entitlement` in none of the issuer's `namespaces`, so it can never match")

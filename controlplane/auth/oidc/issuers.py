@@ -1,7 +1,7 @@
-"""The OIDC issuers that people and bearer tokens come from, as the file named by ISTHMUS_ISSUERS lists them.
+"""The OIDC issuers of people and of bearer tokens, from the file that ISTHMUS_ISSUERS names.
 
-Read once in each process, before anything is served; `issuer_file.py` reads the file and refuses what cannot be right.
-An issuer is looked up by its exact name or by its alias, never fetched for a stranger.
+Each process reads the file once, before it serves requests; `issuer_file.py` checks it. An issuer is found by its exact
+name or its alias. An unknown issuer is never contacted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def configured() -> tuple[Issuer, ...]:
-    """Every issuer, in the order of the file. Raises ImproperlyConfigured, with one sentence, for a wrong file."""
+    """Returns every issuer, in the order of the file. Raises ImproperlyConfigured if the file is wrong."""
     return _read(settings.ISSUERS)
 
 
@@ -26,7 +26,7 @@ def by_alias(alias: str) -> Issuer | None:
 
 
 def by_issuer(name: str) -> Issuer | None:
-    """The issuer whose `iss` is exactly this."""
+    """Returns the issuer with exactly this `iss`, or None."""
     return next((each for each in configured() if each.issuer == name), None)
 
 
@@ -34,4 +34,4 @@ def by_issuer(name: str) -> Issuer | None:
 def _read(path: str) -> tuple[Issuer, ...]:
     from controlplane.auth.oidc import issuer_file
 
-    return issuer_file.read(Path(path)) if path else ()
+    return issuer_file.read_issuers(Path(path)) if path else ()

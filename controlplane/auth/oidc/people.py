@@ -1,4 +1,4 @@
-"""Someone who was never here becomes a person by a good credential of their issuer, known by (issuer, subject)."""
+"""Creates and updates people from an issuer's claims. A person is identified by (issuer, subject)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _NAMES = ("name", "preferred_username", "azp", "client_id")
 
 
 def arrive(issuer: Issuer, subject: str, claims: Mapping[str, Any]) -> Person:
-    """The person, made now where there is none. In the caller's transaction."""
+    """Returns the person, and creates them if they are new, in the caller's transaction."""
     person, is_new = Person.objects.get_or_create(
         issuer=issuer.issuer,
         subject=subject,
         defaults={
             "username": username(issuer.issuer, subject),
-            "password": make_password(None),  # one that nothing matches
+            "password": make_password(None),  # no password matches it
             "name": _name(claims),
             "email": _email(claims),
         },
@@ -36,7 +36,7 @@ def arrive(issuer: Issuer, subject: str, claims: Mapping[str, Any]) -> Person:
 
 
 def update(person: Person, claims: Mapping[str, Any]) -> None:
-    """Name and address as the issuer tells them today; what it does not tell stays. In the caller's transaction."""
+    """Updates name and e-mail address from the claims, if they are there, in the caller's transaction."""
     before = trail.snapshot(person)
     person.name, person.email = _name(claims) or person.name, _email(claims) or person.email
     if changes := trail.difference(before, trail.snapshot(person)):
@@ -45,7 +45,7 @@ def update(person: Person, claims: Mapping[str, Any]) -> None:
 
 
 def username(issuer: str, subject: str) -> str:
-    """What Django's username rule has room for. Never shown, and never matched with an issuer's own names."""
+    """Returns the Django username, a hash that fits its column. It is never shown or compared with issuers' names."""
     return hashlib.sha256(f"{issuer}\n{subject}".encode()).hexdigest()[:32]
 
 
@@ -55,7 +55,7 @@ def _name(claims: Mapping[str, Any]) -> str:
 
 
 def _email(claims: Mapping[str, Any]) -> str:
-    """Shown to operators; nobody is known by it."""
+    """Returns the e-mail address, which is only shown; it never identifies a person."""
     value = claims.get("email")
     return _clean(value) if isinstance(value, str) and len(value) <= 254 else ""
 

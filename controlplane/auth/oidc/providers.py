@@ -1,8 +1,9 @@
-"""What an issuer says over the network: its endpoints, its keys, who someone is, whether a token is good.
+"""Asks issuers over the network: for endpoints, keys, claims about people, and whether a token is valid.
 
-Endpoints come from discovery (OpenID Connect Discovery 1.0), whose `issuer` must be the configured one. What is
-published is remembered for ISSUER_MEMORY; while the issuer is down the old stays good. An issuer that does not answer
-is asked again after ISSUER_RETRY and raises Unavailable at once until then: a dead one costs the others no threads.
+Endpoints come from discovery (OpenID Connect Discovery 1.0), whose `issuer` must be the configured one. Endpoints and
+keys are remembered for ISSUER_MEMORY seconds, and longer while the issuer is down. Circuit breaker: an issuer that does
+not answer is asked again after ISSUER_RETRY seconds; until then calls raise Unavailable at once, so that one dead
+issuer does not block all threads.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ _ENDPOINTS = {
 
 @dataclass(frozen=True)
 class Metadata:
-    """An issuer's endpoints; "" where it has none. announces_iss: whether its callbacks carry `iss` (RFC 9207).
+    """An issuer's endpoints, "" if it has none. announces_iss: whether its callbacks carry `iss` (RFC 9207).
 
-    posts_secret: the client's secret goes into the form, since the issuer takes no HTTP Basic.
+    posts_secret: whether to send the client's secret in the form, because the issuer does not support HTTP Basic.
     """
 
     authorization_endpoint: str
@@ -58,45 +59,45 @@ class Metadata:
 
 
 def metadata(issuer: Issuer) -> Metadata:
-    """The issuer's endpoints. Raises Unavailable."""
+    """Returns the issuer's endpoints. Raises Unavailable."""
     return _provider(issuer).metadata.value()
 
 
 def keys(issuer: Issuer, *, kid: str | None = None) -> KeySet:
-    """The issuer's public keys; asked for anew when `kid` is not among the known ones. Raises Unavailable."""
+    """Returns the issuer's public keys; loads them again if `kid` is not among them. Raises Unavailable."""
     return _provider(issuer).keys.value(lacks=lambda known: kid is not None and all(key.kid != kid for key in known))
 
 
 def userinfo(issuer: Issuer, access_token: str) -> dict[str, Any]:
-    """The claims about whom the access token belongs to. Raises Unavailable, and Unauthenticated if it is refused."""
+    """Returns the claims about the access token's owner. Raises Unavailable, and Unauthenticated if it is refused."""
     endpoint = _needed(issuer, metadata(issuer).userinfo_endpoint, "userinfo")
     return _claims(issuer, http.get(issuer, endpoint, bearer=access_token), "userinfo")
 
 
 def introspect(issuer: Issuer, token: str) -> dict[str, Any]:
-    """What the issuer says about a token of its own (RFC 7662); `active` is False for a bad one. Raises Unavailable."""
+    """Returns the issuer's claims about its token (RFC 7662); `active` is False for a bad one. Raises Unavailable."""
     known = metadata(issuer)
     endpoint = _needed(issuer, known.introspection_endpoint, "introspection")
     form = {"token": token, "token_type_hint": "access_token"}
     answer = http.post(issuer, endpoint, form, posts_secret=known.posts_secret)
-    if answer.status in {400, 401, 403}:  # that is about us, not about the token
+    if answer.status in {400, 401, 403}:  # the issuer refuses our client, not the token
         raise _silent(issuer, f"introspection answers {answer.status}: our client may not ask")
     return _claims(issuer, answer, "introspection")
 
 
 def exchange(issuer: Issuer, form: dict[str, str]) -> dict[str, Any]:
-    """What the token endpoint gives for a grant. Raises Unavailable, and Unauthenticated if the grant is refused."""
+    """Returns the token endpoint's answer to a grant. Raises Unavailable, and Unauthenticated if it is refused."""
     known = metadata(issuer)
     return _claims(issuer, http.post(issuer, known.token_endpoint, form, posts_secret=known.posts_secret), "token")
 
 
 def known() -> list[Metadata]:
-    """The endpoints that are remembered; nobody is asked."""
+    """Returns the remembered endpoints of all issuers, without asking any of them."""
     return [found for each in [*_providers.values()] if (found := each.metadata.remembered) is not None]
 
 
 class Published(Generic[T]):
-    """Something that an issuer publishes, with its age. One thread asks at a time; the others use the old meanwhile."""
+    """A document that an issuer publishes, with its age. Only one thread reloads it; others use the old value."""
 
     def __init__(self, load: Callable[[], T]) -> None:
         self._load = load
@@ -107,19 +108,19 @@ class Published(Generic[T]):
 
     @property
     def remembered(self) -> T | None:
-        """Whatever its age."""
+        """The last value of any age, or None."""
         return self._value
 
     def value(self, *, lacks: Callable[[T], bool] = lambda _: False) -> T:
-        """The value, asked for anew when it is too old or `lacks` something. Raises Unavailable if there is none."""
+        """Returns the value; reloads it if it is too old or `lacks(value)`. Raises Unavailable if there is none."""
         known = self._value
         if known is not None and not self._is_due(known, lacks):
             return known
         if not self._lock.acquire(blocking=known is None):
-            assert known is not None  # noqa: S101  (else the lock would have been waited for)
+            assert known is not None  # noqa: S101  (without a value, acquire() waits and returns True)
             return known
         try:
-            return self._asked(lacks)
+            return self._reload(lacks)
         finally:
             self._lock.release()
 
@@ -129,8 +130,9 @@ class Published(Generic[T]):
             return False
         return now - self._loaded_at >= settings.ISSUER_MEMORY or lacks(known)
 
-    def _asked(self, lacks: Callable[[T], bool]) -> T:
-        """Under the lock: another thread may have asked while we waited for it."""
+    def _reload(self, lacks: Callable[[T], bool]) -> T:
+        """Loads the value. The caller holds the lock."""
+        # Another thread may have loaded it while this one waited for the lock.
         known = self._value
         if known is not None and not self._is_due(known, lacks):
             return known
@@ -150,7 +152,7 @@ class Published(Generic[T]):
 
 
 class _Provider:
-    """What is remembered of one issuer."""
+    """The remembered documents of one issuer."""
 
     def __init__(self, issuer: Issuer) -> None:
         self.metadata = Published(lambda: _discover(issuer))
@@ -186,16 +188,13 @@ def _discover(issuer: Issuer) -> Metadata:
 def _fetch_keys(issuer: Issuer, known: Metadata) -> KeySet:
     found = _published(issuer, known.jwks_uri)
     try:
-        return KeySet.import_key_set({"keys": [_public(key) for key in found["keys"]]})
+        keys = list(found["keys"])
+        # A published symmetric key ("oct") would let anybody sign tokens.
+        if not all(isinstance(key, dict) and key.get("kty") != "oct" for key in keys):
+            raise ValueError("no public key")
+        return KeySet.import_key_set({"keys": keys})
     except (JoseError, KeyError, TypeError, ValueError) as error:
         raise _silent(issuer, f"its keys cannot be read ({type(error).__name__})") from error
-
-
-def _public(key: Any) -> Any:
-    """A key to verify with. A symmetric one has no business in public: it would let anybody sign."""
-    if not isinstance(key, dict) or key.get("kty") == "oct":
-        raise ValueError("no public key")
-    return key
 
 
 def _published(issuer: Issuer, url: str) -> dict[str, Any]:
@@ -207,7 +206,7 @@ def _published(issuer: Issuer, url: str) -> dict[str, Any]:
 
 def _claims(issuer: Issuer, answer: Answered, what: str) -> dict[str, Any]:
     if answer.status in {400, 401, 403}:
-        raise Unauthenticated(f"{issuer.name} did not accept what was shown to it; please log in again.")
+        raise Unauthenticated(f"{issuer.name} did not accept the login or the token; please log in again.")
     if answer.status != 200:
         raise _silent(issuer, f"{what} answers {answer.status}")
     return _object(issuer, answer, what)
@@ -227,6 +226,6 @@ def _needed(issuer: Issuer, endpoint: str, what: str) -> str:
 
 
 def _silent(issuer: Issuer, why: str) -> Unavailable:
-    """For operators the reason goes to the log; whoever calls can but wait."""
+    """Logs the reason for operators, and returns the error for the caller, who must retry later."""
     logger.warning("issuer away", extra={"issuer": issuer.alias, "why": why})
     return Unavailable(http.away(issuer))

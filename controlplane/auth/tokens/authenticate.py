@@ -1,7 +1,7 @@
-"""From one of our own tokens to who calls, as the rows are at this moment.
+"""Authenticates callers by our own tokens.
 
-A virtual node's costs nothing beyond the look-up that `callers.memory` remembers. A person's and a program's rights are
-read each time, so that a removal acts at once; the token's scopes and tenant bound them.
+A node's token needs only the look-up that `callers.memory` remembers. The rights of a person or a service account are
+read at each request, so that a removal takes effect at once; the token's scopes and tenant limit them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DISABLED = "The owner of this token is disabled: ask your federation operator."
 
 
 def find_token(digest: bytes) -> FoundToken | None:
-    """What is on record of the token with this SHA-256, None where there is none. /status has a look-up of its own."""
+    """Returns the token with this SHA-256, None if there is none. /status has its own look-up."""
     with connection.cursor() as cursor:
         cursor.execute(BY_DIGEST, [digest])
         row = cursor.fetchone()
@@ -36,19 +36,22 @@ def find_token(digest: bytes) -> FoundToken | None:
 
 
 def caller(text: str, *, now: datetime) -> NodeCaller | PersonCaller | ServiceCaller:
-    """Who shows this token of ours. Raises InvalidToken, and the database's errors."""
+    """Returns the caller that this token authenticates. Raises InvalidToken, and the database's errors."""
     if token_format.kind_of(text) is ApiToken.Kind.NODE:
         return callers.memory.caller(text, find=find_token)
     return _owner(callers.memory.found(text, find=find_token), now=now)
 
 
 def owner_again(text: str, *, now: datetime) -> PersonCaller | ServiceCaller:
-    """Who began something long with this token and may go on, though it has expired meanwhile. Raises InvalidToken."""
+    """Checks the caller of a long-running request again. Its token may have expired, but not been revoked.
+
+    Raises InvalidToken.
+    """
     return _owner(_not_revoked(text), now=now)
 
 
 def node_again(text: str) -> NodeCaller:
-    """The same of a virtual node. Raises InvalidToken and Forbidden."""
+    """Does for a virtual node what `owner_again` does for others. Raises InvalidToken and Forbidden."""
     return callers.node_of(_not_revoked(text))
 
 
@@ -64,7 +67,7 @@ def _owner(found: FoundToken, *, now: datetime) -> PersonCaller | ServiceCaller:
         return _person(found, found.person_id, now=now)
     if found.service_id is not None and found.tenant_id is not None:
         return _service(found, found.service_id, found.tenant_id)
-    raise InvalidToken("This token is not what its first letters say.")
+    raise InvalidToken("The prefix does not match the token's kind.")
 
 
 def _person(found: FoundToken, person_id: int, *, now: datetime) -> PersonCaller:

@@ -1,4 +1,4 @@
-"""What a caller may do with tokens: see its own, and make new ones that are good for no more than the one it shows."""
+"""What callers may do with tokens: see their own, and make new ones with no more rights than the token they use."""
 
 from __future__ import annotations
 
@@ -20,35 +20,33 @@ if TYPE_CHECKING:
 
 
 def check(caller: PersonCaller | ServiceCaller, *, scopes: Collection[str], tenant_id: int | None) -> None:
-    """Raises Forbidden where a token of these scopes, confined to this tenant, would go beyond the caller's own.
+    """Raises Forbidden if a token with these scopes and this tenant would have more rights than the caller's token.
 
-    Asked for new tokens and for rotated ones, whose text the caller gets as well. A node's token has no scopes, and is
-    good for what the wire wants.
+    Called for new and for rotated tokens, because the caller gets the text of both. A node's token has no scopes; it
+    counts as one with the scope of the interLink wire.
     """
-    own, wanted = caller.rights.scopes, set(scopes) or {str(RULES[Action.WIRE].scope)}
-    if own is not None and (beyond := sorted(wanted - own)):
-        raise Forbidden(
-            f"The token that you call with lacks the scope `{beyond[0]}`: it cannot make one that is good for more."
-        )
+    own, requested = caller.rights.scopes, set(scopes) or {str(RULES[Action.WIRE].scope)}
+    if own is not None and (beyond := sorted(requested - own)):
+        raise Forbidden(f"Your token lacks the scope `{beyond[0]}`: it cannot make a token that has it.")
     confined = confined_to(caller)
     if confined is not None and tenant_id != confined:
-        raise Forbidden("The token that you call with is confined to one tenant: it cannot make one that is not.")
+        raise Forbidden("Your token is limited to one tenant: it can only make tokens for that tenant.")
 
 
 def confined_to(caller: PersonCaller | ServiceCaller) -> int | None:
-    """The id of the one tenant that the caller's token is confined to; None for a token of all, and without one."""
+    """Returns the id of the tenant that the caller's token is limited to; None without a limit or a token of ours."""
     return ApiToken.objects.filter(pk=caller.token_id or 0).values_list("tenant_id", flat=True).first()
 
 
 def own_token(caller: PersonCaller | ServiceCaller) -> ApiToken | None:
-    """The token of ours that the caller shows, with its tenant; None where it shows another credential."""
+    """Returns the caller's token and its tenant; None if the caller uses another credential."""
     return ApiToken.objects.select_related("tenant").filter(pk=caller.token_id or 0).first()
 
 
 def own_tokens(caller: PersonCaller | ServiceCaller) -> Reached[ApiToken]:
-    """The caller's personal tokens; with a token that is confined to a tenant only those that are confined to it too.
+    """Returns the caller's personal tokens. A token limited to one tenant sees only tokens limited to that tenant.
 
-    Raises Forbidden for programs.
+    Raises Forbidden for service accounts.
     """
     mine = ApiToken.objects.filter(person_id=_person_id(caller)).select_related("tenant")
     confined = confined_to(caller)
@@ -56,22 +54,22 @@ def own_tokens(caller: PersonCaller | ServiceCaller) -> Reached[ApiToken]:
 
 
 def owner(caller: PersonCaller | ServiceCaller) -> Person:
-    """Whose personal tokens the caller may make: its own. Raises Forbidden for programs."""
+    """Returns the person who calls and may make personal tokens. Raises Forbidden for service accounts."""
     return Person.objects.get(pk=_person_id(caller))
 
 
 def own_tenant(caller: PersonCaller | ServiceCaller, slug: str) -> Tenant:
-    """A tenant that a token of the caller's may be confined to. Raises Invalid where the caller has no role in it."""
+    """Returns a tenant to which the caller may limit a token. Raises Invalid if the caller has no role in it."""
     tenant = Tenant.objects.filter(pk__in=caller.rights.tenants, slug=slug).first()
     if tenant is None:
-        raise Invalid({"tenant": f"You are not in a tenant {slug}."})
+        raise Invalid({"tenant": f"You have no role in a tenant {slug}."})
     return tenant
 
 
 def at_most(lifetime: timedelta, caller: PersonCaller | ServiceCaller) -> timedelta:
-    """`lifetime`, or what is left of the token of ours that the caller shows: one of theirs does not outlive it.
+    """Returns `lifetime`, shortened so that the new token expires no later than the caller's own token.
 
-    What no token may have stays as it is, and is refused to all alike.
+    A lifetime over TOKEN_LONGEST is not shortened, so that `issue` refuses it for every caller.
     """
     end = ApiToken.objects.filter(pk=caller.token_id or 0).values_list("expires_at", flat=True).first()
     return lifetime if end is None or lifetime > issue.longest() else min(lifetime, end - timezone.now())
@@ -79,5 +77,7 @@ def at_most(lifetime: timedelta, caller: PersonCaller | ServiceCaller) -> timede
 
 def _person_id(caller: PersonCaller | ServiceCaller) -> int:
     if caller.person_id is None:
-        raise Forbidden("Only people have personal tokens: a service account's are under its tenant.")
+        raise Forbidden(
+            "Service accounts have no personal tokens; see /tenants/<tenant>/service-accounts/<account>/tokens."
+        )
     return caller.person_id

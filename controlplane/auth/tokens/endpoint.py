@@ -1,9 +1,9 @@
-"""POST /oauth2/token: a virtual node's client credentials for a short-lived token (RFC 6749, sections 4.4 and 6).
+"""POST /oauth2/token: gives a virtual node a short-lived token for its client credentials (RFC 6749, 4.4 and 6).
 
-Of the shape that the refresh sidecar of the interLink Helm chart calls: a form with `grant_type=client_credentials` (or
-`refresh_token`), with the same credentials by HTTP Basic and in the body, and an `audience=` that means nothing here.
-client_id is the node's slug, client_secret a token of ours of kind client. A refresh token is such a secret too: it
-stays the same, since a sidecar that lost an answer could not come back with the one before. See docs/tokens.md.
+It serves the refresh sidecar of the interLink Helm chart, which sends a form with `grant_type=client_credentials` or
+`refresh_token`, the same credentials in HTTP Basic and in the form, and an `audience`, which is ignored. client_id is
+the node's slug, client_secret a token of kind client. A refresh token is also such a client secret. It never changes:
+if it did, a sidecar that lost the answer with the new one could not continue. See docs/tokens.md.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _FORM = "application/x-www-form-urlencoded"
-_LONGEST_FORM = 16 * 1024
+_LONGEST_FORM = 16 * 1024  # bytes
 _FIELDS = ("grant_type", "client_id", "client_secret", "refresh_token")
-_UNKNOWN = "There is no such client, or this is not its secret."
+_UNKNOWN = "The client does not exist, or the secret is wrong."
 
 
 class TokenError(Exception):
-    """An answer of RFC 6749, section 5.2: its code, one sentence, and the status."""
+    """An error answer of RFC 6749, section 5.2: its code, one sentence, the HTTP status and extra headers."""
 
     def __init__(self, code: str, message: str, *, status: int = 400, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -51,9 +51,9 @@ class TokenError(Exception):
 
 @csrf_exempt
 def token(request: HttpRequest) -> JsonResponse:
-    """{"access_token", "token_type", "expires_in"}, and "refresh_token" for that grant; errors as RFC 6749 says."""
+    """Answers {"access_token", "token_type", "expires_in"}, for its grant "refresh_token"; errors as in RFC 6749."""
     try:
-        return _answer(_issued(request))
+        return _answer(_grant(request))
     except TokenError as error:
         return _answer({"error": error.code, "error_description": error.message}, error.status, error.headers)
     except (OperationalError, InterfaceError) as error:
@@ -63,54 +63,57 @@ def token(request: HttpRequest) -> JsonResponse:
 
 
 def _answer(body: dict[str, object], status: int = 200, headers: dict[str, str] | None = None) -> JsonResponse:
-    never_kept = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-    return JsonResponse(body, status=status, headers=never_kept | (headers or {}))
+    uncached = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+    return JsonResponse(body, status=status, headers=uncached | (headers or {}))
 
 
-def _issued(request: HttpRequest) -> dict[str, object]:
+def _grant(request: HttpRequest) -> dict[str, object]:
     form = _form(request)
     client = _client(request, form)
     match form["grant_type"]:
         case "client_credentials":
             return _token_for(client)
         case "refresh_token":
-            return _token_for(client) | {"refresh_token": _refreshed(form, client)}
+            return _token_for(client) | {"refresh_token": _refresh_token(form, client)}
         case "":
-            raise TokenError("invalid_request", "Say which grant is meant: grant_type=client_credentials.")
-    raise TokenError("unsupported_grant_type", "Only client_credentials and refresh_token are granted here.")
+            raise TokenError("invalid_request", "The form needs a grant_type: send grant_type=client_credentials.")
+    raise TokenError("unsupported_grant_type", "The grant_type must be client_credentials or refresh_token.")
 
 
 def _form(request: HttpRequest) -> dict[str, str]:
-    """What the request says of each field that is read, "" where it is silent."""
+    """Returns {field: value} of the form, "" for missing fields. Raises TokenError unless it is a small POST form."""
     if request.method != "POST":
         raise TokenError("invalid_request", "Send a POST.", status=405, headers={"Allow": "POST"})
     length = request.META.get("CONTENT_LENGTH") or "0"
     if request.content_type != _FORM or not length.isdecimal() or int(length) > _LONGEST_FORM:
         raise TokenError("invalid_request", f"Send a form of at most {_LONGEST_FORM} bytes, as {_FORM}.")
-    given = {name: request.POST.getlist(name) for name in _FIELDS}
-    if any(len(values) > 1 for values in given.values()):
-        raise TokenError("invalid_request", "A field of the form may be there once only.")
-    return {name: values[0] if values else "" for name, values in given.items()}
+    fields = {name: request.POST.getlist(name) for name in _FIELDS}
+    if any(len(values) > 1 for values in fields.values()):
+        raise TokenError("invalid_request", "The form has a field twice: send each field once.")
+    return {name: values[0] if values else "" for name, values in fields.items()}
 
 
 def _client(request: HttpRequest, form: dict[str, str]) -> FoundToken:
-    """The client secret that the request shows, by either way or both. A right one never waits for wrong ones."""
-    shown = {pair for pair in (_basic(request), (form["client_id"], form["client_secret"])) if pair and any(pair)}
-    if len(shown) != 1:
-        raise _invalid_client("Send the client's id and secret, the same wherever they are sent.")
-    ((client_id, secret),) = shown
+    """Returns the row of the client secret, sent by HTTP Basic, in the form, or both.
+
+    Raises TokenError (invalid_client), with status 429 after too many wrong secrets; a correct one never has to wait.
+    """
+    sent = {pair for pair in (_basic(request), (form["client_id"], form["client_secret"])) if pair and any(pair)}
+    if len(sent) != 1:
+        raise _invalid_client("Send the client's id and secret; if you send them twice, send the same ones.")
+    ((client_id, secret),) = sent
     try:
         return _secret(secret, slug=client_id)
     except InvalidToken as error:
         wait = failures.another("token", client_id)
         if wait:
-            message = "Too many wrong secrets of this client: wait a minute before the next one."
+            message = "Too many wrong secrets for this client: wait a minute, then try again."
             raise TokenError("invalid_client", message, status=429, headers={"Retry-After": str(wait)}) from None
         raise _invalid_client(error.message) from None
 
 
 def _basic(request: HttpRequest) -> tuple[str, str] | None:
-    """Id and secret of `Authorization: Basic`, None without one."""
+    """Returns (id, secret) of `Authorization: Basic`, None without it. Raises TokenError if it is malformed."""
     scheme, _, encoded = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -123,7 +126,7 @@ def _basic(request: HttpRequest) -> tuple[str, str] | None:
 
 
 def _secret(text: str, *, slug: str) -> FoundToken:
-    """What is on record of a client secret of this node. Raises InvalidToken, which tells strangers nothing."""
+    """Returns the row of a client secret of this node. Raises InvalidToken, which tells strangers nothing."""
     if token_format.kind_of(text) is not ApiToken.Kind.CLIENT:
         raise InvalidToken(_UNKNOWN)
     found = callers.checked(text, find=find_token)
@@ -132,8 +135,8 @@ def _secret(text: str, *, slug: str) -> FoundToken:
     return found
 
 
-def _refreshed(form: dict[str, str], client: FoundToken) -> str:
-    """The refresh token: a client secret of the same node, perhaps the very one that the client shows."""
+def _refresh_token(form: dict[str, str], client: FoundToken) -> str:
+    """Returns the refresh token: any client secret of the same node. Raises TokenError if it is not one."""
     try:
         _secret(form["refresh_token"], slug=client.slug)
     except InvalidToken as error:

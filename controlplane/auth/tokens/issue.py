@@ -1,7 +1,7 @@
 """Issues, rotates and revokes tokens of our own.
 
-A token is shown once, by whoever mints it. It expires at most TOKEN_LONGEST after its making. The audit trail tells
-that it was made, rotated and revoked.
+The caller of a mint function must show the token's text, because only its digest is stored. A token lives at most
+TOKEN_LONGEST seconds. The audit trail records that it was made, rotated or revoked.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 
-_HINT = 8  # the prefix and four characters: enough to tell one's tokens apart, of no use to anybody else
+_HINT = 8  # characters: the prefix and four more, enough for owners to tell their tokens apart, useless to others
 
 
 def longest() -> timedelta:
-    """How long a token may live, and does where nobody says."""
+    """Returns the longest lifetime of a token, which is also the default for nodes' tokens."""
     return timedelta(seconds=settings.TOKEN_LONGEST)
 
 
@@ -40,10 +40,10 @@ def mint(
     lifetime: timedelta | None = None,
     secret_id: int | None = None,
 ) -> tuple[ApiToken, str]:
-    """A new token of a virtual node, or its client secret: the row, and the text, which cannot be had again.
+    """Makes a token (or, by `kind`, a client secret) for a virtual node. Returns its row and its text.
 
-    secret_id: the client secret that the token endpoint makes it for. The text ends with no newline: a kubelet's HTTP
-    library refuses the header otherwise. Raises BadRequest for a lifetime beyond TOKEN_LONGEST.
+    secret_id: the id of the client secret for which the token endpoint makes it. The text has no newline at its end: a
+    kubelet's HTTP library would refuse it in a header. Raises BadRequest for a lifetime over TOKEN_LONGEST.
     """
     row = ApiToken(
         kind=kind,
@@ -59,7 +59,7 @@ def mint(
 def mint_personal(
     person: Person, *, scopes: Iterable[str], tenant: Tenant | None = None, label: str = "", lifetime: timedelta
 ) -> tuple[ApiToken, str]:
-    """A new token of a person, confined to one tenant perhaps. Raises BadRequest for a wrong scope or lifetime."""
+    """Makes a personal token, for one tenant or all (None). Raises BadRequest for a wrong scope or lifetime."""
     row = ApiToken(kind=ApiToken.Kind.PERSONAL, person=person, tenant=tenant, scopes=_scopes(scopes), label=label)
     return _mint(row, lifetime=lifetime)
 
@@ -67,7 +67,7 @@ def mint_personal(
 def mint_service(
     service: ServiceAccount, *, scopes: Iterable[str], label: str = "", lifetime: timedelta
 ) -> tuple[ApiToken, str]:
-    """A new token of a service account. Raises BadRequest for a wrong scope or lifetime."""
+    """Makes a token for a service account. Raises BadRequest for a wrong scope or lifetime."""
     row = ApiToken(
         kind=ApiToken.Kind.SERVICE,
         service=service,
@@ -79,29 +79,28 @@ def mint_service(
 
 
 def rotate(row: ApiToken, *, overlap: timedelta | None = None) -> tuple[ApiToken, str]:
-    """A new token like `row`, which ends after `overlap` (TOKEN_OVERLAP): the new row, and its text.
+    """Makes a successor of the token `row`, which expires after `overlap` (default: TOKEN_OVERLAP).
 
-    Again within the overlap, because the answer was lost: the first successor, which nobody has, is revoked. Once the
-    successor was used there is no other one, so that whoever finds the old token gains nothing. Raises BadRequest for
-    that, and for a token that has ended or came from the token endpoint.
+    Returns the successor's row and text. If it is called again within the overlap, because the first answer was lost,
+    the unused first successor is revoked. Raises BadRequest if the successor is in use (a thief of the old token must
+    not get a new one), and for a token that has ended or came from the token endpoint.
     """
     overlap = timedelta(seconds=settings.TOKEN_OVERLAP) if overlap is None else overlap
     now = timezone.now()
     with transaction.atomic():
         old = ApiToken.objects.select_for_update(of=("self",)).get(pk=row.pk)
         if old.automatic:
-            raise BadRequest("This token came from the token endpoint: ask there for the next one.")
+            raise BadRequest("This token came from the token endpoint: get the next one there.")
         if old.revoked_at is not None or old.expires_at <= now:
             raise BadRequest("This token has ended: make a new one.")
-        lost = _lost_successor(old)
-        model = lost or old
+        template = _revoke_unused_successor(old) or old
         new = ApiToken(
             **{name: getattr(old, name) for name in ("kind", "node_id", "person_id", "service_id", "tenant_id")},
             scopes=old.scopes,
             label=old.label,
         )
-        # Never longer than allowed today, which may be less than when the first one was made.
-        new, text = _mint(new, lifetime=min(model.expires_at - model.created_at, longest()))
+        # The limit may be lower today than when the first token was made.
+        new, text = _mint(new, lifetime=min(template.expires_at - template.created_at, longest()))
         old.replaced_by, old.expires_at = new, min(old.expires_at, now + overlap)
         old.save(update_fields=["replaced_by", "expires_at"])
         trail.record("token.rotate", "token", old.pk, tenant_id=old.tenant_id, changes={"replaced_by": new.pk})
@@ -109,62 +108,59 @@ def rotate(row: ApiToken, *, overlap: timedelta | None = None) -> tuple[ApiToken
     return new, text
 
 
-def revoke(row: ApiToken) -> bool:
-    """End a token now; processes that remember it forget it within TOKEN_MEMORY. False where it was revoked before.
+def revoke_token(row: ApiToken) -> bool:
+    """Revokes a token now; processes may accept it for up to TOKEN_MEMORY more seconds. False if it was revoked before.
 
-    With a client secret go the node tokens that the token endpoint gave for it.
+    Revoking a client secret also revokes the node tokens that the token endpoint made for it.
     """
     now = timezone.now()
     with transaction.atomic():
         if not ApiToken.objects.filter(pk=row.pk, revoked_at=None).update(revoked_at=now):
             return False
-        given = ApiToken.objects.filter(issued_for=row.pk, revoked_at=None, expires_at__gt=now).update(revoked_at=now)
-        changes = {"hint": row.hint, "kind": row.kind, **({"tokens given for it": given} if given else {})}
+        children = ApiToken.objects.filter(issued_for=row.pk, revoked_at=None, expires_at__gt=now)
+        count = children.update(revoked_at=now)
+        changes = {"hint": row.hint, "kind": row.kind, **({"tokens given for it": count} if count else {})}
         trail.record("token.revoke", "token", row.pk, tenant_id=row.tenant_id, changes=changes)
     row.revoked_at = now
     return True
 
 
-def _lost_successor(old: ApiToken) -> ApiToken | None:
+def _revoke_unused_successor(old: ApiToken) -> ApiToken | None:
     successor = old.replaced_by
     if successor is None:
         return None
     if successor.last_used_at is not None:
         raise BadRequest("This token was replaced, and its successor is in use: rotate that one.")
-    revoke(successor)
+    revoke_token(successor)
     return successor
 
 
 def _mint(row: ApiToken, *, lifetime: timedelta) -> tuple[ApiToken, str]:
     if not timedelta() < lifetime <= longest():
-        raise BadRequest(f"A token lives for more than nothing and at most {longest().days} days: say for how long.")
+        raise BadRequest(f"A token's lifetime must be positive and at most {longest().days} days.")
     text = token_format.generate(ApiToken.Kind(row.kind))
     row.digest, row.hint = token_format.digest(text), text[:_HINT]
     row.created_at = timezone.now()
     row.expires_at = row.created_at + lifetime
     with transaction.atomic():
         row.save(force_insert=True)
-        # Those of the token endpoint have a verb of their own: there are hundreds a day of each node.
+        owner = {"node": row.node_id, "person": row.person_id, "service": row.service_id}
+        changes = {
+            "hint": row.hint,
+            "kind": str(row.kind),
+            "label": row.label,
+            "scopes": list(row.scopes),
+            "expires_at": row.expires_at.isoformat(),
+            **{name: pk for name, pk in owner.items() if pk is not None},
+        }
+        # The token endpoint's tokens have their own verb, because it makes hundreds a day for each node.
         verb = "token.issue" if row.automatic else "token.create"
-        trail.record(verb, "token", row.pk, tenant_id=row.tenant_id, changes=_told_of(row))
+        trail.record(verb, "token", row.pk, tenant_id=row.tenant_id, changes=changes)
     return row, text
 
 
-def _told_of(row: ApiToken) -> dict[str, object]:
-    """What the trail says of a new token."""
-    owner = {"node": row.node_id, "person": row.person_id, "service": row.service_id}
-    return {
-        "hint": row.hint,
-        "kind": str(row.kind),
-        "label": row.label,
-        "scopes": list(row.scopes),
-        "expires_at": row.expires_at.isoformat(),
-        **{name: pk for name, pk in owner.items() if pk is not None},
-    }
-
-
-def _scopes(asked: Iterable[str]) -> list[str]:
-    known, found = [str(scope) for scope in Scope], sorted(set(asked))
-    if not found or not set(found) <= set(known):
+def _scopes(requested: Iterable[str]) -> list[str]:
+    known, scopes = [str(scope) for scope in Scope], sorted(set(requested))
+    if not scopes or not set(scopes) <= set(known):
         raise BadRequest(f"Give a token one or more of the scopes {', '.join(known)}.")
-    return found
+    return scopes

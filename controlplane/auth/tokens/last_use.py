@@ -1,4 +1,4 @@
-"""When a token was last used, to the minute. Of nodes' tokens jobs/interlink/last_heard.py knows it."""
+"""Records when a token was last used, to the minute. jobs/interlink/last_heard.py does so for nodes' tokens."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from controlplane.tenants.scope import seeing_everything
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Tokens whose use this process has noted within the last minute, so that a busy one costs one statement a minute.
+#: Tokens whose use this process has recorded within the last minute: a busy token costs one statement a minute.
 _noted: Remembered[int, None] = Remembered(at_most=20_000)
-# Rows are locked in the order of their ids, as everywhere; one that is being rotated or revoked is left out, since its
-# next use is near.
+# Rows are locked in the order of their ids, as everywhere, to avoid deadlocks. SKIP LOCKED leaves out tokens that are
+# being rotated or revoked; their next use will be recorded.
 _NOTE = """
     UPDATE tenants_apitoken AS token SET last_used_at = now()
     FROM (SELECT id FROM tenants_apitoken
@@ -26,7 +26,7 @@ _NOTE = """
 
 
 def note(token_id: int) -> None:
-    """It is used now."""
+    """Records that a token is used now, at most once a minute."""
     if token_id in _noted:
         return
     write([token_id])
@@ -34,6 +34,6 @@ def note(token_id: int) -> None:
 
 
 def write(token_ids: Iterable[int]) -> None:
-    """Write down that these tokens are in use now, in a transaction of its own that sees the tokens of all tenants."""
+    """Records that these tokens are used now, in its own transaction, which sees the tokens of all tenants."""
     with seeing_everything(), connection.cursor() as cursor:
         cursor.execute(_NOTE, [sorted(token_ids)])

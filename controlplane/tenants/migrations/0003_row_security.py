@@ -1,6 +1,7 @@
 from django.db import migrations, models
 
-# Tokens of before were all virtual nodes'. Deferred checks are done now, or the table could not be altered after it.
+# All earlier tokens belong to virtual nodes. SET CONSTRAINTS runs the deferred checks now: PostgreSQL refuses to alter
+# a table with pending checks.
 FILL = """
 UPDATE tenants_apitoken AS token SET tenant_id = node.tenant_id
 FROM tenants_virtualnode AS node WHERE node.id = token.node_id AND token.tenant_id IS NULL;
@@ -8,7 +9,7 @@ SET CONSTRAINTS ALL IMMEDIATE;
 SET CONSTRAINTS ALL DEFERRED;
 """
 
-# What the policies of controlplane/ops/row_security.py compare with: a setting of the transaction, as an array.
+# Returns a setting of the transaction as an array, for the policies of controlplane/ops/row_security.py.
 IDS = """
 CREATE FUNCTION isthmus_ids(name text) RETURNS bigint[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN pg_catalog.current_setting(name, true) IN ('', '*') THEN NULL
@@ -16,8 +17,8 @@ CREATE FUNCTION isthmus_ids(name text) RETURNS bigint[] LANGUAGE sql STABLE PARA
 $$;
 """
 
-# Reads past row security, with the owner's rights: the caller is not known before. It takes a digest, which nobody has
-# who has not the token. Names are qualified, so that no search_path of the caller's can lead it elsewhere.
+# Bypasses row security with the owner's rights, because the caller is not known yet. It needs a digest, which only
+# the holder of the token can compute. Names are qualified, so that the caller's search_path cannot redirect it.
 TOKEN = """
 CREATE FUNCTION isthmus_token(shown bytea)
 RETURNS TABLE (token_id bigint, kind text, expires_at float8, is_revoked boolean, in_force boolean, node_id bigint,

@@ -1,7 +1,7 @@
 """People, tenants, their roles, nodes, service accounts, tokens.
 
-Row security binds the web role on these tables (scope.py); the columns that its policies read are named in
-`controlplane/ops/row_security.py`.
+Row security limits what the web role sees of these tables (scope.py); `controlplane/ops/row_security.py` names the
+columns that its policies compare.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who acts for a tenant without being a person: virtual kubelets, and programs."""
+"""Callers that act for a tenant and are not people: virtual nodes and service accounts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from controlplane.tenants.models.tenants import Tenant
 
 
 class VirtualNode(models.Model):
-    """One virtual kubelet's identity.
+    """The identity of one virtual kubelet.
 
-    Written by controlplane/tenants/administration.py, but for a column that names another file.
+    Written by controlplane/tenants/administration.py, except columns whose help text names another file.
     """
 
     tenant = models.ForeignKey(

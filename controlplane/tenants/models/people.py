@@ -8,10 +8,10 @@ from django.db.models import Q
 
 
 class Person(AbstractUser):
-    """Someone who logs in, known by (issuer, subject). A break-glass administrator has neither.
+    """A person who logs in, identified by (issuer, subject). A local administrator has neither.
 
-    Django's username is, for those with an issuer, a short hash of both, and is never shown: an issuer's own names are
-    not unique here.
+    For a person with an issuer, Django's username is a hash of both and is never shown: two issuers may use the same
+    name for different people.
     """
 
     first_name = None  # type: ignore[assignment]  # people have one name, as their issuer gives it

@@ -1,4 +1,4 @@
-"""What tenants ask for, and how it was decided."""
+"""Tenants' requests, and operators' decisions on them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from controlplane.tenants.models.tenants import Tenant
 
 
 class ApprovalRequestRows(Reached["ApprovalRequest"]):
-    """Requests, and who may see them."""
+    """Requests. A caller sees those of its tenants and of its sites."""
 
     site_slug = "site"
 
 
 class ApprovalRequest(models.Model):
-    """Something that a tenant asks for and an operator decides. Written by sites/approvals.py."""
+    """A tenant's request, which an operator decides. Written by sites/approvals.py."""
 
     class State(models.TextChoices):
         OPEN = "open", "waits for a decision"

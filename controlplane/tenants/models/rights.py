@@ -1,4 +1,4 @@
-"""What people hold: memberships of tenants, and roles beyond them."""
+"""People's rights: memberships of tenants, and roles at sites and in the federation."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class HeldRights(Reached[_Held]):
     """Memberships or role grants."""
 
     def in_force(self, *, now: datetime) -> Self:
-        """Those that count: manual ones, and claimed ones that a login has shown within MEMBERSHIP_LAPSE."""
+        """Returns manual rights, and claimed ones that a login has confirmed within MEMBERSHIP_LAPSE seconds."""
         return self.filter(Q(origin=Origin.MANUAL) | Q(seen_at__gt=self.lapses_before(now=now)))
 
     def lapsed(self, *, now: datetime) -> Self:
-        """Claimed ones that no login has shown for too long."""
+        """Returns claimed rights that no login has confirmed within MEMBERSHIP_LAPSE seconds."""
         return self.filter(origin=Origin.CLAIMED, seen_at__lte=self.lapses_before(now=now))
 
     @staticmethod
@@ -44,14 +44,14 @@ class HeldRights(Reached[_Held]):
 
 
 class RoleGrantRows(HeldRights["RoleGrant"]):
-    """Roles beyond tenants, and who may see them: those of a site, its operators."""
+    """Roles at sites and in the federation. A site operator sees the roles at the site."""
 
     tenant = ""
     site_slug = "site"
 
 
 class HeldRight(models.Model):
-    """What a membership and a role have in common."""
+    """The columns that memberships and roles have in common."""
 
     origin = models.CharField(max_length=10, choices=Origin.choices, help_text="where it comes from")
     rule = models.CharField(
@@ -71,19 +71,19 @@ class HeldRight(models.Model):
 
     @property
     def lapses_at(self) -> datetime | None:
-        """When a claimed one ends unless a login shows it again; None for a manual one, which stays."""
+        """When a claimed right ends unless a login confirms it; None for a manual one, which does not end."""
         if self.origin == Origin.MANUAL:
             return None
         return self.seen_at + timedelta(seconds=settings.MEMBERSHIP_LAPSE)
 
     def counts(self, *, now: datetime) -> bool:
-        """Whether it gives anything now, as `in_force` has it."""
+        """Returns whether the right is in force now; the same rule as `in_force`."""
         end = self.lapses_at
         return end is None or end > now
 
 
 class Membership(HeldRight):
-    """A person's role in a tenant. A manager need not be a member as well."""
+    """A person's role in a tenant. A manager need not also be a member."""
 
     class Role(models.TextChoices):
         MEMBER = "member", "submits pods and sees those of the tenant"
@@ -109,7 +109,7 @@ class Membership(HeldRight):
 
 
 class RoleGrant(HeldRight):
-    """A person's role beyond tenants."""
+    """A person's role at a site or in the federation."""
 
     class Role(models.TextChoices):
         FEDERATION_OPERATOR = "federation_operator", "Federation operator"

@@ -1,4 +1,4 @@
-"""Communities: the isolation domain."""
+"""Tenants."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from controlplane.reach import Reach, Reached
 
 
 class TenantRows(Reached["Tenant"]):
-    """Tenants, and who may see them."""
+    """Tenants. A caller sees its own, and a site operator those with an allocation at the site."""
 
     def within(self, reach: Reach) -> Self:
-        """The tenants themselves; of a site, those with an allocation there."""
+        """Returns the tenants of `reach`, and those with an allocation at one of its sites."""
         if reach.everything:
             return self
         there = self.model.objects.filter(allocations__site__slug__in=reach.sites).values("pk")
@@ -23,7 +23,7 @@ class TenantRows(Reached["Tenant"]):
 
 
 class Tenant(models.Model):
-    """A community (virtual organisation, project): the isolation domain.
+    """A community (virtual organisation, project). Tenants cannot see each other's objects.
 
     Written by controlplane/tenants/administration.py.
     """

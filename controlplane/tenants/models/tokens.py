@@ -1,4 +1,4 @@
-"""The credentials that all show."""
+"""Tokens and client secrets that Isthmus issues."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from controlplane.tenants.models.tenants import Tenant
 
 
 class ApiTokenRows(Reached["ApiToken"]):
-    """Tokens, and who may see them."""
+    """Tokens. A caller sees those of its tenants' nodes and service accounts."""
 
     def within(self, reach: Reach) -> Self:
-        """Those of a tenant's nodes and service accounts: a personal one is its person's, also one for this tenant."""
+        """Returns the tokens of nodes and service accounts within reach.
+
+        Leaves out personal tokens, even those limited to one tenant: only their owner may see them.
+        """
         found = super().within(reach)
         return found if reach.everything else found.filter(person__isnull=True)
 
 
 class ApiToken(models.Model):
-    """A credential of ours: shown once, stored as a SHA-256.
+    """A credential that Isthmus issued: shown once, stored as a SHA-256.
 
-    Written by controlplane/auth/tokens/issue.py, but for a column that names another file.
+    Written by controlplane/auth/tokens/issue.py, except columns whose help text names another file.
     """
 
     class Kind(models.TextChoices):

@@ -62,7 +62,7 @@ def served(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
     return [body]
 
 
-DOCUMENT = orjson.loads(openapi.document())
+DOCUMENT = orjson.loads(openapi.description())
 DESCRIBED = schemathesis.openapi.from_dict(DOCUMENT)
 DESCRIBED.app = served
 OPERATIONS = [found.ok() for found in DESCRIBED.get_all_operations() if isinstance(found, Ok)]

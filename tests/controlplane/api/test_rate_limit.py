@@ -69,9 +69,9 @@ def test_zero_is_no_limit(api: Api, federation: Federation, settings: Any) -> No
 @pytest.fixture
 def no_redis(settings: Any) -> Iterator[None]:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    rate_limit.start_anew()
+    rate_limit.reset()
     yield
-    rate_limit.start_anew()
+    rate_limit.reset()
 
 
 def test_without_redis_all_are_served_and_at_once(

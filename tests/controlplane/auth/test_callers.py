@@ -109,7 +109,7 @@ def test_a_leaked_and_revoked_token_is_refused_within_its_memory(
     assert settings.TOKEN_MEMORY == 5
     row, text = issue.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)
     assert who(text).status == 200
-    issue.revoke(row)
+    issue.revoke_token(row)
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 5.01)
     assert who(text).status == 401

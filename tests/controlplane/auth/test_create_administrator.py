@@ -73,7 +73,7 @@ def test_an_address_that_fails_again_and_again_does_not_fill_the_trail(settings:
 
 def test_a_person_of_an_issuer_is_not_made_an_administrator() -> None:
     Person.objects.create(username="abc", issuer="https://idp.example.org", subject="x")
-    with pytest.raises(CommandError, match="a name of its own"):
+    with pytest.raises(CommandError, match="choose another name"):
         create("abc")
     assert not Person.objects.get().is_superuser
 

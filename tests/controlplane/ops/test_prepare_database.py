@@ -130,7 +130,7 @@ def test_an_owner_that_may_not_create_roles_says_what_to_run_and_keeps_the_passw
 def test_a_role_above_row_security_is_refused(server: embedded.Services, urls: dict[str, str]) -> None:
     code, said = outcome(start_preparing({**urls, "web": with_database(administrator(server), "isthmus")}))
     assert code == 1
-    assert "isthmus_administrator is a superuser or has BYPASSRLS: give the web a role that is neither" in said
+    assert "isthmus_administrator is a superuser or has BYPASSRLS: give the web an ordinary role" in said
 
 
 def test_a_role_that_may_create_tables_is_refused(server: embedded.Services, urls: dict[str, str]) -> None:
@@ -145,7 +145,7 @@ def test_a_role_that_may_create_tables_is_refused(server: embedded.Services, url
 def test_one_role_for_all_works_and_is_not_passed_over_in_silence(urls: dict[str, str]) -> None:
     code, said = outcome(start_preparing(dict.fromkeys(ROLES, urls["owner"])))
     assert code == 0
-    assert "The web connects as the owner: row security does not bind it." in said
+    assert "The web connects as the owner: row security does not apply to it." in said
 
 
 def test_only_the_owner_prepares(urls: dict[str, str]) -> None:

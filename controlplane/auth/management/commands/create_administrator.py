@@ -1,6 +1,6 @@
-"""`manage.py create_administrator NAME`: the way in that needs no issuer, for whoever has the host.
+"""`manage.py create_administrator NAME`: makes an administrator who logs in without an issuer, or resets the password.
 
-The password is made here and shown once. For a name that is there already, a new one is set, and the account enabled.
+The command generates the password and shows it once. An existing administrator gets a new password and is enabled.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Command(BaseCommand):
             act = "create_administrator" if person is None else "reset_administrator"
             person = person or Person(username=name, name=name)
             if person.issuer:
-                raise CommandError(f"{name} logs in with an issuer: choose a name of its own for an administrator.")
+                raise CommandError(f"{name} logs in with an issuer: choose another name for the administrator.")
             _promote(person, password)
             trail.record(f"person.{act}", "person", person.pk, changes={"name": name})
         self.stdout.write(password)

@@ -1,4 +1,4 @@
-"""Writes docs/roles.md from the table of roles."""
+"""`manage.py draw_roles`: writes docs/roles.md from the table of roles."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from controlplane.auth import roles
 
 
 class Command(BaseCommand):
-    help = "Draw docs/roles.md from the table in controlplane/auth/roles.py."
+    help = "Writes docs/roles.md from the table in controlplane/auth/roles.py."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         page = settings.BASE_DIR / "docs" / "roles.md"
-        page.write_text(roles.document(), encoding="utf-8")
+        page.write_text(roles.as_markdown(), encoding="utf-8")
         self.stdout.write(f"{page.relative_to(settings.BASE_DIR)} is drawn.")

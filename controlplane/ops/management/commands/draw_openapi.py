@@ -1,4 +1,4 @@
-"""Writes docs/openapi.json from the views."""
+"""`manage.py draw_openapi`: writes docs/openapi.json from the views."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from controlplane.api import openapi
 
 
 class Command(BaseCommand):
-    help = "Draw docs/openapi.json, the OpenAPI description of /api/v1/, from its views."
+    help = "Writes docs/openapi.json, the OpenAPI description of /api/v1/, from its views."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         page = settings.BASE_DIR / "docs" / "openapi.json"
-        page.write_text(openapi.document(), encoding="utf-8")
+        page.write_text(openapi.description(), encoding="utf-8")
         self.stdout.write(f"{page.relative_to(settings.BASE_DIR)} is drawn.")

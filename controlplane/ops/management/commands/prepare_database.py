@@ -1,4 +1,4 @@
-"""`manage.py prepare_database`: everything between an empty database and a running service, safe to repeat."""
+"""`manage.py prepare_database`: makes an empty or older database ready for the service. It is safe to repeat."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.utils import timezone
 
 from controlplane.audit import months
-from controlplane.environment import database_url, text
+from controlplane.environment import database_url, string
 from controlplane.ops import database_roles, row_security
 
 if TYPE_CHECKING:
     from django.db.backends.utils import CursorWrapper
 
-ONE_AT_A_TIME = 0x15784055  # the advisory lock of this command: replicas start together
+ONE_AT_A_TIME = 0x15784055  # the advisory lock of this command, because replicas start at the same time
 MIGRATIONS = "django_migrations"
-# History and usage are written once. The worker deletes what is past its time; a usage record outlives its job.
+# History and usage are never changed. The worker deletes rows past their retention; a usage record outlives its job.
 APPEND_ONLY: dict[str, dict[str, tuple[LiteralString, ...]]] = {
     "jobs.Transition": {"web": ("SELECT", "INSERT"), "worker": ("SELECT", "INSERT", "DELETE")},
     "audit.Event": {"web": ("SELECT", "INSERT"), "worker": ("SELECT", "INSERT")},
@@ -30,19 +30,17 @@ APPEND_ONLY: dict[str, dict[str, tuple[LiteralString, ...]]] = {
 
 
 class Command(BaseCommand):
-    help = (
-        "Runs migrations as the owner, creates the web and worker roles where absent, and grants them what they need."
-    )
+    help = "Runs migrations as the owner, creates missing web and worker roles, and grants them the rights they need."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if text("ISTHMUS_DATABASE_ROLE", default="owner") != "owner":
+        if string("ISTHMUS_DATABASE_ROLE", default="owner") != "owner":
             raise CommandError("Run this with ISTHMUS_DATABASE_ROLE=owner: only the owner changes tables.")
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", [ONE_AT_A_TIME])
             try:
                 call_command("migrate", interactive=False, verbosity=options["verbosity"])
                 with transaction.atomic():
-                    months.prepare(now=timezone.now())
+                    months.create_partitions(now=timezone.now())
                     self._grant_to_others(cursor)
             finally:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [ONE_AT_A_TIME])
@@ -55,7 +53,7 @@ class Command(BaseCommand):
             parts = urlsplit(database_url(role))
             name = unquote(parts.username or "")
             if name == owner:
-                self.stderr.write(f"The {role} connects as the owner: row security does not bind it.")
+                self.stderr.write(f"The {role} connects as the owner: row security does not apply to it.")
                 continue
             _ensure_role(cursor, name, unquote(parts.password or ""), role=role)
             _grant(cursor, name, role=role)
@@ -66,15 +64,15 @@ class Command(BaseCommand):
 def _ensure_role(cursor: CursorWrapper, name: str, password: str, *, role: str) -> None:
     if not name:
         raise CommandError(
-            f"DATABASE_{role.upper()}_URL names no user: write postgresql://user:password@host/database."
+            f"DATABASE_{role.upper()}_URL has no user name: write postgresql://user:password@host/database."
         )
     if not database_roles.exists(cursor, name):
-        _create(cursor, name, password)
+        _create_login(cursor, name, password)
     if database_roles.sees_past_row_security(cursor, name):
-        raise CommandError(f"The role {name} is a superuser or has BYPASSRLS: give the {role} a role that is neither.")
+        raise CommandError(f"The role {name} is a superuser or has BYPASSRLS: give the {role} an ordinary role.")
 
 
-def _create(cursor: CursorWrapper, name: str, password: str) -> None:
+def _create_login(cursor: CursorWrapper, name: str, password: str) -> None:
     try:
         with transaction.atomic():
             database_roles.create_login(cursor, name, password)
@@ -86,7 +84,7 @@ def _create(cursor: CursorWrapper, name: str, password: str) -> None:
         raise CommandError(
             f"The role {name} does not exist and the owner may not create it: "
             f"run CREATE ROLE {name} LOGIN with its password as a superuser, or give the owner CREATEROLE."
-        ) from None  # the statement holds the password
+        ) from None  # the original error contains the statement, and with it the password
 
 
 def _grant(cursor: CursorWrapper, name: str, *, role: str) -> None:
@@ -95,7 +93,7 @@ def _grant(cursor: CursorWrapper, name: str, *, role: str) -> None:
     for label, rights in APPEND_ONLY.items():
         table = apps.get_model(label)._meta.db_table
         database_roles.restrict_table(cursor, name, table, rights[role])
-    for partition in months.partitions():  # row security is the whole table's; asked directly they would show all
+    for partition in months.partitions():  # row security is on the parent table only
         database_roles.restrict_table(cursor, name, partition, ())
     if database_roles.may_create_tables(cursor, name):
         raise CommandError(

@@ -1,4 +1,4 @@
-"""`manage.py reseal`: all that is stored sealed, under the newest key, so that an older one can be taken away."""
+"""`manage.py reseal`: encrypts all sealed values again with the newest key, so that older keys can be removed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Command(BaseCommand):
-    help = "Seals pods' requests and sites' credentials anew with the first of ISTHMUS_ENCRYPTION_KEYS."
+    help = "Encrypts pods' requests and sites' credentials again with the first key of ISTHMUS_ENCRYPTION_KEYS."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         done: dict[str, int] = {}
@@ -31,14 +31,17 @@ class Command(BaseCommand):
             ("requests", Job.objects.filter(request__isnull=False), payload.reseal, "request"),
             ("credentials", Site.objects.filter(credential__isnull=False), connections.reseal_credential, "credential"),
         ):
-            done[name] = _all(name, rows, reseal, column, lost)
-        self.stdout.write(", ".join(f"{number} {name}" for name, number in done.items()) + " were sealed anew.")
+            done[name] = _reseal_all(name, rows, reseal, column, lost)
+        self.stdout.write(", ".join(f"{number} {name}" for name, number in done.items()) + " were encrypted again.")
         if lost:
-            raise CommandError(f"No key of the ring opens these: {', '.join(lost)}.")
+            raise CommandError(f"No key of ISTHMUS_ENCRYPTION_KEYS decrypts these: {', '.join(lost)}.")
 
 
-def _all(name: str, rows: QuerySet[Any], reseal: Callable[[Any], bool], column: str, lost: list[str]) -> int:
-    """A bounded batch in each transaction, its line in the trail with it, so that no worker waits long for a row."""
+def _reseal_all(name: str, rows: QuerySet[Any], reseal: Callable[[Any], bool], column: str, lost: list[str]) -> int:
+    """Reseals `column` of the rows and returns how many changed; adds rows that no key decrypts to `lost`.
+
+    Each transaction handles one small batch and records it, so that no worker waits long for a locked row.
+    """
     number = last = 0
     while True:
         with transaction.atomic():

@@ -1,4 +1,4 @@
-"""`manage.py serve`: the web process, as production, the demo and the benchmarks run it."""
+"""`manage.py serve`: runs the web process, for production, the demo and the benchmarks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class Command(BaseCommand):
-    help = "Serves HTTP with Granian (controlplane/ops/serve.py). SIGTERM stops it once open requests are answered."
+    help = "Serves HTTP with Granian (controlplane/ops/serve.py). On SIGTERM it answers open requests, then exits."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8000)
-        parser.add_argument("--application", default=APPLICATION, help="another WSGI application, to measure beside")
+        parser.add_argument("--application", default=APPLICATION, help="another WSGI application, for benchmarks")
 
     def handle(self, *args: Any, **options: Any) -> None:
         share_counters()
         argv = granian_command(host=options["host"], port=options["port"], application=options["application"])
-        # In this process's place, so that signals reach Granian itself and Django's memory here is given back.
+        # exec replaces this process: signals then reach Granian, and the memory that Django uses here is freed.
         os.execv(argv[0], argv)  # noqa: S606

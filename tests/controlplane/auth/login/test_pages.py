@@ -66,7 +66,7 @@ def test_the_login_page_has_a_button_for_each_issuer_and_a_way_for_administrator
 
 def test_without_issuers_the_page_says_so(settings: Any) -> None:
     settings.ISSUERS = ""
-    assert "only administrators log in" in page_for(None, "/login/")
+    assert "only administrators can log in" in page_for(None, "/login/")
 
 
 def test_the_account_page_tells_what_one_has_and_why(ada: Person) -> None:
@@ -80,13 +80,13 @@ def test_the_account_page_tells_what_one_has_and_why(ada: Person) -> None:
     RoleGrant.objects.create(person=ada, role="site_operator", site="vega", origin=Origin.MANUAL)
     page = page_for(ada, "/account/")
     for words in ("Ada &lt;Lovelace&gt;", "ada@egi.eu", "EGI Check-in", "Ours", "rule the-rule", "given by hand",
-                  "no more: not seen for too long", "Site operator", "vega"):  # fmt: skip
+                  "no longer: no login has confirmed it in time", "Site operator", "vega"):  # fmt: skip
         assert words in page, words
     assert "Theirs" not in page
 
 
 def test_somebody_without_anything_is_told_whom_to_ask(ada: Person) -> None:
-    assert "You are in no tenant here." in page_for(ada, "/account/")
+    assert "You are not a member of any tenant." in page_for(ada, "/account/")
 
 
 def test_the_bare_address_leads_to_the_account() -> None:

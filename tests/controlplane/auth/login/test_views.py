@@ -255,7 +255,7 @@ def test_two_tabs_log_in_side_by_side(checkin: IdentityProvider, browser: Browse
 
 def test_a_state_is_good_once_and_in_its_own_browser(checkin: IdentityProvider, browser: Browser) -> None:
     back = browser.visit(browser.leave())
-    assert "not begun in this browser" in sentence(Client().get(back))
+    assert "not started in this browser" in sentence(Client().get(back))
     assert browser.client.get(back).status_code == 302
     replayed = browser.client.get(back)
     assert replayed.status_code == 400
@@ -273,7 +273,7 @@ def test_a_state_of_one_issuer_is_nothing_to_another(
         write(tmp_path, checkin.configuration(), checkin.configuration("twin", issuer=checkin.issuer + "/x"), name="2")
     )
     back = browser.visit(browser.leave())
-    assert "not begun" in sentence(browser.client.get(back.replace("/idp/", "/twin/")))
+    assert "not started" in sentence(browser.client.get(back.replace("/idp/", "/twin/")))
     assert "token" not in checkin.calls
 
 
@@ -348,7 +348,7 @@ def test_an_id_token_that_is_wrong_logs_nobody_in(
 
 def test_userinfo_of_somebody_else_logs_nobody_in(checkin: IdentityProvider, browser: Browser) -> None:
     checkin.userinfo_claims = {"sub": "somebody else"}
-    assert "two different people" in sentence(browser.log_in())
+    assert "two people" in sentence(browser.log_in())
     checkin.userinfo_claims = {"sub": None}
     assert browser.log_in().status_code == 403
     assert not Person.objects.exists()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.auth.oidc.claim_rules import Given, Verdict, slug_for, try_claims
+from controlplane.auth.oidc.claim_rules import ClaimResult, Given, slug_for, try_claims
 from controlplane.auth.oidc.issuer import Give, Rule
 from tests.issuers import GOC, GOC_VALUE, MANAGERS, MEMBERS, E, issuer
 
@@ -15,11 +15,11 @@ PLAIN = Rule("plain", Give.MEMBER, group=("vo", "prod"), tenant="vo-prod")
 OPS = Rule("ops", Give.FEDERATION_OPERATOR, entitlement=E + "isthmus.egi.eu:role=federation-operator#aai.egi.eu")
 
 
-def given_by(verdict: Verdict) -> list[str]:
+def given_by(verdict: ClaimResult) -> list[str]:
     return [each.rule for each in verdict.given]
 
 
-def reason(verdict: Verdict) -> str:
+def reason(verdict: ClaimResult) -> str:
     return " ".join(each.reason for each in verdict.ignored)
 
 
@@ -104,7 +104,7 @@ def test_an_issuer_is_believed_in_its_own_namespaces_only() -> None:
 
 def test_an_issuer_without_namespaces_asserts_no_entitlement() -> None:
     verdict = try_claims(issuer(MEMBERS, profile="keycloak"), {"entitlements": [E + "vo.a:role=member"]})
-    assert verdict == Verdict()
+    assert verdict == ClaimResult()
 
 
 def test_a_whole_entitlement_is_compared_without_its_authority() -> None:
@@ -193,14 +193,14 @@ def test_only_a_list_is_a_list(value: Any) -> None:
     verdict = try_claims(issuer(MEMBERS), {"entitlements": value})
     assert given_by(verdict) == (["members"] if isinstance(value, list) else [])
     assert verdict.is_known == isinstance(value, list)
-    assert ("no list" in reason(verdict)) != isinstance(value, list)
+    assert ("not a list" in reason(verdict)) != isinstance(value, list)
 
 
 @pytest.mark.parametrize("value", [None, 5, True, ["nested"], {"a": "b"}, 1.5])
 def test_odd_values_in_the_list_are_left_aside(value: Any) -> None:
     verdict = try_claims(issuer(MEMBERS), {"entitlements": [value, E + "vo.a:role=member"]})
     assert given_by(verdict) == ["members"]
-    assert reason(verdict) == "It is no text."
+    assert reason(verdict) == "It is not a text."
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_a_wrong_file_keeps_every_process_from_starting(tmp_path: Path, settings
 
 
 def test_what_is_left_out_comes_from_the_profile(tmp_path: Path) -> None:
-    [egi] = issuer_file.read(write(tmp_path, EGI))
+    [egi] = issuer_file.read_issuers(write(tmp_path, EGI))
     assert egi.scopes == PROFILES["egi-check-in"].scopes
     assert egi.namespaces == {"urn:mace:egi.eu"}
     assert egi.algorithms == ("RS256",)
@@ -42,7 +42,7 @@ def test_the_documented_examples_are_read(tmp_path: Path) -> None:
     for text in examples:
         path = tmp_path / "documented.yaml"
         path.write_text(text.replace("client_secret_file: /run/secrets/", "client_secret: "), encoding="utf-8")
-        assert issuer_file.read(path)
+        assert issuer_file.read_issuers(path)
 
 
 def test_an_issuer_is_found_by_its_exact_name_or_alias_only(tmp_path: Path, settings: Any) -> None:
@@ -63,7 +63,7 @@ def test_an_issuer_is_found_by_its_exact_name_or_alias_only(tmp_path: Path, sett
     ],
 )
 def test_a_group_is_a_path(tmp_path: Path, written: Any, path: tuple[str, ...]) -> None:
-    [issuer] = issuer_file.read(write(tmp_path, {**EGI, "rules": [{**MEMBERS, "group": written}]}))
+    [issuer] = issuer_file.read_issuers(write(tmp_path, {**EGI, "rules": [{**MEMBERS, "group": written}]}))
     assert issuer.rules == (Rule("members", Give.MEMBER, group=path, role="member", tenant="vo-a"),)
 
 
@@ -73,8 +73,8 @@ def test_the_secret_comes_from_a_file_or_the_environment_and_is_never_shown(
     monkeypatch.setenv("EGI_SECRET", "from the environment")
     (tmp_path / "secret").write_text("from a file\n", encoding="utf-8")
     bare = {key: value for key, value in EGI.items() if key != "client_secret"}
-    [filed] = issuer_file.read(write(tmp_path, {**bare, "client_secret_file": str(tmp_path / "secret")}))
-    [named] = issuer_file.read(write(tmp_path, {**bare, "client_secret_env": "EGI_SECRET"}))
+    [filed] = issuer_file.read_issuers(write(tmp_path, {**bare, "client_secret_file": str(tmp_path / "secret")}))
+    [named] = issuer_file.read_issuers(write(tmp_path, {**bare, "client_secret_env": "EGI_SECRET"}))
     assert (filed.client_secret, named.client_secret) == ("from a file", "from the environment")
     assert "from" not in repr(filed)
 
@@ -118,7 +118,7 @@ def test_the_secret_comes_from_a_file_or_the_environment_and_is_never_shown(
 def test_a_mistake_refuses_start_and_names_the_entry(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
     entry = {key: value for key, value in {**EGI, **change}.items() if value is not None}
     with pytest.raises(ImproperlyConfigured) as refusal:
-        issuer_file.read(write(tmp_path, entry))
+        issuer_file.read_issuers(write(tmp_path, entry))
     assert complaint in str(refusal.value)
     assert "'egi'" in str(refusal.value) or "issuers[0]" in str(refusal.value)
     assert "hush" not in str(refusal.value)
@@ -126,8 +126,8 @@ def test_a_mistake_refuses_start_and_names_the_entry(tmp_path: Path, change: dic
 
 def test_two_issuers_of_one_alias_or_one_name_are_refused(tmp_path: Path) -> None:
     for twin in ({**EGI, "alias": "other"}, {**EGI, "issuer": "https://other.example.org"}):
-        with pytest.raises(ImproperlyConfigured, match="there twice"):
-            issuer_file.read(write(tmp_path, EGI, twin))
+        with pytest.raises(ImproperlyConfigured, match="two issuers have the"):
+            issuer_file.read_issuers(write(tmp_path, EGI, twin))
 
 
 @pytest.mark.parametrize("content", ["issuers: [", "- a", "", "issuers: []\nextra: 1", "\x00"])
@@ -135,6 +135,6 @@ def test_what_is_no_such_file_is_refused_in_a_sentence(tmp_path: Path, content: 
     path = tmp_path / "issuers.yaml"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(ImproperlyConfigured, match=r"issuers\.yaml"):
-        issuer_file.read(path)
+        issuer_file.read_issuers(path)
     with pytest.raises(ImproperlyConfigured, match="cannot be read"):
-        issuer_file.read(tmp_path / "absent.yaml")
+        issuer_file.read_issuers(tmp_path / "absent.yaml")

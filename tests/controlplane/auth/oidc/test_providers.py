@@ -31,7 +31,7 @@ def provider(settings: Any) -> Iterator[IdentityProvider]:
 
 @pytest.fixture
 def issuer(provider: IdentityProvider, tmp_path: Path) -> Issuer:
-    [one] = issuer_file.read(write(tmp_path, provider.configuration()))
+    [one] = issuer_file.read_issuers(write(tmp_path, provider.configuration()))
     return one
 
 
@@ -102,7 +102,7 @@ def test_an_issuer_that_drips_is_given_up(provider: IdentityProvider, issuer: Is
 def test_one_dead_issuer_does_not_hold_up_another(provider: IdentityProvider, issuer: Issuer, tmp_path: Path) -> None:
     provider.down = {"all"}
     with running() as healthy:
-        [other] = issuer_file.read(write(tmp_path, healthy.configuration("other")))
+        [other] = issuer_file.read_issuers(write(tmp_path, healthy.configuration("other")))
         with pytest.raises(Unavailable):
             providers.metadata(issuer)
         assert providers.metadata(other).token_endpoint == f"{healthy.issuer}/token"

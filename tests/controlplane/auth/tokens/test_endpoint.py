@@ -182,7 +182,7 @@ def test_revoking_a_secret_ends_the_tokens_that_were_given_for_it_and_no_others(
     given = as_the_sidecar(node, secret).json()["access_token"]
     beside = as_the_sidecar(node, kept).json()["access_token"]
     assert call("POST", "/updateCache", token=given).status == 200
-    issue.revoke(ApiToken.objects.get(digest=token_format.digest(secret)))
+    issue.revoke_token(ApiToken.objects.get(digest=token_format.digest(secret)))
     remembered.forget_everything()
     assert call("POST", "/updateCache", token=given).status == 401
     assert call("POST", "/updateCache", token=beside).status == 200

@@ -121,7 +121,7 @@ def test_a_token_lives_no_longer_by_rotation_than_is_allowed_today(settings: Any
 @pytest.mark.django_db
 def test_a_token_that_has_ended_is_not_rotated() -> None:
     revoked, _ = issue.mint(make_node()[0])
-    issue.revoke(revoked)
+    issue.revoke_token(revoked)
     expired, _ = issue.mint(make_node()[0])
     ApiToken.objects.filter(pk=expired.pk).update(expires_at=timezone.now())
     for row in (revoked, expired):
@@ -132,7 +132,7 @@ def test_a_token_that_has_ended_is_not_rotated() -> None:
 @pytest.mark.django_db
 def test_revoking_is_told_once() -> None:
     row, _ = issue.mint(make_node()[0])
-    assert [issue.revoke(row), issue.revoke(row)] == [True, False]
+    assert [issue.revoke_token(row), issue.revoke_token(row)] == [True, False]
     assert Event.objects.filter(verb="token.revoke").count() == 1
 
 
@@ -141,7 +141,7 @@ def test_what_is_made_rotated_and_revoked_is_in_the_trail_without_its_text() -> 
     service = make_service()
     old, first = issue.mint_service(service, scopes=["read"], lifetime=timedelta(days=1))
     new, second = issue.rotate(old)
-    issue.revoke(new)
+    issue.revoke_token(new)
     events = list(Event.objects.order_by("id"))
     assert [event.verb for event in events] == ["token.create", "token.create", "token.rotate", "token.revoke"]
     assert {event.tenant_id for event in events} == {service.tenant_id}
