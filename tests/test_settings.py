@@ -38,7 +38,7 @@ def documented() -> dict[str, str]:
 def read_by_the_code() -> dict[str, str]:
     """Name to default as the page writes it; "" where the default is no plain value, such as a path beside the code."""
     found = {f"DATABASE_{role.upper()}_URL": "DATABASE_URL" for role in ROLES}
-    for package in ("controlplane", "sites", "jobs", "frontend"):
+    for package in ("controlplane", "sites", "jobs", "frontend", "deploy/embedded"):
         for file in (PROJECT / package).rglob("*.py"):
             for name, default in settings_read_in(file):
                 found[name] = found.get(name) or default

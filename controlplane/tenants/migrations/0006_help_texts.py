@@ -142,7 +142,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='approvalrequest',
             name='state',
-            field=models.CharField(choices=[('open', 'waits for a decision'), ('granted', 'granted as asked'), ('changed', 'granted with changes'), ('declined', 'declined'), ('withdrawn', 'taken back by those who asked')], default='open', help_text='whether and how it was decided', max_length=10),
+            field=models.CharField(choices=[('open', 'waits for a decision'), ('granted', 'granted as asked'), ('changed', 'granted with changes'), ('declined', 'declined'), ('withdrawn', 'withdrawn by the requester')], default='open', help_text='whether and how it was decided', max_length=10),
         ),
         migrations.AlterField(
             model_name='approvalrequest',

@@ -25,7 +25,7 @@ class ApprovalRequest(models.Model):
         GRANTED = "granted", "granted as asked"
         CHANGED = "changed", "granted with changes"
         DECLINED = "declined", "declined"
-        WITHDRAWN = "withdrawn", "taken back by those who asked"
+        WITHDRAWN = "withdrawn", "withdrawn by the requester"
 
     tenant = models.ForeignKey(
         Tenant, on_delete=models.CASCADE, related_name="requests", help_text="the tenant that asks"
