@@ -15,7 +15,7 @@ from jobs import lifecycle, payload
 from jobs.models import Job, new_key
 from jobs.states import State
 from sites import health, manifest
-from sites.connectors.registry import folder_for
+from sites.connections import folder_for
 from sites.reasons import Reason
 from sites.workload import Demand
 

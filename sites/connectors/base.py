@@ -96,7 +96,7 @@ class Connector(ABC):
     @classmethod
     @abstractmethod
     def from_config(cls, config: Mapping[str, object], secret: str = "") -> Self:
-        """Made from what a site's operator has set (see `registry.open_connector`), without I/O. Raises `BadConfig`."""
+        """Makes one from a site's settings, without I/O. Raises `BadConfig`. See `sites.connections.open_connector`."""
 
     @classmethod
     @abstractmethod
