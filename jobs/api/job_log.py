@@ -69,11 +69,11 @@ class JobLog(ApiView):
         for tail, since_seconds and bytes. A tenant may follow a few logs at the same time."""
         query = asked(request, LogQuery)
         opts = {theirs: query[ours] for ours, theirs in _OPTIONS.items() if ours in query}
-        options = logs.parse(opts, now=timezone.now())
+        options = logs.parse_options(opts, now=timezone.now())
         job = queries.job_for_log(self.reach, key)
         container = logs.container_of(job, query.get("container"))
         self.close_rows()
-        stream = logs.WhileAllowed(logs.open_log(job, container, options), lambda: self._may_read(request, key))
+        stream = logs.open_log(job, container, options, may_read=lambda: self._may_read(request, key))
         # No charset: these are the container's bytes, whatever they are.
         return StreamingHttpResponse(stream, content_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})
 

@@ -18,9 +18,8 @@ from django.core.files.storage import storages
 from django.db import transaction
 
 from jobs import lifecycle
-from jobs.logs import window
-from jobs.logs.output import PIECE, SiteOutput, pieces
-from jobs.logs.text import limited
+from jobs.logs.output import PIECE, SiteOutput, limited, pieces
+from jobs.logs.text import Clock, next_line
 from jobs.models import ArchivedLog, Job
 from sites import health
 from sites.connectors.base import LogRequest, Rejected, Unreachable
@@ -152,13 +151,13 @@ def _kept_from(output: _Begun) -> int:
     """Where the kept tail of a log begins: with a whole line, unless its last line alone is too long."""
     size = output.size()
     surplus = max(0, size - settings.LOG_ARCHIVE_BYTES)
-    begin = window.next_line(output, surplus)
+    begin = next_line(output, surplus)
     return begin if begin < size else surplus
 
 
 def _index(output: _Begun, begin: int) -> str:
     """The lines of the index that tell of the bytes from `begin` on; of an endless one, the latest."""
-    clock = window.Clock(lambda offset, limit: output.read("index", offset, limit))
+    clock = Clock(lambda offset, limit: output.read("index", offset, limit))
     lines: deque[str] = deque()
     held, offset = 0, begin
     while stretch := clock.stretch(offset):

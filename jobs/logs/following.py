@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from jobs.logs.feeds import Feed
-    from jobs.logs.options import LogOptions
+    from jobs.logs.text import LogOptions
     from jobs.models import Job
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -65,6 +65,19 @@ def pieces(output: Output, offset: int) -> Generator[bytes]:
         offset += len(piece)
         if len(piece) < PIECE:
             return
+
+
+def limited(chunks: Generator[bytes], limit: int | None) -> Generator[bytes]:
+    """Yields the first `limit` bytes of all chunks; None: all of them. Closes `chunks`."""
+    with closing(chunks):
+        for chunk in chunks:
+            if limit is None:
+                yield chunk
+                continue
+            yield chunk[:limit]
+            limit -= len(chunk)
+            if limit <= 0:
+                return
 
 
 class SiteOutput:
