@@ -14,8 +14,8 @@ from controlplane.audit import trail
 from controlplane.auth.callers import PersonCaller, ServiceCaller
 from controlplane.errors import Forbidden, Refused
 from controlplane.tenants.models import Person, Tenant
-from jobs import deletion, lifecycle, nudge, payload
-from jobs.models import Job, demand_columns, new_key
+from jobs import cancellation, lifecycle, nudge, payload
+from jobs.models import Job, new_key
 from jobs.placement import ranking, routes
 from jobs.states import State
 from sites import manifest, policy
@@ -47,7 +47,7 @@ def admit(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: 
     Raises Refused where it could never run at the site that its node sends to.
     """
     with transaction.atomic(savepoint=False):  # mostly in its caller's, which sees the caller's tenant
-        deletion.one_at_a_time(caller.node_id, pod.uid)
+        cancellation.one_at_a_time(caller.node_id, pod.uid)
         row = database.first(_LOOK, [caller.node_id, pod.uid])
         if row is None:
             raise Forbidden(f"The virtual node {caller.slug} is no longer there.")
@@ -60,7 +60,7 @@ def admit(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: 
         job.polled_minute = heard_minutes  # its age as an orphan begins now, on the node's own clock
         store(job, verb="job.create")
         if is_deleted:
-            deletion.delete(caller, pod.uid, now=now)
+            cancellation.delete_pod(caller, pod.uid, now=now)
     return job
 
 
@@ -140,7 +140,7 @@ def _send(job: Job, pod: PodRequest, found: Routes) -> None:
 
 def _settle(job: Job, demand: Demand, waits: Waits | None) -> None:
     """Write down what the job asks for, and why it waits where that is known already."""
-    for name, value in demand_columns(demand).items():
+    for name, value in lifecycle.demand_columns(demand).items():
         setattr(job, name, value)
     job.reason, job.message = (waits.reason, waits.message) if waits else ("", "")
 

@@ -20,7 +20,7 @@ from jobs import nudge, rendering
 from jobs.accounting import records
 from jobs.accounting.counters import Ledger
 from jobs.models import Changes, Job, Transition, UsageRecord
-from jobs.states import ENDS, State, may_move
+from jobs.states import ENDS, MOVES, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from jobs.models import QuietChanges
-    from sites.workload import Report
+    from sites.workload import Demand, Report
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,20 @@ class Move:
     to: State | None = None
     changes: Changes = field(default_factory=Changes)
     report: Report | None = None
+
+
+def demand_columns(demand: Demand) -> Changes:
+    """The columns of a job that a demand fills, its totals with it: SQL adds those up."""
+    return {
+        "demand": demand.as_json(),
+        "cpus": demand.cpus,
+        "memory": demand.memory,
+        "gpus": demand.gpus,
+        "gpu_kind": demand.gpu_kind,
+        "flavor": demand.flavor,
+        "partition": demand.partition,
+        "time_limit": demand.time_limit,
+    }
 
 
 def create(job: Job) -> None:
@@ -134,7 +148,7 @@ def _applies(job: Job, old: State, wish: Move) -> bool:
         return old not in ENDS or job.lost_at is not None
     if wish.to == old:
         return False
-    if not may_move(old, wish.to):
+    if wish.to not in MOVES[old]:
         if old not in ENDS:
             logger.error("illegal move", extra={"job": job.pk, "old": old, "new": wish.to})
         return False

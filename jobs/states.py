@@ -48,11 +48,6 @@ MEANING: dict[State, str] = {
 }
 
 
-def may_move(old: State, new: State) -> bool:
-    """Whether the table allows `old` -> `new`. A state is no move to itself."""
-    return new in MOVES[old]
-
-
 def diagram() -> str:
     """The table as a Mermaid state diagram."""
     lines = ["stateDiagram-v2", "    [*] --> held"]

@@ -14,7 +14,8 @@ from controlplane.auth.tokens import issue
 from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 from jobs import lifecycle, payload
 from jobs.accounting.counters import Ledger
-from jobs.models import Job, demand_columns, new_key
+from jobs.lifecycle import demand_columns
+from jobs.models import Job, new_key
 from jobs.states import AT_SITE, ENDS, State
 from sites.models import Allocation, Route, Site
 from sites.workload import Demand

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sites.workload import Demand
-
 
 class Changes(TypedDict, total=False):
     """What a move may change beside the state. The job's texts are rendered again, and its owner sees that it changed.
@@ -59,17 +57,3 @@ class QuietChanges(TypedDict, total=False):
     tries: int
     next_archive_at: datetime | None
     next_clean_at: datetime | None
-
-
-def demand_columns(demand: Demand) -> Changes:
-    """The columns of a job that a demand fills, its totals with it: SQL adds those up."""
-    return {
-        "demand": demand.as_json(),
-        "cpus": demand.cpus,
-        "memory": demand.memory,
-        "gpus": demand.gpus,
-        "gpu_kind": demand.gpu_kind,
-        "flavor": demand.flavor,
-        "partition": demand.partition,
-        "time_limit": demand.time_limit,
-    }

@@ -15,7 +15,7 @@ from controlplane.errors import IsthmusError
 from controlplane.secrets import Unsealable
 from jobs import lifecycle, nudge, payload
 from jobs.lifecycle import Move
-from jobs.models import Job, demand_columns
+from jobs.models import Job
 from jobs.placement import ranking, routes
 from jobs.states import State
 from sites import health, manifest
@@ -120,7 +120,7 @@ def _settled(job: Job, situations: Sequence[Situation], *, now: datetime) -> Mov
         return _failed(job, " ".join(dict.fromkeys(answer.refusal for answer in answers)))
     waits = best.closed or Waits("", "")
     changes: Changes = {"site_id": best.site.pk, "next_start_at": now, "reason": waits.reason, "message": waits.message}
-    return Move(job.pk, job.attempt, changes={**changes, **demand_columns(best.demand)})
+    return Move(job.pk, job.attempt, changes={**changes, **lifecycle.demand_columns(best.demand)})
 
 
 def _failed(job: Job, message: str) -> Move:

@@ -19,7 +19,6 @@ from controlplane.tenants.models import Tenant
 from jobs import lifecycle
 from jobs.accounting import counters
 from jobs.lifecycle import Move
-from jobs.models import demand_columns
 from jobs.placement.eligibility import Situation
 from jobs.states import State
 from sites import health, limits
@@ -157,7 +156,7 @@ def _decide(held: Iterable[HeldJob], situation: Situation) -> list[Move]:
 def _started(job: HeldJob, verdict: Verdict, situation: Situation) -> Move:
     changes: Changes = {
         **situation.terms,
-        **demand_columns(verdict.demand),
+        **lifecycle.demand_columns(verdict.demand),
         "reserved_cpu_seconds": verdict.ask.cpu_seconds,
         "reserved_gpu_seconds": verdict.ask.gpu_seconds,
         "next_start_at": None,
