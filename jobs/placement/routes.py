@@ -25,9 +25,9 @@ _TENANT = ("id", "slug", "name", "enabled")
 _SITE = ("id", "slug", "name", "config", "enabled", "silent_since", "silence")
 _ALLOCATION = (
     "id", "tenant_id", "site_id", "enabled", "valid_from", "valid_until", "pods", "cpus", "memory", "gpus",
-    "cpu_hours", "gpu_hours", "period", "priority", "default_time_limit", "partitions", "qos", "flavors", "used_pods", "used_cpus",
-    "used_memory", "used_gpus", "reserved_cpu_seconds", "reserved_gpu_seconds", "spent_cpu_seconds",
-    "spent_gpu_seconds", "period_began",
+    "cpu_hours", "gpu_hours", "period", "priority", "default_time_limit", "partitions", "qos", "flavors",
+    "used_pods", "used_cpus", "used_memory", "used_gpus", "reserved_cpu_seconds", "reserved_gpu_seconds",
+    "spent_cpu_seconds", "spent_gpu_seconds", "period_began",
 )  # fmt: skip
 _JSON = frozenset({"config", "gpus", "used_gpus"})
 # By hand: every create asks it, and the ORM would take several times as long to phrase it.
