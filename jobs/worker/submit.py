@@ -20,15 +20,17 @@ from jobs.lifecycle import Move
 from jobs.models import AbandonedAttempt, Job
 from jobs.states import State
 from jobs.worker.claim import claim, pack
-from jobs.worker.contact import speaking_to
+from jobs.worker.contact import fell_silent, speaking_to
 from sites import health
 from sites.connectors.base import Absent, InDoubt, Rejected, Unreachable
+from sites.connectors.config import BadConfig
 from sites.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
+    from jobs.models import Changes
     from sites.connectors.base import Found, Submitted
     from sites.models import Site
 
@@ -43,14 +45,22 @@ _LONGEST_SUBMISSION = 3600
 def submit_due(site: Site) -> bool:
     """Submits one batch of due jobs. Returns False when none was due.
 
-    Raises Unreachable when the site did not answer; the jobs are then on record as in doubt.
+    Raises Unreachable when the site did not answer, and its jobs are then on record as in doubt; or when its settings
+    cannot be used, and its breaker is then open.
     """
-    jobs = claim(site, now=timezone.now())
+    try:
+        jobs = claim(site, now=timezone.now())
+    except BadConfig as error:
+        fell_silent(site, error.message)
+        raise
     if not jobs:
         return False
     batch = pack(jobs)
     now = timezone.now()
-    not_sent = [_failed(*unfit) for unfit in batch.unfit] + [_put_back(job, now=now) for job in batch.left]
+    # The site was not called for these: they fail, or their turn comes with the next batch.
+    put_back: Changes = {"next_find_at": None, "next_submit_at": now}
+    not_sent = [_failed(*unfit) for unfit in batch.unfit]
+    not_sent += [Move(job.pk, job.attempt, State.QUEUED, put_back) for job in batch.left]
     lifecycle.move(not_sent, now=now)
     if not batch.workloads:
         return True
@@ -122,7 +132,7 @@ def _outcome(job: Job, answer: Submitted | Found, *, now: datetime) -> Move:
 
 
 def _started(job: Job, native_id: str, *, now: datetime) -> Move:
-    """The site has it in its queue."""
+    """The site has taken the job."""
     return Move(
         job.pk,
         job.attempt,
@@ -136,7 +146,7 @@ def _failed(job: Job, reason: str, message: str) -> Move:
 
 
 def _doubted(job: Job, why: str, *, now: datetime) -> Move:
-    """The site may have it: ask `find`, soon at first."""
+    """The site may have the job: `find` asks it, after a back-off that is short at first."""
     tries = job.tries + 1
     message = why or "The site has not said yet whether it took the job."
     return Move(
@@ -151,13 +161,8 @@ def _doubted(job: Job, why: str, *, now: datetime) -> Move:
     )
 
 
-def _put_back(job: Job, *, now: datetime) -> Move:
-    """Nothing was said to the site about it: its turn comes with the next batch."""
-    return Move(job.pk, job.attempt, State.QUEUED, {"next_find_at": None, "next_submit_at": now})
-
-
 def _abandoned(job: Job, *, now: datetime) -> Move:
-    """The site has fenced the attempt. Another one may follow, unless the job is not wanted any more."""
+    """The site has fenced the attempt. Another attempt follows, unless somebody asked to cancel the job."""
     if job.cancel_requested_at is not None:
         return Move(job.pk, job.attempt, State.CANCELLED, {"reason": job.cancel_reason or Reason.CANCELLED})
     tries = job.tries + 1

@@ -124,7 +124,9 @@ def test_a_pod_that_cannot_be_read_fails_and_stops_no_other(vega: Site, memory: 
 
 def test_a_request_sealed_for_another_row_fails_in_words(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     job = make_job(node=node)
-    Job.objects.filter(pk=job.pk).update(request=payload.seal(make_request(), tenant_id=node.tenant_id, key="other"))
+    Job.objects.filter(pk=job.pk).update(
+        request=payload.seal_request(make_request(), tenant_id=node.tenant_id, key="other")
+    )
     tasks.submit(vega.pk)
     job.refresh_from_db()
     assert job.state == State.FAILED
