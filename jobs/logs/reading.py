@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: How often we ask a site again that falls silent in the middle of an answer: the client could not tell a cut log from
-#: a whole one.
+#: How many times we ask a site again that falls silent in the middle of an answer. A client could not know a cut log
+#: from a whole one.
 _TRIES = 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Go's zero time.

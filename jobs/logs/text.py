@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from jobs.logs.output import Output
 
 _TAIL_PIECE = 1 << 18
-#: A size that no log reaches: the end of the last stretch of time.
+#: The end of the last stretch of time: a size that no log reaches.
 _ENDLESS = 1 << 62
-#: No line of an index is longer. A job can write to its own folder, so an index may hold anything.
+#: Characters of the longest line of an index. A job can write to its folder, so the index may hold anything.
 _LONGEST_LINE = 40
 _YEAR_10000 = 253_402_300_800
 #: Empty lines become times of 21 bytes each: stamped in small pieces, they stay small.
@@ -49,8 +49,9 @@ class LogOptions:
 class Clock:
     """The time of each byte, from an index of `<epoch seconds> <size of the log then>` lines.
 
-    A byte was written by the first line whose size is beyond it. Asked for ascending offsets only, it reads the index
-    once, in pieces, by `read(offset, limit)`. Lines that make no sense are passed over, and time never runs backwards.
+    The time of a byte is that of the first line whose size is beyond it. `stretch` must be called with ascending
+    offsets: so the index is read once, in pieces, by `read(offset, limit)`. Lines that make no sense are skipped, and
+    time never runs backwards.
     """
 
     def __init__(self, read: Callable[[int, int], bytes]) -> None:
@@ -70,7 +71,7 @@ class Clock:
         return self.time, self.size
 
     def refresh(self) -> None:
-        """The index may have grown: look again when asked next."""
+        """Reads on in the index at the next call, since it may have grown."""
         self._exhausted = False
 
     def _advance(self) -> bool:
@@ -83,7 +84,7 @@ class Clock:
         return True
 
     def _load(self) -> bool:
-        """Read the next piece. A line without its newline is still being written: it waits for the rest."""
+        """Reads the next piece. A line without a newline is not complete yet and waits for its rest."""
         while not self._exhausted:
             piece = self._read(self._read_to, PIECE)
             self._read_to += len(piece)
@@ -97,14 +98,14 @@ class Clock:
 
 
 class Stamper:
-    """Puts each line's time before it, RFC 3339 to the second, whatever the borders of the pieces it is given."""
+    """Puts each line's time before it (RFC 3339, to the second). A line may be split over several pieces."""
 
     def __init__(self, clock: Clock, *, at_line_start: bool) -> None:
         self.clock = clock
         self._at_line_start = at_line_start
 
     def stamp(self, piece: bytes, offset: int, *, otherwise: int | None) -> tuple[bytes, int]:
-        """`piece`, which lies at `offset`, with its times, and how many of its bytes that covers.
+        """`piece`, which begins at `offset`, with its times, and how many of its bytes were stamped.
 
         otherwise: epoch seconds for bytes that the index does not cover; None stops before them. Raises Unreachable
         where the index cannot be read.
@@ -117,34 +118,31 @@ class Stamper:
             except Unreachable:
                 if not stamped:
                     raise
-                break  # what has its times already is not to be lost; asked for the rest, this raises
+                break  # return what is stamped already; the next call raises
             if stretch is None and otherwise is None:
                 break
             second, end = stretch or (max(self.clock.time, otherwise or 0), _ENDLESS)
             part = piece[done : end - offset]
-            stamped.append(self._with_time(part, second))
+            prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ ").encode()
+            lead = prefix if self._at_line_start else b""
+            self._at_line_start = part.endswith(b"\n")
+            # No prefix after a last newline: it belongs to the next line, which may have another time.
+            stamped.append(lead + part[:-1].replace(b"\n", b"\n" + prefix) + part[-1:])
             done += len(part)
         return b"".join(stamped), done
 
-    def _with_time(self, part: bytes, second: int) -> bytes:
-        prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ ").encode()
-        lead = prefix if self._at_line_start else b""
-        self._at_line_start = part.endswith(b"\n")
-        # The prefix after a last newline belongs to the line that follows, whose time may be another.
-        return lead + part[:-1].replace(b"\n", b"\n" + prefix) + part[-1:]
-
 
 class LogText:
-    """How far one reader has come in one container's output.
+    """The text of one answer, and how far it has been read.
 
-    Making it finds the start, and raises what reading does. `output` may be replaced by another that holds the same
-    bytes: a log that was followed at its site ends in the archive.
+    Making one finds the start, and raises what `output.read` raises. `output` may be replaced by another with the same
+    bytes: a log that is followed at its site ends in the archive.
     """
 
     def __init__(self, output: Output, options: LogOptions) -> None:
         self.output = output
         self._position = _start(output, options)
-        self._held_since: float | None = None
+        self._waiting_since: float | None = None
         self._stamper: Stamper | None = None
         if options.timestamps:
             clock = Clock(lambda offset, limit: self.output.read("index", offset, limit))
@@ -152,24 +150,24 @@ class LogText:
             self._stamper = Stamper(clock, at_line_start=starts)
 
     def available(self, *, otherwise: int | None) -> Iterator[bytes]:
-        """Everything up to the present end. After an Unreachable, asking again goes on where it stopped.
+        """Yields the text up to the present end. Called again, also after Unreachable, it continues where it stopped.
 
-        otherwise: epoch seconds for text that the index does not cover; None holds it back for a while.
+        otherwise: epoch seconds for text that the index does not cover; None holds such text back for a while.
         """
         if self._stamper:
             self._stamper.clock.refresh()
-        while piece := self._next_piece():
+        while piece := self._read():
             before = self._position
-            yield from self._told(piece, otherwise)
+            yield from self._stamped(piece, otherwise)
             done = self._position - before
             if done == 0 or done == len(piece) < PIECE:
                 return
 
-    def _next_piece(self) -> bytes:
+    def _read(self) -> bytes:
         self._position = max(self._position, self.output.begin)
         return self.output.read("log", self._position, PIECE)
 
-    def _told(self, piece: bytes, otherwise: int | None) -> Iterator[bytes]:
+    def _stamped(self, piece: bytes, otherwise: int | None) -> Iterator[bytes]:
         if self._stamper is None:
             self._position += len(piece)
             yield piece
@@ -179,21 +177,21 @@ class LogText:
             stamped, done = self._stamper.stamp(part, self._position, otherwise=self._patience(otherwise))
             self._position += done
             if stamped:
-                self._held_since = None
+                self._waiting_since = None
                 yield stamped
             if done < len(part):
-                self._held_since = self._held_since or time.monotonic()
+                self._waiting_since = self._waiting_since or time.monotonic()
                 return
 
     def _patience(self, otherwise: int | None) -> int | None:
-        """A site that keeps no index must not hold text back for ever: then it gets the time at which we read it."""
-        if otherwise is None and self._held_since is not None and time.monotonic() - self._held_since > _HOLD:
+        """Where a site keeps no index, text is not held back for ever: it gets the time at which we read it."""
+        if otherwise is None and self._waiting_since is not None and time.monotonic() - self._waiting_since > _HOLD:
             return int(time.time())
         return otherwise
 
 
 def _start(output: Output, options: LogOptions) -> int:
-    """The offset at which an answer begins."""
+    """The offset at which the answer begins."""
     offset = output.begin
     if options.tail is not None:
         offset = max(offset, _tail_start(output, options.tail))
@@ -207,7 +205,7 @@ def is_line_start(output: Output, offset: int) -> bool:
 
 
 def next_line(output: Output, offset: int) -> int:
-    """The first line's start at or after `offset`; the present end where no further line has begun."""
+    """The start of the first line at or after `offset`; the present end where there is none."""
     if offset <= output.begin:
         return output.begin
     position = offset - 1
@@ -220,7 +218,7 @@ def next_line(output: Output, offset: int) -> int:
 
 
 def _tail_start(output: Output, lines: int) -> int:
-    """Where the last `lines` lines begin, read backwards from the end. A last line may lack its newline."""
+    """Where the last `lines` lines begin. Reads backwards from the end. The last line may lack its newline."""
     end = position = output.size()
     while position > output.begin:
         offset = max(output.begin, position - _TAIL_PIECE)
@@ -229,17 +227,13 @@ def _tail_start(output: Output, lines: int) -> int:
             piece = piece[: end - offset - 1]  # a newline at the very end begins no line
         found = piece.count(b"\n")
         if found >= lines:
-            return offset + _nth_newline(piece, found - lines) + 1
+            position = -1
+            for _ in range(found - lines + 1):
+                position = piece.find(b"\n", position + 1)
+            return offset + position + 1
         lines -= found
         position = offset
     return output.begin
-
-
-def _nth_newline(piece: bytes, number: int) -> int:
-    position = piece.find(b"\n")
-    for _ in range(number):
-        position = piece.find(b"\n", position + 1)
-    return position
 
 
 def _since_start(output: Output, since: int) -> int:
