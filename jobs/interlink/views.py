@@ -43,7 +43,7 @@ _CONTAINER = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class WireView(APIView):
-    """Closed to all but virtual nodes; `self.caller` is the one that calls, and agrees with the path."""
+    """A view for virtual nodes only. `self.caller` is the calling node, which is the one in the path, if any."""
 
     renderer_classes = [Sentence]
     caller: NodeCaller
@@ -67,7 +67,7 @@ class WireView(APIView):
 
 
 class DurableView(WireView):
-    """A request that is sent once: it outlasts an absence of the database, authentication included."""
+    """A view for requests that kubelets send once: it outlasts an outage of the database, in authentication too."""
 
     def perform_authentication(self, request: Request) -> None:
         self.until = time.monotonic() + settings.INTERLINK_RETRY_FOR
@@ -75,7 +75,10 @@ class DurableView(WireView):
 
 
 class Create(DurableView):
-    """{"pod", "configmaps", "secrets", "projectedvolumesmaps"} -> {"PodUID", "PodJID"}; no site is called."""
+    """Stores a pod. Calls no site.
+
+    Takes {"pod", "configmaps", "secrets", "projectedvolumesmaps"}, answers {"PodUID", "PodJID"}.
+    """
 
     def post(self, request: Request, slug: str | None = None) -> HttpResponse:
         body = json_body(request.META)
@@ -91,7 +94,7 @@ class Create(DurableView):
 
 
 class Delete(DurableView):
-    """One v1.Pod. 200 once the wish is durable, for unknown pods too."""
+    """Cancels the job of a v1.Pod. Answers 200 once that is on record, for unknown pods too."""
 
     def delete(self, request: Request, slug: str | None = None) -> HttpResponse:
         pod: Any = json_body(request.META)
@@ -112,7 +115,7 @@ class Delete(DurableView):
 
 
 class PingLink(WireView):
-    """How large the node is. Never waits for a site, and during an outage answers what it last answered."""
+    """Answers how large the node is. Never waits for a site, and during an outage repeats its last answer."""
 
     def perform_authentication(self, request: Request) -> None:
         with outage.attempt():
@@ -135,8 +138,8 @@ class PingLink(WireView):
 class Logs(WireView):
     """Streams the log of a container of the calling node's pod.
 
-    {"PodUID", "ContainerName", "Opts"}; the pod's name and namespace are not needed to find it. Everything that can be
-    refused is refused before the first byte, as one sentence; after it there is nothing but the container's bytes.
+    Takes {"PodUID", "ContainerName", "Opts"}. Every error comes before the first byte, as one sentence; after it there
+    are only the container's bytes.
     """
 
     def get(self, request: Request, slug: str | None = None) -> StreamingHttpResponse:
@@ -151,13 +154,13 @@ class Logs(WireView):
     post = get
 
     def _may_read(self, request: Request) -> bool:
-        """The token may have expired meanwhile: many live for minutes."""
+        """Whether the token is still good: many tokens live for minutes only."""
         text = callers.bearer(request.META["HTTP_AUTHORIZATION"])
         return authenticate.node_again(text).node_id == self.caller.node_id
 
 
 class UpdateCache(WireView):
-    """Nothing to do: no kubelet of today asks for it, and nothing here is cached."""
+    """Does nothing: no current kubelet calls it, and nothing here is cached."""
 
     def post(self, request: Request, slug: str | None = None) -> HttpResponse:
         return HttpResponse("Updated cache", content_type="text/plain")
