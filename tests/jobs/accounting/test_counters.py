@@ -204,7 +204,7 @@ def test_drift_is_told_in_words_and_repaired(vega: Site, node: VirtualNode) -> N
     make_job(node=node, state=State.RUNNING, cpus=3)
     Allocation.objects.update(used_cpus=1, used_gpus={"": 1})
     told = StringIO()
-    with pytest.raises(CommandError, match="2 counters are off"):
+    with pytest.raises(CommandError, match="2 counters are wrong"):
         call_command("reconcile_allocations", stdout=told)
     assert f"{node.tenant.slug} at vega: cpus in use is 1, and counted from the rows it is 3 (+2)." in told.getvalue()
     call_command("reconcile_allocations", "--repair", stdout=told)
