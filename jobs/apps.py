@@ -7,7 +7,7 @@ class JobsConfig(AppConfig):
     name = "jobs"
 
     def ready(self) -> None:
-        """Refuse to start without the keys that every stored pod is sealed with; have nudges sent through Celery."""
+        """Refuses to start without the encryption keys of stored pods, and sends nudges through Celery."""
         from controlplane import secrets
         from jobs import nudge, tasks
 

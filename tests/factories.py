@@ -129,7 +129,7 @@ def make_job(
             "pod_name": pod["metadata"]["name"],
             "pod_namespace": pod["metadata"]["namespace"],
             "containers": containers(pod),
-            "request": None if state in ENDS else payload.seal(body, tenant_id=node.tenant_id, key=key),
+            "request": None if state in ENDS else payload.seal_request(body, tenant_id=node.tenant_id, key=key),
             "state": state,
             **_demanded_by(state),
             **demand_columns(_demand(fields)),

@@ -1,4 +1,4 @@
-"""What `lifecycle.py` may change of a job, by the names of its columns. mypy checks what its callers pass."""
+"""The columns of a job that `lifecycle.py` may change. mypy checks what its callers pass."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 class Changes(TypedDict, total=False):
-    """What a move may change beside the state. The job's texts are rendered again, and its owner sees that it changed.
+    """Columns that a move may change beside the state. The status texts and `changed_at` follow.
 
-    A new key is one line here; it must be a column of `Job`, with a type that fits it (tests/jobs/test_writers.py).
+    A new column is one line here; it must be a column of `Job`, with a type that fits it (tests/jobs/test_writers.py).
     """
 
     site_id: int | None
@@ -51,7 +51,7 @@ class Changes(TypedDict, total=False):
 
 
 class QuietChanges(TypedDict, total=False):
-    """What may be changed in any state, ended ones too: no status text and no answer of the API tells of it."""
+    """Columns that may change in any state, ended ones too: no status text and no answer of the API shows them."""
 
     deleted_at: datetime | None
     tries: int

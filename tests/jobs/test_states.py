@@ -9,7 +9,7 @@ from jobs.states import ALIVE, ENDS, MOVES, State
 
 def test_the_page_of_states_is_the_one_the_table_draws() -> None:
     page = settings.BASE_DIR / "docs" / "states.md"
-    assert page.read_text(encoding="utf-8") == states.document(), "Run `manage.py draw_states`."
+    assert page.read_text(encoding="utf-8") == states.states_page(), "Run `manage.py draw_states`."
 
 
 def test_every_state_has_its_moves_and_its_meaning() -> None:
