@@ -16,7 +16,7 @@ django.setup()
 import orjson  # noqa: E402
 
 from jobs.interlink.status import STATEMENTS  # noqa: E402
-from jobs.interlink.status_reader import Asked, reader  # noqa: E402  (Django first, which knows the database's address)
+from jobs.interlink.status_reader import PodKey, reader  # noqa: E402  (Django first, which knows the database's address)
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -27,7 +27,7 @@ NODE = os.environ["BENCHMARK_NODE"].encode()
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     """[v1.Pod] -> the text of the first one."""
     (pod,) = orjson.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
-    (text,) = reader(STATEMENTS).texts([Asked(NODE, pod["metadata"]["uid"].encode(), b'["main"]')])
+    (text,) = reader(STATEMENTS).texts([PodKey(NODE, pod["metadata"]["uid"].encode(), b'["main"]')])
     body = b"[" + (text or b"") + b"]"
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]

@@ -18,7 +18,7 @@ import structlog
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework.exceptions import APIException, ValidationError
-from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
@@ -28,7 +28,6 @@ from controlplane.errors import Invalid, IsthmusError, NotFound, Unauthenticated
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from rest_framework.parsers import BaseParser
     from rest_framework.request import Request
 
 logger = logging.getLogger(__name__)
@@ -51,19 +50,6 @@ class Sentence(BaseRenderer):
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> bytes:
         return str(data["detail"]).encode()
-
-
-class FirstRenderer(BaseContentNegotiation):
-    """Always picks the view's first renderer and ignores Accept: a kubelet cannot handle a 406."""
-
-    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
-        return next(iter(parsers), None)
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        renderer = next(iter(renderers))
-        return renderer, str(renderer.media_type)
 
 
 class PlainText(JSONRenderer):

@@ -1,4 +1,4 @@
-"""The admin pages of jobs: to look, and to cancel. A job's rows are written by its life alone."""
+"""The admin pages of jobs: they show jobs and can cancel them. Only jobs/lifecycle.py changes a job."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class JobAdmin(ReadOnly, RecordedAdmin):
     list_select_related = ("tenant", "site")
     search_fields = ("pod_name", "=pod_namespace", "=pod_uid", "=key", "=native_id")
     show_full_result_count = False  # counting a million rows would cost more than the page
-    # What an operator asks first, first. Of the request and the rendered texts nothing is shown.
+    # In the order in which an operator asks. The request and the rendered texts are not shown.
     fieldsets = (
         (None, {"fields": ("state", "reason", "message", "exit_code")}),
         ("Whose and where", {"fields": ("tenant", "node", "site", "native_id", "attempt", "attempt_key", "folder")}),
         ("The pod", {"fields": ("pod_uid", "containers", "observed", "cpus", "memory", "gpus", "time_limit")}),
         ("When", {"fields": ("created_at", "submitted_at", "started_at", "ended_at", "missing_since")}),
-        ("The wish to end it", {"fields": ("cancel_requested_at", "cancel_reason", "deleted_at")}),
+        ("Cancellation", {"fields": ("cancel_requested_at", "cancel_reason", "deleted_at")}),
         ("Next", {"fields": (*_DUE, "tries")}),
     )
     inlines = [HistoryInline]
@@ -48,12 +48,12 @@ class JobAdmin(ReadOnly, RecordedAdmin):
     @admin.action(description="Cancel", permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         chosen = list(queryset.values_list("pk", flat=True))
-        said = f"Cancelled by {request.user}."
-        wished = cancellation.cancel(chosen, reason=Reason.CANCELLED_BY_OPERATOR, message=said, now=timezone.now())
-        self.message_user(request, f"{len(wished)} jobs are being cancelled.", messages.SUCCESS)
+        message = f"Cancelled by {request.user}."
+        jobs = cancellation.cancel(chosen, reason=Reason.CANCELLED_BY_OPERATOR, message=message, now=timezone.now())
+        self.message_user(request, f"{len(jobs)} jobs are being cancelled.", messages.SUCCESS)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Nobody edits a job here, but whoever may change jobs may cancel them."""
+        """Users who may change jobs may cancel them. Nobody edits a job here."""
         return request.user.has_perm("jobs.change_job")
 
 

@@ -1,6 +1,6 @@
-"""Admission: a pod becomes a durable row, once, held until a worker starts it, and with the reason why it waits.
+"""Admission: stores a pod as a job, once, held until a worker starts it, with the reason why it waits.
 
-No site is called and no allocation locked here. What could never fit the tenant's allocation is refused at once.
+It calls no site and locks no allocation. It refuses at once what could never fit the tenant's allocation.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from controlplane.audit import trail
 from controlplane.auth.callers import PersonCaller, ServiceCaller
 from controlplane.errors import Forbidden, Refused
 from controlplane.tenants.models import Person, Tenant
-from jobs import deletion, lifecycle, nudge, payload
-from jobs.models import Job, demand_columns, new_key
+from jobs import cancellation, lifecycle, nudge, payload
+from jobs.models import Job, new_key
 from jobs.placement import ranking, routes
 from jobs.states import State
 from sites import manifest, policy
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from sites.reasons import Waits
     from sites.workload import Demand
 
-# All that a create has to know, at once: the pod's job if it has one, whether it was deleted before it came, the node's
-# clock and its way.
+# All that a create has to know, in one statement: the pod's job if it has one, whether the pod was deleted before it
+# arrived, the node's clock and its route.
 _LOOK = f"""
     SELECT (SELECT id FROM jobs_job WHERE node_id = $1 AND pod_uid = $2),
            EXISTS (SELECT FROM jobs_tombstone WHERE node_id = $1 AND pod_uid = $2),
@@ -41,30 +41,30 @@ _LOOK = f"""
 
 
 def admit(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: datetime) -> Job:
-    """The job of this pod: a new one, or the one that an earlier create of the same node and UID made.
+    """Returns the job of this pod: a new one, or the one that an earlier create of the same node and UID made.
 
-    `body` is what `pod` was parsed from. A pod that was deleted before it arrived gets a job that is over at once.
-    Raises Refused where it could never run at the site that its node sends to.
+    body: what `pod` was parsed from. A pod that was deleted before it arrived gets a job that ends at once. Raises
+    Refused where the pod could never run at the site of its node, and Forbidden where the node is no longer there.
     """
-    with transaction.atomic(savepoint=False):  # mostly in its caller's, which sees the caller's tenant
-        deletion.one_at_a_time(caller.node_id, pod.uid)
+    with transaction.atomic(savepoint=False):  # usually inside the caller's transaction, which sees the tenant
+        cancellation.one_at_a_time(caller.node_id, pod.uid)
         row = database.first(_LOOK, [caller.node_id, pod.uid])
         if row is None:
             raise Forbidden(f"The virtual node {caller.slug} is no longer there.")
-        known, is_deleted, heard_minutes, *way = row
+        known, is_deleted, heard_minutes, *route = row
         if known is not None:
             return Job.objects.only("key").get(pk=known)
         job = _new_job(pod, body, tenant_id=caller.tenant_id, now=now)
-        _send(job, pod, routes.read_routes(way, now=now))
+        _send(job, pod, routes.read_routes(route, now=now))
         job.node_id = caller.node_id
-        job.polled_minute = heard_minutes  # its age as an orphan begins now, on the node's own clock
-        store(job, verb="job.create")
+        job.polled_minute = heard_minutes  # from here the orphan sweep counts, in minutes of the node's clock
+        insert_job(job, verb="job.create")
         if is_deleted:
-            deletion.delete(caller, pod.uid, now=now)
+            cancellation.delete_pod(caller, pod.uid, now=now)
     return job
 
 
-def submit(
+def submit_pod(
     caller: PersonCaller | ServiceCaller,
     body: Mapping[str, Any],
     *,
@@ -72,19 +72,19 @@ def submit(
     site_slug: str | None = None,
     now: datetime,
 ) -> Job:
-    """A new job of this tenant from {"pod", "configmaps", "secrets"}, without any cluster, at the best of its sites.
+    """Makes a new job of this tenant at the best of its sites, for a caller without a cluster.
 
-    site_slug: the one site that it shall go to. What the pod lacks of uid, name and namespace it is given. Raises
-    BadRequest, and Refused where it could start at none of them. In its caller's transaction, or one of its own.
+    body: {"pod", "configmaps", "secrets"}; a missing uid, name or namespace is filled in. site_slug: the only site
+    that is considered. Raises BadRequest, and Refused where the pod could start at no site.
     """
     tenant = Tenant.objects.get(pk=tenant_id)
     full = manifest.completed(body, namespace=tenant.slug)
     pod = manifest.parse(full)
-    answers = ranking.rank(pod, routes.of_tenant(tenant, site_slug=site_slug, now=now).situations)
-    if not answers:
+    candidates = ranking.rank(pod, routes.of_tenant(tenant, site_slug=site_slug, now=now).situations)
+    if not candidates:
         where = f"at {site_slug}" if site_slug else "at any site"
         raise Refused(f"{tenant.name} has no allocation {where}; a manager of {tenant.name} can ask for one.")
-    best = ranking.best(answers)
+    best = ranking.best(candidates)
     job = _new_job(pod, full, tenant_id=tenant.pk, now=now)
     _settle(job, best.demand, best.why)
     job.site, job.next_start_at = best.site, now
@@ -94,12 +94,15 @@ def submit(
     else:
         job.service_id = caller.service_id
     with transaction.atomic():
-        store(job, verb="job.submit")
+        insert_job(job, verb="job.submit")
     return job
 
 
-def store(job: Job, *, verb: str) -> None:
-    """Insert a new job, with its line in the audit trail and a hint to the worker. In the caller's transaction."""
+def insert_job(job: Job, *, verb: str) -> None:
+    """Inserts a new job with its audit event, and nudges a worker. The caller owns the transaction.
+
+    verb: the event's verb in the audit trail.
+    """
     lifecycle.create(job)
     pod = {"pod": str(job), "uid": str(job.pod_uid)}
     site = job.site.slug if job.site else ""
@@ -109,7 +112,7 @@ def store(job: Job, *, verb: str) -> None:
 
 
 def _new_job(pod: PodRequest, body: Mapping[str, Any], *, tenant_id: int, now: datetime) -> Job:
-    """What is the pod's own, whoever sends it and wherever it goes."""
+    """A job with all that depends on the pod alone, not on its sender or its site. Not saved."""
     key = new_key()
     return Job(
         tenant_id=tenant_id,
@@ -117,8 +120,12 @@ def _new_job(pod: PodRequest, body: Mapping[str, Any], *, tenant_id: int, now: d
         pod_uid=pod.uid,
         pod_name=pod.name,
         pod_namespace=pod.namespace,
-        request=payload.seal(body, tenant_id=tenant_id, key=key),
-        containers=_containers(pod),
+        request=payload.seal_request(body, tenant_id=tenant_id, key=key),
+        containers=[
+            {"name": each.name, "image": each.image, "init": is_init}
+            for is_init, containers in ((True, pod.init_containers), (False, pod.containers))
+            for each in containers
+        ],
         state=State.HELD,
         created_at=now,
         changed_at=now,
@@ -126,9 +133,9 @@ def _new_job(pod: PodRequest, body: Mapping[str, Any], *, tenant_id: int, now: d
 
 
 def _send(job: Job, pod: PodRequest, found: Routes) -> None:
-    """To the best site of its node, or to none for now. Raises Refused where none can ever run it.
+    """Gives the job the best site of its node, or none for now. Raises Refused where no site can ever run it.
 
-    What an allocation has no room for now is for a worker to say, which looks at it next.
+    Whether the allocation has room now, the worker decides that looks at the job next.
     """
     if found.closed is not None:
         _settle(job, policy.requested(pod), found.closed)
@@ -139,15 +146,7 @@ def _send(job: Job, pod: PodRequest, found: Routes) -> None:
 
 
 def _settle(job: Job, demand: Demand, waits: Waits | None) -> None:
-    """Write down what the job asks for, and why it waits where that is known already."""
-    for name, value in demand_columns(demand).items():
+    """Sets the job's demand, and why it waits where that is known already."""
+    for name, value in lifecycle.demand_columns(demand).items():
         setattr(job, name, value)
     job.reason, job.message = (waits.reason, waits.message) if waits else ("", "")
-
-
-def _containers(pod: PodRequest) -> list[dict[str, Any]]:
-    """Job.containers: init containers first, each list in the pod's order."""
-    both = [(container, True) for container in pod.init_containers] + [
-        (container, False) for container in pod.containers
-    ]
-    return [{"name": container.name, "image": container.image, "init": init} for container, init in both]

@@ -7,9 +7,9 @@ class JobsConfig(AppConfig):
     name = "jobs"
 
     def ready(self) -> None:
-        """Refuse to start without the keys that every stored pod is sealed with; have nudges sent through Celery."""
+        """Refuses to start without the encryption keys of stored pods, and sends nudges through Celery."""
         from controlplane import secrets
-        from jobs import hints, nudge
+        from jobs import nudge, tasks
 
         secrets.key_ring()
-        nudge.send_by(hints.send_merged)
+        nudge.send_by(tasks.send_hint_merged)

@@ -1,7 +1,7 @@
-"""The one writer of a job's state, and of everything that must change with it in the same transaction.
+"""The only writer of a job's state, and of everything that must change with it in the same transaction.
 
-Many jobs at once, always: claims, submissions and polls come in hundreds. Losing a race is normal: a job that somebody
-else moved meanwhile, or whose attempt is no longer the one meant, is left alone and not in the answer.
+It moves many jobs at once, since claims, submissions and polls come in hundreds. Losing a race is normal: a job that
+another worker has moved meanwhile, or that has a new attempt, stays as it is and is not among the results.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jobs import nudge, rendering
 from jobs.accounting import records
 from jobs.accounting.counters import Ledger
 from jobs.models import Changes, Job, Transition, UsageRecord
-from jobs.states import ENDS, State, may_move
+from jobs.states import ENDS, MOVES, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from jobs.models import QuietChanges
-    from sites.workload import Report
+    from sites.workload import Demand, Report
 
 logger = logging.getLogger(__name__)
 
 _STORED = (*sorted(Changes.__annotations__), "is_counted", "next_archive_at", "state", "status_first", "status_exact")
 _TYPES = {field.attname: field.db_type(connection) for field in Job._meta.concrete_fields}
-# At an end, what the pod brought along is erased. The moment is that of writing, not that of the news: whoever follows
-# the changes must miss none.
+# At the end of a job its request is erased. `changed_at` is the time of writing, not that of the site's report, so that
+# a client that follows the changes misses none.
 _STORE = (
     "UPDATE jobs_job AS job SET "  # noqa: S608  (names from the model, values as one parameter)
     + ", ".join(f"{name} = new.{name}" for name in _STORED)
@@ -50,10 +50,10 @@ _STORE = (
 
 @dataclass(frozen=True)
 class Move:
-    """One wished change of one job.
+    """One requested change of one job.
 
-    to: the new state; None leaves it and changes only what is said of the job. attempt: the attempt this news is about;
-    it applies to no other. report: the site's news behind it, for usage at an end.
+    attempt: the move applies only while this is the job's current attempt. to: the new state; None keeps the state.
+    changes: other columns. report: the site's report behind the move, for the usage record at an end.
     """
 
     job_id: int
@@ -63,8 +63,22 @@ class Move:
     report: Report | None = None
 
 
+def demand_columns(demand: Demand) -> Changes:
+    """The columns of a job that hold its demand, with the totals, which SQL adds up."""
+    return {
+        "demand": demand.as_json(),
+        "cpus": demand.cpus,
+        "memory": demand.memory,
+        "gpus": demand.gpus,
+        "gpu_kind": demand.gpu_kind,
+        "flavor": demand.flavor,
+        "partition": demand.partition,
+        "time_limit": demand.time_limit,
+    }
+
+
 def create(job: Job) -> None:
-    """Insert a new job with its texts and the first line of its history. The caller owns the transaction."""
+    """Inserts a new job with its status texts and the first line of its history. The caller owns the transaction."""
     _render(job)
     job.changed_at = timezone.now()
     database.insert(job)
@@ -74,35 +88,36 @@ def create(job: Job) -> None:
 
 
 def move(moves: Iterable[Move], *, now: datetime) -> list[Job]:
-    """Apply what still applies, each job with its history, usage, texts and allocation in one transaction; those jobs.
+    """Applies the moves that still apply, in one transaction, and returns the jobs that were moved.
 
-    A job is counted from HELD to QUEUED on, if `allocation_id` says against what, and no more once it is held again or
-    over. The statements are as many as for one job: three, one each for histories and usage, a few for allocations. An
-    illegal move is logged and left out: it must not stop the others.
+    Each job gets its history, usage record, status texts and the counters of its allocation. A job with an
+    `allocation_id` is counted from QUEUED on, until it is held again or ends. The number of statements is the same for
+    one job and for many. A move that the table of states does not allow is logged and left out: it must not stop the
+    others.
     """
-    wished = {move.job_id: move for move in moves}
-    if not wished:
+    requested = {move.job_id: move for move in moves}
+    if not requested:
         return []
     with transaction.atomic():
-        # Always in the order of ids, so that two workers that overlap never wait for each other in a circle.
-        rows = Job.objects.select_for_update().defer("request").filter(pk__in=wished).order_by("pk")
+        # Always in the order of ids, so that two workers never wait for each other in a circle.
+        rows = Job.objects.select_for_update().defer("request").filter(pk__in=requested).order_by("pk")
         moved: list[Job] = []
         history: list[Transition] = []
         usage: list[UsageRecord] = []
         ledger = Ledger()
         for job in rows:
-            wish = wished[job.pk]
+            requested_move = requested[job.pk]
             old = State(job.state)
-            if not _applies(job, old, wish):
+            if not _applies(job, old, requested_move):
                 continue
-            _change(job, wish, now=now)
+            _change(job, requested_move, now=now)
             moved.append(job)
-            if wish.to is not None:
+            if requested_move.to is not None:
                 history.append(_line(job, old, now=now))
-            if wish.to in ENDS and (record := records.usage(job, wish.report, now=now)):
+            if requested_move.to in ENDS and (record := records.usage(job, requested_move.report, now=now)):
                 usage.append(record)
                 ledger.spend(record)
-            _count(job, old, wish, ledger)
+            _count(job, old, requested_move, ledger)
         _store(moved)
         for site_id in ledger.apply(now=now):
             nudge.nudge("submit", site_id)
@@ -112,8 +127,8 @@ def move(moves: Iterable[Move], *, now: datetime) -> list[Job]:
 
 
 def move_all(jobs: QuerySet[Job], *, to: State | None = None, changes: Changes, now: datetime) -> list[int]:
-    """The same move for each of these jobs, a bounded batch at a time and each job once; the ids of those moved."""
-    # Sorted here: asked for a few rows in the order of ids, PostgreSQL would walk a million ended jobs to find them.
+    """Makes the same move for each of these jobs, BATCH_JOBS at a time. Returns the ids of the jobs that were moved."""
+    # Sorted here: with ORDER BY and LIMIT, PostgreSQL would walk through a million ended jobs to find a few.
     rows = sorted(jobs.order_by().values_list("pk", "attempt"))
     moved: list[int] = []
     for start in range(0, len(rows), settings.BATCH_JOBS):
@@ -123,30 +138,30 @@ def move_all(jobs: QuerySet[Job], *, to: State | None = None, changes: Changes, 
 
 
 def change_quietly(jobs: QuerySet[Job], changes: QuietChanges) -> int:
-    """Change what nobody is told of, so that neither the jobs' texts nor `changed_at` follow. How many there were."""
+    """Changes columns that no client sees: status texts and `changed_at` stay. Returns how many jobs there were."""
     return jobs.update(**changes)
 
 
-def _applies(job: Job, old: State, wish: Move) -> bool:
-    if job.attempt != wish.attempt:
+def _applies(job: Job, old: State, requested: Move) -> bool:
+    if job.attempt != requested.attempt:
         return False
-    if wish.to is None:
+    if requested.to is None:
         return old not in ENDS or job.lost_at is not None
-    if wish.to == old:
+    if requested.to == old:
         return False
-    if not may_move(old, wish.to):
+    if requested.to not in MOVES[old]:
         if old not in ENDS:
-            logger.error("illegal move", extra={"job": job.pk, "old": old, "new": wish.to})
+            logger.error("illegal move", extra={"job": job.pk, "old": old, "new": requested.to})
         return False
     return True
 
 
-def _change(job: Job, wish: Move, *, now: datetime) -> None:
-    for name, value in wish.changes.items():
+def _change(job: Job, requested: Move, *, now: datetime) -> None:
+    for name, value in requested.changes.items():
         setattr(job, name, value)
-    if wish.to is not None:
-        job.state = wish.to
-    if wish.to in ENDS:
+    if requested.to is not None:
+        job.state = requested.to
+    if requested.to in ENDS:
         job.ended_at = job.ended_at or now
         job.next_start_at = job.next_submit_at = job.next_find_at = job.next_cancel_at = None
         if job.attempt_key:
@@ -154,20 +169,20 @@ def _change(job: Job, wish: Move, *, now: datetime) -> None:
     _render(job)
 
 
-def _count(job: Job, old: State, wish: Move, ledger: Ledger) -> None:
-    if wish.to in {State.HELD, *ENDS}:
+def _count(job: Job, old: State, requested: Move, ledger: Ledger) -> None:
+    if requested.to in {State.HELD, *ENDS}:
         ledger.release(job)
         job.is_counted = False
         job.reserved_cpu_seconds = job.reserved_gpu_seconds = 0
-    elif old is State.HELD and wish.to is State.QUEUED and job.allocation_id is not None:
+    elif old is State.HELD and requested.to is State.QUEUED and job.allocation_id is not None:
         job.is_counted = True
         ledger.take(job)
-    if wish.to is State.HELD:  # it starts anew, perhaps elsewhere
+    if requested.to is State.HELD:  # it starts again, perhaps at another site
         job.allocation_id = job.demand = None
 
 
 def _render(job: Job) -> None:
-    texts = rendering.render(job)
+    texts = rendering.render_status(job)
     job.status_first, job.status_exact = texts.first, texts.exact
 
 
@@ -185,9 +200,9 @@ def _line(job: Job, old: State, *, now: datetime) -> Transition:
 
 
 def _store(jobs: Sequence[Job]) -> None:
-    """Write the changed rows in one statement.
+    """Writes the changed rows in one statement.
 
-    Not `bulk_update`: its CASE per row and column takes longer than the scheduler takes to accept the jobs.
+    Not by `bulk_update`: its CASE for each row and column takes longer than the scheduler takes to accept the jobs.
     """
     if not jobs:
         return

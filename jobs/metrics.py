@@ -1,6 +1,6 @@
-"""/metrics: what the rows say about the service's health, beside the process's own counters.
+"""/metrics: figures from the rows about the service's health, and the process's own counters.
 
-Every figure is read from a partial index over what is alive, so that a scrape costs the same with a million ended jobs.
+Each figure is read from a partial index over live jobs, so a scrape costs the same with a million ended jobs.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ _DUE: dict[str, tuple[str, State | None]] = {
 
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """The page. With ISTHMUS_METRICS_TOKEN set, only for who shows it."""
-    shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if settings.METRICS_TOKEN and not secrets.compare_digest(shown.encode(), settings.METRICS_TOKEN.encode()):
+    """The page. Where ISTHMUS_METRICS_TOKEN is set, the request must carry it as a bearer token, or gets 401."""
+    presented = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if settings.METRICS_TOKEN and not secrets.compare_digest(presented.encode(), settings.METRICS_TOKEN.encode()):
         return HttpResponse("Send the metrics token as a bearer token.\n", status=401, content_type="text/plain")
     return HttpResponse(generate_latest(_counters()) + _rows(), content_type=CONTENT_TYPE_LATEST)
 
 
 def _rows() -> bytes:
-    """The figures of the rows. While PostgreSQL is away only that is told: the counters are wanted then above all."""
+    """The figures from the rows. While PostgreSQL is away, only isthmus_database_up: the counters are still shown."""
     registry = CollectorRegistry()
     try:
         registry.register(Rows())
@@ -87,7 +87,10 @@ class Rows:
     def collect(self) -> Iterator[GaugeMetricFamily]:
         now = timezone.now()
         with seeing_everything():
-            families = [_jobs(), _oldest_due(now), *_sites(now), _beats(now)]
+            beats = GaugeMetricFamily("isthmus_beat_age_seconds", "Since each periodic task last ran.", labels=["task"])
+            for name, at in Heartbeat.objects.values_list("name", "at"):
+                beats.add_metric([name], _age(at, now))
+            families = [_jobs(), _oldest_due(now), *_sites(now), beats]
         yield from families
 
 
@@ -125,13 +128,6 @@ def _sites(now: datetime) -> Iterator[GaugeMetricFamily]:
         silent.add_metric([slug], _age(silent_since, now))
     yield poll
     yield silent
-
-
-def _beats(now: datetime) -> GaugeMetricFamily:
-    family = GaugeMetricFamily("isthmus_beat_age_seconds", "Since each periodic task last ran.", labels=["task"])
-    for name, at in Heartbeat.objects.values_list("name", "at"):
-        family.add_metric([name], _age(at, now))
-    return family
 
 
 def _age(moment: datetime | None, now: datetime) -> float:

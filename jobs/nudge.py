@@ -1,6 +1,6 @@
-"""Telling a worker, after the commit, that there is work at a site. A lost nudge is no loss: the tick finds the row.
+"""Tells a worker, after the commit, that there is work at a site. A nudge may be lost: the tick finds the row.
 
-A port: what carries nudges is set when the app starts (jobs/apps.py), so that those who nudge know of no queue.
+This is a port: jobs/apps.py sets the sender when the app starts, so that callers do not depend on Celery.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import Literal
 from django.db import transaction
 
 Work = Literal["submit", "cancel", "poll", "clean"]
-#: Carries one nudge, for the site with this id. Must raise nothing: the request that nudges has done its work.
+#: Carries one nudge to the site with this id. It must not raise: the request that nudges is already committed.
 Sender = Callable[[Work, int], None]
 
 _sender: Sender | None = None
 
 
 def send_by(sender: Sender | None) -> None:
-    """Have nudges carried by `sender` from now on; None: nothing is sent, as before the first call."""
+    """Sets the sender of all later nudges. None sends nothing, as before the first call."""
     global _sender
     _sender = sender
 
 
 def nudge(work: Work, site_id: int) -> None:
-    """Nudge once this transaction has committed; at once where there is none."""
+    """Sends a nudge once this transaction has committed; at once where there is no transaction."""
     if _sender is not None:
         sender = _sender
         transaction.on_commit(lambda: sender(work, site_id))

@@ -1,4 +1,4 @@
-"""The body of /create at rest: the four parts a workload is made of, compressed where that helps, sealed to its row."""
+"""Stores the body of /create: its four parts, compressed where that helps, encrypted and bound to the job's row."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 PARTS = ("pod", "configmaps", "secrets", "projectedvolumesmaps")
 _PLAIN, _DEFLATED = b"\0", b"\1"
-#: A body smaller than this gains less than its compression costs a create.
+#: Bytes from which compression saves more than it costs a create.
 _WORTH_DEFLATING = 4096
 
 
 class Erased(Exception):
-    """The job has ended, and with it went what its pod brought along."""
+    """The job has ended, and its request was erased with it."""
 
 
-def seal(body: Mapping[str, Any], *, tenant_id: int, key: str) -> bytes:
-    """The parts of a /create body as they are stored for the job with this tenant and random key.
+def seal_request(body: Mapping[str, Any], *, tenant_id: int, key: str) -> bytes:
+    """The encrypted parts of a /create body, bound to the job with this tenant and random key.
 
-    Raises BadRequest for what can be read and not be written: JSON that is nested too deep.
+    Raises BadRequest for JSON that is nested too deep to be written again.
     """
     try:
         plain = orjson.dumps({part: body.get(part) for part in PARTS})
@@ -39,7 +39,10 @@ def seal(body: Mapping[str, Any], *, tenant_id: int, key: str) -> bytes:
 
 
 def read_request(job: Job) -> dict[str, Any]:
-    """The parts again. Raises `Erased` after the job's end, `secrets.Unsealable` where key or row do not fit."""
+    """Decrypts the parts: {"pod", "configmaps", "secrets", "projectedvolumesmaps"}.
+
+    Raises Erased after the job's end, and secrets.Unsealable where the key or the row does not fit.
+    """
     if job.request is None:
         raise Erased(f"The request of job {job.pk} was erased at its end.")
     packed = secrets.unseal(bytes(job.request), bound_to=_row(job.tenant_id, job.key))
@@ -48,8 +51,11 @@ def read_request(job: Job) -> dict[str, Any]:
     return parts
 
 
-def reseal(job: Job) -> bool:
-    """Put the stored request under the ring's first key. True if it changed; the caller saves. Raises `Unsealable`."""
+def reseal_request(job: Job) -> bool:
+    """Encrypts the stored request with the ring's first key. Returns whether it changed; the caller saves.
+
+    Raises Unsealable where it cannot be decrypted.
+    """
     fresh = secrets.reseal(bytes(job.request), bound_to=_row(job.tenant_id, job.key)) if job.request else None
     job.request = fresh or job.request
     return fresh is not None

@@ -1,4 +1,4 @@
-"""Who may do what with jobs, where an action's reach alone does not say it."""
+"""Rules on jobs that depend on the row, beside the reach of an action."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 def may_cancel(caller: PersonCaller | ServiceCaller, job: Job) -> bool:
-    """A site's operators cancel what runs there, managers what is their tenant's, members what they have submitted.
+    """Whether the caller may cancel this job.
 
-    Raises Forbidden where the caller may cancel nothing at all.
+    Operators of a site may cancel the jobs there, managers of a tenant the tenant's jobs, members the jobs that they
+    submitted. Raises Forbidden where the caller may cancel no job at all.
     """
     reach = caller.rights.reach(Action.JOBS_CANCEL)
     if reach.everything or (job.site is not None and job.site.slug in reach.sites):
@@ -28,11 +29,11 @@ def may_cancel(caller: PersonCaller | ServiceCaller, job: Job) -> bool:
 def require_cancel(caller: PersonCaller | ServiceCaller, job: Job) -> None:
     """Raises Forbidden unless the caller may cancel this job."""
     if not may_cancel(caller, job):
-        raise Forbidden("You may cancel the jobs that you have submitted yourself; ask a manager of the tenant.")
+        raise Forbidden("You may only cancel jobs that you submitted yourself; ask a manager of the tenant.")
 
 
 def is_own(caller: PersonCaller | ServiceCaller, job: Job) -> bool:
-    """Whether the caller has submitted it. What a virtual node sent is no person's and no program's."""
+    """Whether the caller submitted the job. Jobs of a virtual node were submitted by no person or service account."""
     if job.person_id is None and job.service_id is None:
         return False
     return (job.person_id, job.service_id) == (caller.person_id, caller.service_id)

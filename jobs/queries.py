@@ -1,7 +1,7 @@
-"""What is read of jobs and of their usage, by the API, the pages and exports alike.
+"""Read queries on jobs and their usage, for the API, the pages and exports.
 
-`wanted`: filters by their names in the API; all that are there must fit. What is asked for by its name and is not
-within reach is NotFound.
+`wanted`: API filter name -> value; a row must fit all of them. A query for one row raises NotFound where the row does
+not exist or is out of reach.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from controlplane.reach import Reach, Reached
     from jobs.models import Transition
 
-#: How long a change is kept back, so that whatever was stamped earlier is committed by then.
+#: How long a change is kept back: by then, all changes with an earlier `changed_at` are committed.
 SETTLED = timedelta(seconds=5)
-#: What a line of a list is made of: all but what is large, sealed, or our own.
+#: The columns of a line in a list: without large, encrypted and internal ones.
 _COLUMNS = (
     "key", "tenant_id", "pod_name", "pod_namespace", "state", "reason", "message", "cpus", "memory", "gpus",
     "gpu_kind", "time_limit", "created_at", "submitted_at", "started_at", "ended_at", "changed_at",
@@ -52,13 +52,14 @@ _USAGE_LOOKUPS = {"tenant": "tenant__slug", "site": "site__slug", "from": "ended
 
 
 def jobs(reach: Reach, wanted: Mapping[str, Any], caller: PersonCaller | ServiceCaller) -> Reached[Job]:
-    """Those with all that a list shows, in one statement. wanted: what _JOB_LOOKUPS names; state: any of several.
+    """The jobs within reach with all that a list shows, in one statement.
 
-    `mine` in `wanted`: True for those that the caller has submitted, False for all others.
+    wanted: see _JOB_LOOKUPS; state: a list, of which any may fit; mine: True for jobs that the caller submitted, False
+    for all others.
     """
     rows = Job.objects.within(reach).matching(wanted, _JOB_LOOKUPS)
     if "mine" in wanted:
-        # The same as `permissions.is_own` asks of one job. A program without a service account has submitted none.
+        # The same rule as `permissions.is_own`.
         own = Q(pk__in=[]) if caller.service_id is None else Q(service=caller.service_id)
         own = own if caller.person_id is None else Q(person=caller.person_id)
         rows = rows.filter(own) if wanted["mine"] else rows.exclude(own)
@@ -66,17 +67,17 @@ def jobs(reach: Reach, wanted: Mapping[str, Any], caller: PersonCaller | Service
 
 
 def job(reach: Reach, key: str) -> Job:
-    """With all that is shown of one job, but for its history and usage."""
-    return _with_names(Job.objects.within(reach)).only(*_DETAILS).one(_unknown(key), key=key)
+    """One job with all that is shown of it, except its history and usage."""
+    return _with_names(Job.objects.within(reach)).only(*_DETAILS).one(_unknown_job(key), key=key)
 
 
 def jobs_for_logs() -> Reached[Job]:
-    """Of everybody, with their sites, and without what nobody needs for a log."""
+    """The jobs of all tenants with their sites, without the large columns that logs do not need."""
     return Job.objects.select_related("site").defer("request", "status_first", "status_exact")
 
 
 def job_for_log(reach: Reach, key: str) -> Job:
-    return jobs_for_logs().within(reach).one(_unknown(key), key=key)
+    return jobs_for_logs().within(reach).one(_unknown_job(key), key=key)
 
 
 def pod_for_log(node_id: int, pod_uid: UUID) -> Job:
@@ -90,33 +91,33 @@ def job_exists(reach: Reach, key: str) -> bool:
 
 
 def latest_history(job: Job, *, most: int) -> list[Transition]:
-    """The last `most` lines, oldest first."""
+    """The last `most` lines of the job's history, oldest first."""
     return list(job.history.order_by("-pk")[:most])[::-1]
 
 
 def job_usage(job: Job) -> Reached[UsageRecord]:
-    """What each attempt used, in their order."""
+    """The usage records of the job's attempts, oldest first."""
     return job.usagerecord_set.order_by("pk")
 
 
 def changed(jobs: Reached[Job], begin: datetime, *, after: int | None) -> Reached[Job]:
-    """Those of `jobs` that changed at `begin` or later, in the order of their last changes, up to SETTLED before now.
+    """The jobs that changed from `begin` until SETTLED ago, in the order of their last changes.
 
-    after: an id; of those that changed at `begin` only the ones with a higher one.
+    after: of the jobs that changed exactly at `begin`, only those with a higher id than this.
     """
     rows = jobs.filter(changed_at__lte=Now() - SETTLED, changed_at__gte=begin).order_by("changed_at", "pk")
     return rows if after is None else rows.filter(Q(changed_at__gt=begin) | Q(pk__gt=after))
 
 
 def usage_records(reach: Reach, wanted: Mapping[str, Any]) -> Reached[UsageRecord]:
-    """What finished attempts used. wanted: tenant, site (slugs); from, until: when it ended, the latter left out."""
+    """The usage records within reach. wanted: tenant, site (slugs); from, until (excluded): end of the attempt."""
     return UsageRecord.objects.within(reach).matching(wanted, _USAGE_LOOKUPS)
 
 
 def _with_names(jobs: Reached[Job]) -> Reached[Job]:
-    """Each with the names of its tenant, node, site and submitter, in one statement however many there are."""
+    """Adds the names of tenant, node, site and submitter, in the same statement."""
     return with_tenant_slug(jobs).select_related("node", "site", "person", "service")
 
 
-def _unknown(key: str) -> str:
+def _unknown_job(key: str) -> str:
     return f"There is no job {key[:40]} here."

@@ -1,9 +1,9 @@
-"""Job -> the two texts that answer /status. Pure: no database, no clock.
+"""Renders a job as the two texts that answer /status. Pure: no database, no clock.
 
-Source of the rules: the interLink virtual kubelet's reading of `PodStatus` (see docs/interlink-wire.md). It panics on,
-or forgets, anything but exactly the pod's containers with exactly one state each, so both texts hold that by
-construction. `first` is for a kubelet that has not seen the pod's containers yet: some finished beside others that are
-not would make it panic, so finished ones are still told as running there.
+The rules come from how the interLink virtual kubelet reads a `PodStatus` (docs/interlink-wire.md). It panics, or
+forgets the pod, unless it gets exactly the pod's containers with exactly one state each. `first` is for a kubelet that
+has not seen the pod's containers yet: it panics on finished containers beside unfinished ones, so there a finished one
+reads as running until all have finished.
 """
 
 from __future__ import annotations
@@ -19,30 +19,31 @@ from jobs.states import ENDS, State
 if TYPE_CHECKING:
     from jobs.models import Job
 
-#: exit codes for containers that never told theirs, by how the job ended
-_UNTOLD = {State.SUCCEEDED: 0, State.FAILED: 1, State.CANCELLED: 143}
+#: Default exit codes, by the state in which the job ended.
+_DEFAULT_CODES = {State.SUCCEEDED: 0, State.FAILED: 1, State.CANCELLED: 143}
 
-#: what a pod says that waits with nothing more to be said
+#: Default message for a waiting pod.
 _WAITS = {
-    State.HELD: "Accepted, and waits.",
-    State.QUEUED: "Accepted; a worker hands it to the site next.",
-    State.SUBMITTING: "It is being handed to the site.",
+    State.HELD: "Accepted; it waits for its start.",
+    State.QUEUED: "Accepted; a worker submits it to the site next.",
+    State.SUBMITTING: "A worker is submitting it to the site.",
     State.PENDING: "The site has it in its queue.",
 }
 
 
 @dataclass(frozen=True)
 class StatusTexts:
-    """JSON of one PodStatus: for a kubelet that sees the pod first, and for one that knows it."""
+    """JSON of one PodStatus: `first` for a kubelet that has not seen the pod's containers, `exact` for the others."""
 
     first: str
     exact: str
 
 
-def render(job: Job) -> StatusTexts:
-    """Both texts of a job as it stands; empty, not to be sent, for a pod whose containers all stay with the kubelet.
+def render_status(job: Job) -> StatusTexts:
+    """Both texts of a job.
 
-    An empty list of containers would make it read as succeeded.
+    They are empty, and must not be sent, where the kubelet itself runs all of the pod's containers: it would read an
+    empty list of containers as a pod that succeeded.
     """
     inits = _statuses(job, init=True)
     mains = _statuses(job, init=False)
@@ -89,12 +90,12 @@ def _status(container: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _state(job: Job, container: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
-    """One container's state: what it told of itself first, then what follows from the job's."""
+    """One container's state: from its own report if there is one, otherwise from the job's state."""
     state = State(job.state)
     if seen.get("code") is not None:
         return _terminated(seen["code"], seen, job)
     if state in ENDS:
-        return _terminated(_untold_code(job, state, seen), seen, job)
+        return _terminated(_default_code(job, state, seen), seen, job)
     if state is not State.RUNNING:
         return {"waiting": {"reason": job.reason or state.capitalize(), "message": job.message or _WAITS[state]}}
     if "started" in seen:
@@ -103,7 +104,7 @@ def _state(job: Job, container: dict[str, Any], seen: dict[str, Any]) -> dict[st
 
 
 def _not_started(job: Job, container: dict[str, Any]) -> dict[str, Any]:
-    """A container of a running job that has told nothing. A site that never tells of containers runs them all."""
+    """The state of a container without a report in a running job. Where no container has one, all of them run."""
     has_inits = any(other["init"] for other in job.containers)
     if not job.observed and not has_inits and job.started_at is not None:
         return {"running": {"startedAt": _time(job.started_at.timestamp())}}
@@ -114,10 +115,13 @@ def _not_started(job: Job, container: dict[str, Any]) -> dict[str, Any]:
 
 def _terminated(code: int, seen: dict[str, Any], job: Job) -> dict[str, Any]:
     ended = seen.get("ended") or (job.ended_at.timestamp() if job.ended_at else None)
+    reason = "Completed"
+    if code != 0:
+        reason = "Error" if seen.get("code") is not None or not job.reason else job.reason
     return {
         "terminated": {
             "exitCode": code,
-            "reason": _end_reason(code, seen, job),
+            "reason": reason,
             "message": "" if code == 0 else job.message,
             "startedAt": _time(seen.get("started")),
             "finishedAt": _time(ended),
@@ -125,23 +129,17 @@ def _terminated(code: int, seen: dict[str, Any], job: Job) -> dict[str, Any]:
     }
 
 
-def _end_reason(code: int, seen: dict[str, Any], job: Job) -> str:
-    if code == 0:
-        return "Completed"
-    return "Error" if seen.get("code") is not None or not job.reason else job.reason
-
-
-def _untold_code(job: Job, state: State, seen: dict[str, Any]) -> int:
-    """The exit code of a container that left none. A failed job never reads as succeeded."""
+def _default_code(job: Job, state: State, seen: dict[str, Any]) -> int:
+    """The exit code of a container that reported none. It is never 0 in a failed job."""
     if state is State.SUCCEEDED:
         return 0
     if "started" in seen or not job.observed:
-        return job.exit_code or _UNTOLD[state]
-    return _UNTOLD[state]
+        return job.exit_code or _DEFAULT_CODES[state]
+    return _DEFAULT_CODES[state]
 
 
 def _seen_first(statuses: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same list, safe as a first sight: all terminated, or none."""
+    """The same list with all containers terminated, or none: safe for a kubelet that sees the pod first."""
     ended = ["terminated" in status["state"] for status in statuses]
     if all(ended) or not any(ended):
         return statuses

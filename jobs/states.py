@@ -1,4 +1,4 @@
-"""The states of a job and the moves between them. Everything else asks this table; docs/states.md is drawn from it."""
+"""The states of a job and the moves between them. All code uses this table; docs/states.md is drawn from it."""
 
 from __future__ import annotations
 
@@ -37,20 +37,15 @@ MOVES: dict[State, frozenset[State]] = {
 }
 
 MEANING: dict[State, str] = {
-    State.HELD: "accepted, and waits for its start: for a worker, a limit of its allocation, a drained site",
-    State.QUEUED: "started: counted by its allocation, and waits for a worker to submit it",
-    State.SUBMITTING: "a worker may be giving it to the site; the attempt and its key are on record",
+    State.HELD: "accepted; it waits for a worker, for its allocation, or for a site that takes work",
+    State.QUEUED: "counted by its allocation; it waits for a worker to submit it",
+    State.SUBMITTING: "a worker submits it to the site; the attempt and its key are on record",
     State.PENDING: "the site has it in its queue",
     State.RUNNING: "the site runs it",
     State.SUCCEEDED: "every container ended with 0",
     State.FAILED: "a container failed, the site ended it, or it could not be run",
-    State.CANCELLED: "ended because somebody wished so",
+    State.CANCELLED: "cancelled on request",
 }
-
-
-def may_move(old: State, new: State) -> bool:
-    """Whether the table allows `old` -> `new`. A state is no move to itself."""
-    return new in MOVES[old]
 
 
 def diagram() -> str:
@@ -61,15 +56,15 @@ def diagram() -> str:
     return "\n".join(lines)
 
 
-def document() -> str:
-    """The page docs/states.md, whole."""
+def states_page() -> str:
+    """The text of docs/states.md."""
     meanings = "\n".join(f"| `{state}` | {MEANING[state]} |" for state in State)
     return (
         "# States of a job\n\n"
         "Drawn by `manage.py draw_states` from the table in `jobs/states.py`; a test keeps the two the same.\n\n"
         f"```mermaid\n{diagram()}\n```\n\n| state | meaning |\n|---|---|\n{meanings}\n\n"
-        "The wish to cancel, a site's silence and the reason for waiting are fields of a job, not states.\n\n"
+        "A request to cancel, a site's silence and the reason for waiting are columns of a job, not states.\n\n"
         "## Reasons\n\n"
-        "Why a job waits or how it ended, in words of our own (`sites/reasons.py`). Those of a site stand in the same "
-        f"place.\n\n| reason | meaning |\n|---|---|\n{reasons.markdown_rows()}\n"
+        "Why a job waits or how it ended, in our own words (`sites/reasons.py`). A site's words stand in the same "
+        f"column.\n\n| reason | meaning |\n|---|---|\n{reasons.markdown_rows()}\n"
     )

@@ -1,6 +1,6 @@
-"""What workers do, by name. Thin: each task serves one site in one lane, or sweeps the rows, and may be lost.
+"""The Celery tasks of workers, and the hints that start them. Each task serves one site in one lane, or sweeps rows.
 
-A message is only a hint. `jobs.tick` finds every due row each second, so nothing here need be retried.
+A message is only a hint and may be lost: `jobs.tick` finds all due rows each second, so no task is retried.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import threading
 from typing import TYPE_CHECKING
 
 import structlog
-from celery import shared_task
+from celery import current_app, shared_task
 from celery.signals import worker_shutting_down
 from django.conf import settings
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
+from controlplane import remembered
 from controlplane.auth import memberships
-from jobs import hints
 from jobs.models import Heartbeat
 from jobs.sweeps import held, orphans, retention
 from jobs.worker import due
@@ -25,10 +26,9 @@ from jobs.worker.cancel import cancel_due
 from jobs.worker.clean import archive_due, clean_abandoned, clean_due
 from jobs.worker.poll import poll_due
 from jobs.worker.probe import probe_due
-from jobs.worker.recover import recover_due
 from jobs.worker.site_lock import lane
 from jobs.worker.start import start_due
-from jobs.worker.submit import submit_due
+from jobs.worker.submit import recover_due, submit_due
 from sites import health
 from sites.connectors.base import Unreachable
 from sites.models import Site
@@ -42,24 +42,66 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Batches in a row for one hint. The next tick goes on; meanwhile others get the thread.
+#: The most batches for one hint. The next tick continues; meanwhile other tasks get the thread.
 _ROUNDS = 20
 
-#: Set once this worker has been told to stop: it begins nothing new.
+#: Set when this worker is asked to stop: it then begins no new batch.
 _stopping = threading.Event()
+#: Seconds after which a hint is dropped, since the tick has found the work meanwhile.
+EXPIRES = 10
+#: Seconds in which the same hints are merged: too short to notice, and a hint costs a create a third of its time.
+MERGED_FOR = 0.05
+
+_lock = threading.Lock()
+#: (work, site id) of hints that this process sent less than MERGED_FOR ago -> whether another one came since.
+_recent: dict[tuple[str, int], bool] = {}
+remembered.registered(_recent.clear)
+
+
+def send_hint(work: str, site_id: int) -> None:
+    """Sends one hint now, without a retry and without an error where Redis does not answer.
+
+    work: the name of a task below, without `jobs.`.
+    """
+    try:
+        current_app.send_task(f"jobs.{work}", args=[site_id], expires=EXPIRES, retry=False, ignore_result=True)
+    except (OperationalError, OSError) as error:
+        logger.warning("no hint sent", extra={"work": work, "site": site_id, "why": type(error).__name__})
+
+
+def send_hint_merged(work: str, site_id: int) -> None:
+    """Sends a hint, unless the same was sent less than MERGED_FOR ago: then one more follows when that has passed."""
+    with _lock:
+        is_recent = (work, site_id) in _recent
+        _recent[work, site_id] = is_recent
+    if is_recent:
+        return
+    try:
+        send_hint(work, site_id)
+    finally:
+        timer = threading.Timer(MERGED_FOR, _end_merging, [work, site_id])
+        timer.daemon = True
+        timer.start()
+
+
+def _end_merging(work: str, site_id: int) -> None:
+    with _lock:
+        more_came = _recent.pop((work, site_id), False)
+    if more_came:
+        send_hint_merged(work, site_id)
 
 
 @shared_task(name="jobs.tick")
 def tick() -> None:
-    """Send a hint for all that is due."""
+    """Sends a hint for each site and kind of work that is due."""
     for kind, site_id in due.work(now=timezone.now()):
-        hints.send(kind, site_id)
+        send_hint(kind, site_id)
     Heartbeat.beat("tick")
 
 
 @shared_task(name="jobs.submit")
 def submit(site_id: int) -> None:
-    """Start what is held and fits, submit what is due, and settle what is in doubt."""
+    """Starts held jobs, submits what is due, and settles the attempts in doubt."""
     _serve(site_id, "in", start_due, submit_due, recover_due)
 
 
@@ -75,13 +117,13 @@ def cancel(site_id: int) -> None:
 
 @shared_task(name="jobs.clean")
 def clean(site_id: int) -> None:
-    """One batch of each, so that submissions, which share the lane, wait no longer than that."""
+    """Runs one batch of each step: submissions share the lane and must not wait longer."""
     _serve(site_id, "in", archive_due, clean_due, clean_abandoned, rounds=1)
 
 
 @shared_task(name="jobs.probe")
 def probe(site_id: int) -> None:
-    """Ask for capacity: the only task that speaks to a silent site."""
+    """Asks the site for its partitions. The only task that calls a silent site."""
     _serve(site_id, "watch", probe_due, sites=Site.objects.all)
 
 
@@ -120,29 +162,28 @@ def _serve(
     rounds: int = _ROUNDS,
     sites: Callable[[], QuerySet[Site]] = health.answering,
 ) -> None:
-    """Take the steps, each again while there is more for it, unless the lane is another's or the site falls silent."""
+    """Runs the steps in the site's lane, each up to `rounds` times while it has more to do.
+
+    Does nothing where another thread holds the lane. Ends when the site falls silent.
+    """
     with lane(name, site_id) as mine, structlog.contextvars.bound_contextvars(site=site_id):
         if not mine:
             return
         try:
             for step in steps:
-                _repeat(step, sites, site_id, rounds)
+                for _ in range(rounds):
+                    site = sites().filter(pk=site_id).first()  # again: it may be drained or silent by now
+                    if site is None or _stopping.is_set() or not step(site):
+                        break
         except Unreachable as silence:
             logger.info("unanswered", extra={"why": silence.message})
 
 
-def _repeat(step: Callable[[Site], bool], sites: Callable[[], QuerySet[Site]], site_id: int, rounds: int) -> None:
-    for _ in range(rounds):
-        site = sites().filter(pk=site_id).first()  # anew: it may have been drained, or have fallen silent
-        if site is None or _stopping.is_set() or not step(site):
-            return
-
-
 @worker_shutting_down.connect
 def _leave_soon(**_: object) -> None:
-    """Leave within WORKER_DRAIN whatever a site is doing.
+    """Ends this process within WORKER_DRAIN seconds, whether a site has answered or not.
 
-    What is cut off is in doubt, which recovery settles: the attempt was on record before the site heard of it.
+    A submission that is cut off is in doubt, and recovery settles it: the attempt was on record before the call.
     """
     _stopping.set()
     timer = threading.Timer(settings.WORKER_DRAIN, _leave)
@@ -151,6 +192,6 @@ def _leave_soon(**_: object) -> None:
 
 
 def _leave() -> None:
-    """Celery's thread pool waits for its threads for ever; ours wait for sites, which may never answer."""
+    """Celery's thread pool would wait for its threads for ever, and ours wait for sites that may never answer."""
     logger.warning("left work to recovery", extra={"after": settings.WORKER_DRAIN})
     os._exit(0)

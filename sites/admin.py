@@ -17,7 +17,6 @@ from controlplane.auth.admin_base import RecordedAdmin
 from controlplane.errors import Conflict, Invalid
 from sites import allocations, connections
 from sites.connectors.config import BadConfig
-from sites.connectors.registry import open_connector
 from sites.models import Allocation, Flavor, Partition, Route, Site
 from sites.terms import READERS
 
@@ -46,7 +45,7 @@ class SiteForm(forms.ModelForm):
             return cleaned
         secret = cleaned["secret"] or (connections.credential(self.instance) if self.instance.pk else "")
         try:
-            open_connector(cleaned["kind"], cleaned["config"], secret).close()
+            connections.open_connector(cleaned["kind"], cleaned["config"], secret).close()
         except BadConfig as error:
             self.add_error("config", error.message)
         return cleaned

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
 
 from controlplane import remembered, secrets
 from sites.connectors.base import Unreachable
-from sites.connectors.registry import open_connector
+from sites.connectors.config import BadConfig
+from sites.connectors.registry import KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from sites.connectors.base import Connector
@@ -35,6 +38,20 @@ def connector_for(site: Site) -> Connector:
         # A call that still uses the old connector ends with Unreachable, which every caller handles.
         connector.close()
     return replacement
+
+
+def open_connector(kind: str, config: Mapping[str, object], secret: str = "") -> Connector:
+    """Make a connector from a site's settings, without I/O.
+
+    secret: the site's credential (an SSH private key, and after it perhaps a certificate), empty if it needs none.
+    Raises `BadConfig`, an `Unreachable` with a sentence for the operator.
+    """
+    return _connector_class(kind).from_config(config, secret)
+
+
+def folder_for(kind: str, config: Mapping[str, object], key: str) -> str:
+    """Return the folder for the attempt with this key, without I/O (see `Connector.folder_for`). Raises `BadConfig`."""
+    return _connector_class(kind).folder_for(config, key)
 
 
 def seal_credential(site: Site, secret: str) -> None:
@@ -74,3 +91,10 @@ def close_all() -> None:
 
 def _row(site: Site) -> str:
     return f"hpc_sites_site.credential:{site.slug}"
+
+
+def _connector_class(kind: str) -> type[Connector]:
+    if kind not in KINDS:
+        raise BadConfig(f"There is no connector {kind!r}: choose one of {', '.join(KINDS)}.")
+    module, _, name = KINDS[kind].connector.rpartition(".")
+    return cast("type[Connector]", getattr(import_module(module), name))

@@ -14,7 +14,8 @@ from controlplane.auth.tokens import issue
 from controlplane.tenants.models import Person, ServiceAccount, Tenant, VirtualNode
 from jobs import lifecycle, payload
 from jobs.accounting.counters import Ledger
-from jobs.models import Job, demand_columns, new_key
+from jobs.lifecycle import demand_columns
+from jobs.models import Job, new_key
 from jobs.states import AT_SITE, ENDS, State
 from sites.models import Allocation, Route, Site
 from sites.workload import Demand
@@ -128,7 +129,7 @@ def make_job(
             "pod_name": pod["metadata"]["name"],
             "pod_namespace": pod["metadata"]["namespace"],
             "containers": containers(pod),
-            "request": None if state in ENDS else payload.seal(body, tenant_id=node.tenant_id, key=key),
+            "request": None if state in ENDS else payload.seal_request(body, tenant_id=node.tenant_id, key=key),
             "state": state,
             **_demanded_by(state),
             **demand_columns(_demand(fields)),

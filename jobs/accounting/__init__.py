@@ -1,3 +1,3 @@
-"""What is in use of each allocation, and what was used."""
+"""Counts what jobs use of each allocation, and records what they used."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The one writer of an allocation's counters: what its jobs hold of it, and what of its budget they have spent.
+"""The only writer of an allocation's counters: what its jobs use now, and how much of its budget they have spent.
 
-Rows are locked jobs first, then allocations in the order of their ids; never the other way round.
+Jobs are locked before allocations, and allocations in the order of their ids, so that no two transactions deadlock.
 """
 
 from __future__ import annotations
@@ -45,7 +45,11 @@ _STORE = (
 
 @dataclass
 class Change:
-    """What a transaction changes of one allocation. frees: something became free that others may wait for."""
+    """What a transaction changes of one allocation.
+
+    figures: limit -> change of use. spent: (end, CPU seconds, GPU seconds) of each charge. frees: whether something
+    became free that held jobs may wait for.
+    """
 
     figures: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     spent: list[tuple[datetime, int, int]] = field(default_factory=list)
@@ -53,31 +57,34 @@ class Change:
 
 
 class Ledger:
-    """The changes of one transaction, to be applied at once: few statements, however many jobs there are."""
+    """Collects the changes of one transaction and applies them together, in few statements for many jobs."""
 
     def __init__(self) -> None:
         self._changes: defaultdict[int, Change] = defaultdict(Change)
 
     def take(self, job: Job) -> None:
-        """A job that has just been started: it is counted from now on."""
+        """Counts a job that has just been started."""
         if job.allocation_id is not None:
             self._add(job.allocation_id, held_by(job), 1)
 
     def release(self, job: Job) -> None:
-        """Give back what the job holds. The caller makes its row say so too, once this is done."""
+        """Gives back what the job uses. The caller clears the job's own columns afterwards."""
         if not job.is_counted or job.allocation_id is None:
             return
         self._add(job.allocation_id, held_by(job), -1)
         self._changes[job.allocation_id].frees = True
 
     def spend(self, record: UsageRecord, *, sign: int = 1) -> None:
-        """Charge a usage record, or with sign -1 take the charge back."""
+        """Charges a usage record; with sign -1 takes the charge back."""
         if record.allocation_id is not None:
             amounts = (record.ended_at, sign * record.cpu_seconds, sign * record.gpu_seconds)
             self._changes[record.allocation_id].spent.append(amounts)
 
     def apply(self, *, now: datetime) -> set[int]:
-        """Write it all down, before the usage records are inserted. The sites where something waits for what freed."""
+        """Writes the counters. Returns the ids of sites where held jobs may start now.
+
+        Must be called before the usage records are inserted, which a new budget period would count a second time.
+        """
         if not self._changes:
             return set()
         allocations = lock(self._changes)
@@ -85,7 +92,7 @@ class Ledger:
         for pk, allocation in allocations.items():
             _apply(allocation, self._changes[pk])
         freed = [allocation for pk, allocation in allocations.items() if self._changes[pk].frees]
-        store(allocations.values())
+        store_counters(allocations.values())
         woken = _awaited(freed)
         if woken:
             Allocation.objects.filter(pk__in=[each.pk for each in woken]).wake(now=now)
@@ -97,7 +104,7 @@ class Ledger:
 
 
 def held_by(job: Job) -> limits.Figures:
-    """What a job holds of its allocation while it is counted."""
+    """What a job uses of its allocation while it is counted."""
     return limits.Ask(
         cpus=job.cpus,
         memory=job.memory,
@@ -108,15 +115,15 @@ def held_by(job: Job) -> limits.Figures:
 
 
 def lock(ids: Iterable[int]) -> dict[int, Allocation]:
-    """These allocations by id, locked until the transaction ends. Rows that refer to them can still be written."""
+    """Locks these allocations until the transaction ends: id -> row. Rows that refer to them can still be written."""
     rows = Allocation.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
     return {allocation.pk: allocation for allocation in rows}
 
 
 def roll_over(allocations: Iterable[Allocation], *, now: datetime) -> list[Allocation]:
-    """Begin the budget's current period where that of the row is over; those changed, which the caller stores.
+    """Begins the budget's current period where that of the row is over. Returns the changed rows, unsaved.
 
-    What is spent in it is read from the usage records: a site's clock may be ahead of ours.
+    What is spent in the new period comes from the usage records: a site's clock may be ahead of ours.
     """
     begins = {each.pk: limits.period(each, now=now)[0] for each in allocations}
     behind = [each for each in allocations if each.period_began != begins[each.pk]]
@@ -130,14 +137,14 @@ def roll_over(allocations: Iterable[Allocation], *, now: datetime) -> list[Alloc
 
 
 def spent_since(begins: Mapping[int, datetime]) -> dict[int, tuple[int, int]]:
-    """CPU and GPU seconds of each allocation's usage records that ended at or after its moment."""
+    """Allocation id -> CPU and GPU seconds of its usage records that ended at `begins[id]` or later."""
     with connection.cursor() as cursor:
         cursor.execute(_SPENT, [list(begins), list(begins.values())])
         return {pk: (cpu, gpu) for pk, cpu, gpu in cursor.fetchall()}
 
 
-def store(allocations: Iterable[Allocation]) -> None:
-    """Write the counters of these rows in one statement."""
+def store_counters(allocations: Iterable[Allocation]) -> None:
+    """Writes the counters of these rows in one statement."""
     rows: list[dict[str, Any]] = [
         {"id": each.pk, **{name: getattr(each, name) for name in _COUNTERS}} for each in allocations
     ]
@@ -146,14 +153,14 @@ def store(allocations: Iterable[Allocation]) -> None:
 
 
 def rewrite(allocation: Allocation, held: Mapping[str, int], spent: tuple[int, int]) -> None:
-    """Put what was counted anew in place of the counters: what is held of it, CPU and GPU seconds spent."""
+    """Replaces the counters by new counts. held: what is in use; spent: CPU and GPU seconds."""
     _set_figures(allocation, held)
     allocation.spent_cpu_seconds, allocation.spent_gpu_seconds = spent
-    store([allocation])
+    store_counters([allocation])
 
 
 def _set_figures(allocation: Allocation, figures: Mapping[str, int]) -> None:
-    """Put these figures in place of the row's counters. Not below zero, which the columns would not take."""
+    """Replaces the row's counters. A negative figure counts as 0, since the columns take none."""
     known = {name: max(0, number) for name, number in figures.items()}
     allocation.used_pods = known.get("pods", 0)
     allocation.used_cpus = known.get("cpus", 0)
@@ -164,7 +171,7 @@ def _set_figures(allocation: Allocation, figures: Mapping[str, int]) -> None:
 
 
 def figures(allocation: Allocation) -> limits.Figures:
-    """The row's counters: in use, and of the budget what is reserved."""
+    """The row's counters: what is in use, and what is reserved of the budget."""
     return {
         "pods": allocation.used_pods,
         "cpus": allocation.used_cpus,
@@ -186,7 +193,7 @@ def _apply(allocation: Allocation, change: Change) -> None:
 
 
 def _awaited(allocations: list[Allocation]) -> list[Allocation]:
-    """Those whose tenant has jobs that are held at their site."""
+    """The allocations whose tenant has held jobs at their site."""
     if not allocations:
         return []
     sites, tenants = {each.site_id for each in allocations}, {each.tenant_id for each in allocations}

@@ -1,4 +1,4 @@
-"""Counting anew, from the rows, what allocations say is in use and spent. There should never be any drift."""
+"""Counts again, from the rows of jobs and usage, what allocations have in use and spent. It should find no drift."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drift:
-    """One counter of an allocation, as its row has it and as the rows of jobs and usage say it is."""
+    """A counter of an allocation that differs: its value in the row, and counted from the rows of jobs and usage."""
 
     allocation_id: int
     whose: str
@@ -37,10 +37,10 @@ class Drift:
 
 
 def reconcile(*, repair: bool, now: datetime) -> list[Drift]:
-    """The drift of every allocation; repair: write down what was counted, in the trail too.
+    """Returns the drift of all allocations. repair: also writes the new counts, with an audit event.
 
-    Each is locked for as long as it is counted. A job that is being moved meanwhile is counted as before or as after
-    its move, like its allocation's counters.
+    Each allocation is locked while it is counted. A job that is moved meanwhile is counted as before or after its move,
+    and so are its allocation's counters.
     """
     found: list[Drift] = []
     for pk in Allocation.objects.order_by("pk").values_list("pk", flat=True):
@@ -71,7 +71,7 @@ def _reconcile(allocation: Allocation, *, repair: bool, now: datetime) -> list[D
 
 
 def in_use(allocation_id: int) -> limits.Figures:
-    """What the allocation's counted jobs hold of it, from their rows."""
+    """What the allocation's counted jobs use of it, from their rows."""
     counted = Job.objects.filter(allocation_id=allocation_id, is_counted=True).order_by()
     sums = (Count("pk"), Sum("cpus"), Sum("memory"), Sum("gpus"), Sum("reserved_cpu_seconds"))
     found: limits.Figures = {}
@@ -86,10 +86,10 @@ def _compare(allocation: Allocation, held: limits.Figures, spent: tuple[int, int
     row = counters.figures(allocation)
     pairs = {name: (row.get(name, 0), held.get(name, 0)) for name in {**row, **held}}
     names = {"cpu_seconds": "CPU seconds reserved", "gpu_seconds": "GPU seconds reserved"}
-    told = {names.get(name, f"{name} in use"): pair for name, pair in pairs.items()}
-    told["CPU seconds spent"] = (allocation.spent_cpu_seconds, spent[0])
-    told["GPU seconds spent"] = (allocation.spent_gpu_seconds, spent[1])
+    compared = {names.get(name, f"{name} in use"): pair for name, pair in pairs.items()}
+    compared["CPU seconds spent"] = (allocation.spent_cpu_seconds, spent[0])
+    compared["GPU seconds spent"] = (allocation.spent_gpu_seconds, spent[1])
     whose = f"{allocation.tenant.slug} at {allocation.site.slug}"
-    for name, (in_row, counted) in told.items():
+    for name, (in_row, counted) in compared.items():
         if in_row != counted:
             yield Drift(allocation.pk, whose, name, in_row, counted)

@@ -1,4 +1,4 @@
-"""What was used, added up: one statement, whatever the number of records."""
+"""Adds up usage records, in one statement for any number of records."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from jobs.models import UsageRecord
 
 _HOUR = 3600
-#: More groups than anybody reads; a narrower question gives them all.
+#: The most groups in an answer: more than anybody reads. A narrower query gives all of its groups.
 MOST_GROUPS = 10_000
 
 
 class GroupBy(StrEnum):
-    """What usage can be told apart by."""
+    """What usage can be grouped by."""
 
     TENANT = "tenant"
     SITE = "site"
@@ -35,10 +35,11 @@ class GroupBy(StrEnum):
 
 @dataclass(frozen=True)
 class Group:
-    """One line. of: its tenant, site (slugs), person (their name, and id) or month ("2026-11"), as asked for.
+    """The sums of one group of usage records.
 
-    jobs: finished attempts at a site. The figures are hours; `estimated` is the part of cpu_hours for which the site
-    gave no times.
+    of: what the group has in common: tenant, site (slugs), person (name), person_id, month ("2026-11"), as requested.
+    jobs: number of finished attempts. The other figures are hours; `estimated` is the part of cpu_hours for which the
+    site gave no times.
     """
 
     of: Mapping[str, Any]
@@ -49,7 +50,7 @@ class Group:
     estimated: float
 
 
-# Names by sub-selects: an inner join would drop the records of a tenant whose row this caller cannot see.
+# The tenant's slug by a sub-select: a join would drop the records of tenants whose row this caller cannot see.
 _COLUMNS: dict[GroupBy, dict[str, Any]] = {
     GroupBy.TENANT: {"group_tenant": Subquery(Tenant.objects.filter(pk=OuterRef("tenant_id")).values("slug")[:1])},
     GroupBy.SITE: {"group_site": F("site__slug")},
@@ -59,7 +60,7 @@ _COLUMNS: dict[GroupBy, dict[str, Any]] = {
 
 
 def grouped(records: QuerySet[UsageRecord], by: Sequence[GroupBy]) -> list[Group]:
-    """A line for each combination there is, in order. Raises Invalid where there are more than MOST_GROUPS."""
+    """One group for each combination that occurs, in order. Raises Invalid where there are more than MOST_GROUPS."""
     columns = {name: value for each in by for name, value in _COLUMNS[each].items()}
     names = list(columns)
     rows = list(
@@ -76,13 +77,13 @@ def grouped(records: QuerySet[UsageRecord], by: Sequence[GroupBy]) -> list[Group
     )
     if len(rows) > MOST_GROUPS:
         raise Invalid(
-            {"group_by": f"There are more than {MOST_GROUPS} lines: tell fewer apart, or ask for a shorter time."}
+            {"group_by": f"There are more than {MOST_GROUPS} groups: group by less, or ask for a shorter time."}
         )
     return [_group(row, by) for row in rows]
 
 
 def total(groups: Iterable[Group]) -> Group:
-    """All of them together."""
+    """The sums of all groups."""
     lines = list(groups)
     return Group(
         of={},

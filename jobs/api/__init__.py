@@ -1,3 +1,3 @@
-"""The REST API of jobs and of usage."""
+"""The REST API of jobs and usage."""
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""`changed_since`: jobs in the order of their last changes, so that a caller can follow them all without a gap.
+"""`changed_since`: lists jobs in the order of their last changes, so that a caller can follow all changes.
 
-A change is stamped a moment before it is committed, and two that are committed in one order may be stamped in the
-other. So a page ends `queries.SETTLED` before now: by then whatever was stamped earlier is committed, and nothing is
-missed. What takes longer than that between its writing and its commit could be; nothing of ours does.
+`changed_at` is set shortly before the commit, so two changes may be committed in the other order. A page therefore ends
+`queries.SETTLED` before now: by then all earlier changes are committed, and no change is missed. A transaction that
+takes longer than that to commit could be missed; no transaction of the service does.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LARGEST = 2**63 - 1
 
 
 def change_page(request: Request, jobs: Reached[Job], query: Mapping[str, Any], kind: Kind) -> Response:
-    """`{"items", "next"}` as other lists have it, but `next` is always an address: where to go on, now or later."""
+    """`{"items", "next"}`, as in other lists, but `next` is always an address: the caller continues there."""
     begin, after = query["changed_since"], None
     if "cursor" in query:
         begin, after = _place(query["cursor"])

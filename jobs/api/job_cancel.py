@@ -1,4 +1,4 @@
-"""/jobs/<key>/cancel: the wish that a job ends."""
+"""/jobs/<key>/cancel: cancels a job."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class JobCancel(ApiView):
-    """The wish that a job ends."""
+    """Cancels a job."""
 
     actions = {"POST": Action.JOBS_CANCEL}
 
     @operation("cancelJob", "Cancel a job", answers={202: JobDetailOut}, errors=[409])
     def post(self, request: Request, key: str) -> Response:
-        """The wish is kept until the site has carried it out, however long it does not answer. A member may cancel the
-        jobs that they have submitted themselves. Asking twice changes nothing."""
+        """The request is kept until the site has carried it out, however long the site does not answer. A member may
+        cancel the jobs that they submitted themselves. A second request changes nothing."""
         job = queries.job(self.reach, key)
         permissions.require_cancel(self.caller, job)
         if job.ended_at is not None:

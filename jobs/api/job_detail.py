@@ -1,4 +1,4 @@
-"""/jobs/<key>: all that is known of one job, in words where there are any."""
+"""/jobs/<key>: shows one job with its containers, history and usage."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ EXAMPLE = {
 
 
 class ContainerOut(serializers.Serializer[Any]):
-    """A container, as its site has told of it."""
+    """A container, as its site reported it."""
 
     name = serializers.CharField()
     image = serializers.CharField()
@@ -101,28 +101,28 @@ class JobUsageOut(serializers.Serializer[Any]):
     cpu_hours = serializers.FloatField()
     gpu_hours = serializers.FloatField()
     outcome = serializers.CharField()
-    estimated = serializers.BooleanField(help_text="the site gave no times, and ours stand in")
+    estimated = serializers.BooleanField(help_text="the site gave no times, so ours are used")
 
 
 class JobDetailOut(JobOut):
     """A job, its containers, its history and what it used."""
 
     uid = serializers.UUIDField(help_text="the pod's")
-    waits = serializers.CharField(help_text="why it is not running, as it is now; empty where it is, or is over")
+    waits = serializers.CharField(help_text="why it is not running now; empty once it runs or has ended")
     containers = ContainerOut(many=True)
-    attempt = serializers.IntegerField(help_text="how often it has been given to the site")
+    attempt = serializers.IntegerField(help_text="how often it was submitted to the site")
     native_id = serializers.CharField(help_text="the site's name for it")
     partition = serializers.CharField()
     flavor = serializers.CharField()
-    allocation = serializers.IntegerField(allow_null=True, help_text="what it is counted against")
+    allocation = serializers.IntegerField(allow_null=True, help_text="the allocation that counts it")
     exit_code = serializers.IntegerField(allow_null=True)
     cancel_requested_at = serializers.DateTimeField(allow_null=True)
     cancel_reason = serializers.CharField()
-    history = TransitionOut(many=True, help_text=f"oldest first; of a very long one the latest {_HISTORY_MOST}")
+    history = TransitionOut(many=True, help_text=f"oldest first; at most the latest {_HISTORY_MOST} lines")
     usage = JobUsageOut(many=True)
 
     def to_representation(self, job: Any) -> dict[str, Any]:
-        """Of a job as `queries.job` gives it, with why it waits as it is at this moment."""
+        """Shows a job from `queries.job`, with the reason for which it waits now."""
         return {
             **shown(JobOut, job),
             "uid": str(job.pod_uid),
@@ -139,7 +139,7 @@ def _waits(job: Any) -> str:
     state = State(job.state)
     if state not in _WAITING:
         return ""
-    # Judged anew where the tenant can be seen, without which there is nothing to judge by.
+    # Judged again where the caller can see the tenant: otherwise its allocation cannot be read.
     live = explain.why_waits(job, now=timezone.now()) if job.tenant_slug else None
     return (live.message if live else job.message) or f"{MEANING[state].capitalize()}."
 
@@ -148,19 +148,21 @@ _PLAIN = ("attempt", "native_id", "partition", "flavor", "exit_code", "cancel_re
 
 
 def _containers(job: Job) -> Iterator[dict[str, Any]]:
-    """Each container as a kubelet is told of it: the text that answers /status says it all already."""
-    told = orjson.loads(job.status_exact) if job.status_exact else {}
-    states = {each["name"]: each["state"] for part in ("containers", "initContainers") for each in told.get(part) or []}
+    """Each container, read from the text that answers /status, which has all of it."""
+    status = orjson.loads(job.status_exact) if job.status_exact else {}
+    states = {
+        each["name"]: each["state"] for part in ("containers", "initContainers") for each in status.get(part) or []
+    }
     for container in job.containers:
         state = states.get(container["name"], {})
         kind = next((name for name in _STATES if name in state), "waiting")
-        said = state.get(kind, {})
+        details = state.get(kind, {})
         yield {
             **{name: container[name] for name in ("name", "image", "init")},
             "state": kind,
-            "reason": said.get("reason", ""),
-            "message": said.get("message", ""),
-            "exit_code": said.get("exitCode"),
-            "started_at": said.get("startedAt"),
-            "ended_at": said.get("finishedAt"),
+            "reason": details.get("reason", ""),
+            "message": details.get("message", ""),
+            "exit_code": details.get("exitCode"),
+            "started_at": details.get("startedAt"),
+            "ended_at": details.get("finishedAt"),
         }

@@ -1,4 +1,4 @@
-"""POST /jobs/explain: what would become of a pod at each of a tenant's sites. Nothing is submitted."""
+"""POST /jobs/explain: says what would happen to a pod at each of a tenant's sites. Submits nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _EXAMPLE = {
 
 
 class VerdictOut(serializers.Serializer[Any]):
-    """What would become of the pod at one site."""
+    """What would happen to the pod at one site."""
 
     site = serializers.CharField()
     site_name = serializers.CharField()
@@ -58,11 +58,13 @@ class VerdictOut(serializers.Serializer[Any]):
     )
     reason = serializers.CharField()
     message = serializers.CharField(help_text="why, as a sentence; empty where it fits")
-    limit = serializers.CharField(allow_null=True, help_text="the limit in its way")
-    used = serializers.IntegerField(allow_null=True, help_text="of that limit; memory in bytes, a budget in seconds")
+    limit = serializers.CharField(allow_null=True, help_text="the limit that is in its way")
+    used = serializers.IntegerField(
+        allow_null=True, help_text="what is in use of that limit; memory in bytes, a budget in seconds"
+    )
     asked = serializers.IntegerField(allow_null=True)
     allowed = serializers.IntegerField(allow_null=True)
-    frees_at = serializers.DateTimeField(allow_null=True, help_text="when that ends by itself, where it is known")
+    frees_at = serializers.DateTimeField(allow_null=True, help_text="when the wait ends by itself, if that is known")
     partition = serializers.CharField()
     time_limit = serializers.IntegerField(allow_null=True, help_text="seconds")
     cpus = serializers.IntegerField(allow_null=True)
@@ -74,21 +76,21 @@ class VerdictOut(serializers.Serializer[Any]):
 
 
 class ExplanationOut(serializers.Serializer[Any]):
-    """A verdict for each site at which the tenant has an allocation, or for the one that was named."""
+    """A verdict for each site at which the tenant has an allocation, or for the requested site only."""
 
     tenant = serializers.CharField()
     sites = VerdictOut(many=True)
 
 
 class ExplainJob(ApiView):
-    """A pod that is only asked about."""
+    """Explains what would happen to a pod."""
 
     actions = {"POST": Action.JOBS_SUBMIT}
     parser_classes = PARSERS
 
     @operation(
         "explainJob",
-        "Ask what would become of a pod, without submitting it",
+        "Ask what would happen to a pod, without submitting it",
         answers=ExplanationOut,
         takes=MANIFEST,
         query=SubmitQuery,
@@ -96,8 +98,8 @@ class ExplainJob(ApiView):
         examples=[*EXAMPLES, OpenApiExample("a verdict", _EXAMPLE, response_only=True)],
     )
     def post(self, request: Request) -> Response:
-        """By the same rules as submitting it at this moment: which sites fit or why not, which limit is in the way,
-        and what would be charged. Nothing is kept."""
+        """Uses the same rules as submitting it now: which sites fit or why not, which limit is in the way, and what
+        would be charged. Stores nothing."""
         query = asked(request, SubmitQuery)
         tenant = tenant_of(self.reach, query)
         body = body_of(request, tenant)

@@ -1,4 +1,4 @@
-"""/jobs: what there is, newest first, or in the order in which it changed."""
+"""/jobs: lists jobs, newest first or in the order of their last changes."""
 
 from __future__ import annotations
 
@@ -47,37 +47,37 @@ EXAMPLE = {
 
 
 class SubmitterOut(serializers.Serializer[Any]):
-    """Who submitted a job without a cluster."""
+    """The person or service account that submitted a job through the API."""
 
     kind = serializers.ChoiceField(choices=["person", "service"])
     name = serializers.CharField()
 
     def to_representation(self, job: Job) -> Any:
-        """Of a job; None where a virtual node sent it."""
+        """Shows the submitter of a job; None where a virtual node sent it."""
         if job.person is not None:
             return {"kind": "person", "name": job.person.name}
         return None if job.service is None else {"kind": "service", "name": job.service.slug}
 
 
 class JobOut(serializers.Serializer[Any]):
-    """A job: one pod, and what became of it."""
+    """A job: one pod and its state."""
 
     key = serializers.CharField(help_text="its name here, as in its address")
     name = serializers.CharField(source="pod_name", help_text="the pod's")
     namespace = serializers.CharField(source="pod_namespace", help_text="the pod's")
     tenant = serializers.CharField(source="tenant_slug", allow_null=True)
-    site = serializers.CharField(source="site.slug", allow_null=True, help_text="null until it is placed")
+    site = serializers.CharField(source="site.slug", allow_null=True, help_text="null until it has a site")
     node = serializers.CharField(
-        source="node.slug", allow_null=True, help_text="the virtual node that it came through, if it did"
+        source="node.slug", allow_null=True, help_text="the virtual node that sent it; null if none did"
     )
     submitted_by = SubmitterOut(source="*", allow_null=True)
     state = serializers.ChoiceField(choices=[state.value for state in State])
-    reason = serializers.CharField(help_text="one word on why it waits or how it ended")
+    reason = serializers.CharField(help_text="one word: why it waits, or how it ended")
     message = serializers.CharField(help_text="the same as a sentence")
     cpus = serializers.IntegerField()
     memory = serializers.IntegerField(help_text="bytes; 0 leaves it to the site")
     gpus = serializers.IntegerField()
-    gpu_kind = serializers.CharField(help_text="empty: of any kind")
+    gpu_kind = serializers.CharField(help_text="empty means any kind")
     time_limit = serializers.IntegerField(allow_null=True, help_text="seconds")
     created_at = serializers.DateTimeField()
     submitted_at = serializers.DateTimeField(allow_null=True)
@@ -85,12 +85,12 @@ class JobOut(serializers.Serializer[Any]):
     ended_at = serializers.DateTimeField(allow_null=True)
     changed_at = serializers.DateTimeField()
     cancelling = serializers.BooleanField(
-        source="is_cancelling", help_text="somebody wishes it to end, and it has not ended yet"
+        source="is_cancelling", help_text="somebody asked to cancel it, and it has not ended yet"
     )
 
 
 class JobQuery(PageQuery):
-    """Filters; all that are given must fit."""
+    """Filters. A job must fit all that are given."""
 
     cursor = serializers.CharField(max_length=80, required=False, help_text="from `next` of the page before")
     tenant = serializers.SlugField(required=False)
@@ -99,19 +99,21 @@ class JobQuery(PageQuery):
     state = serializers.ListField(
         child=serializers.ChoiceField(choices=[state.value for state in State]),
         required=False,
-        help_text="any of these: give it several times",
+        help_text="any of these states; may be given several times",
     )
     namespace = serializers.CharField(max_length=63, required=False)
-    name = serializers.CharField(max_length=253, required=False, help_text="contained in the pod's name")
-    mine = serializers.BooleanField(required=False, help_text="true: those that you have submitted yourself")
+    name = serializers.CharField(max_length=253, required=False, help_text="a part of the pod's name")
+    mine = serializers.BooleanField(
+        required=False, help_text="true: jobs that you submitted yourself; false: all others"
+    )
     created_from = serializers.DateTimeField(required=False)
     created_until = serializers.DateTimeField(required=False)
     ended_from = serializers.DateTimeField(required=False)
     ended_until = serializers.DateTimeField(required=False)
     changed_since = serializers.DateTimeField(
         required=False,
-        help_text="in the order of their last changes, from this time on; `next` is never null then, and goes on where "
-        "this page ends: ask it again later for what has changed meanwhile",
+        help_text="lists jobs that changed at this time or later, in the order of their last changes; `next` is then "
+        "never null: ask it again later for newer changes",
     )
 
 
@@ -119,7 +121,7 @@ LIST_EXAMPLE = OpenApiExample("jobs", {"items": [EXAMPLE], "next": None}, respon
 
 
 def job_page(request: Request, reach: Reach, caller: PersonCaller | ServiceCaller) -> Response:
-    """One page of what the caller may see and asks for."""
+    """One page of the jobs that the caller may see and that fit the query."""
     query = asked(request, JobQuery)
     rows = queries.jobs(reach, query, caller)
     if "changed_since" in query:

@@ -1,4 +1,4 @@
-"""/jobs/<key>/log: a container's output, as raw text, while it is written or after."""
+"""/jobs/<key>/log: streams a container's output as raw text, while it is written and after."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 _MOST = 2**53 - 1
-#: Our names of the options, and those of the kubelet's own, which are understood already.
+#: Our names of the options -> the kubelet's names, which `logs.parse_options` understands.
 _OPTIONS = {
     "follow": "Follow",
     "tail": "Tail",
@@ -37,23 +37,26 @@ class LogQuery(Input):
     """Which container's output, and how much of it."""
 
     container = serializers.CharField(
-        max_length=63, required=False, help_text="not needed where the pod has one container"
+        max_length=63, required=False, help_text="not needed if the pod has only one container"
     )
-    follow = serializers.BooleanField(default=False, help_text="go on until the container has ended")
+    follow = serializers.BooleanField(default=False, help_text="continue until the container has ended")
     tail = serializers.IntegerField(min_value=0, max_value=_MOST, required=False, help_text="only the last lines")
     since_seconds = serializers.IntegerField(
         min_value=0, max_value=10**9, required=False, help_text="only what was written in the last seconds"
     )
     timestamps = serializers.BooleanField(default=False, help_text="each line begins with its time")
     bytes = serializers.IntegerField(
-        min_value=0, max_value=_MOST, required=False, help_text="only the first bytes of all that; not with tail"
+        min_value=0,
+        max_value=_MOST,
+        required=False,
+        help_text="only the first bytes of what the other options leave; not with tail",
     )
 
 
 class JobLog(ApiView):
     """The log of one container of a job."""
 
-    http_method_names = ["get"]  # no HEAD: it would follow, and tell nothing
+    http_method_names = ["get"]  # no HEAD: it would follow the log and answer nothing
     actions = {"GET": Action.JOBS_READ}
     renderer_classes = [PlainText]
     content_negotiation_class = FirstOrAsked
@@ -65,20 +68,20 @@ class JobLog(ApiView):
         query=LogQuery,
     )
     def get(self, request: Request, key: str) -> StreamingHttpResponse:
-        """Read at the site while the job is there, and kept for a while after it has ended. 0 is the same as nothing
-        for tail, since_seconds and bytes. A tenant may follow a few logs at the same time."""
+        """Reads at the site while the job is there. Logs are kept for a while after the job has ended. For tail,
+        since_seconds and bytes, 0 means no limit. A tenant may follow a few logs at the same time."""
         query = asked(request, LogQuery)
-        opts = {theirs: query[ours] for ours, theirs in _OPTIONS.items() if ours in query}
-        options = logs.parse(opts, now=timezone.now())
+        opts = {kubelet_name: query[name] for name, kubelet_name in _OPTIONS.items() if name in query}
+        options = logs.parse_options(opts, now=timezone.now())
         job = queries.job_for_log(self.reach, key)
         container = logs.container_of(job, query.get("container"))
         self.close_rows()
-        stream = logs.WhileAllowed(logs.open_log(job, container, options), lambda: self._may_read(request, key))
+        stream = logs.open_log(job, container, options, may_read=lambda: self._may_read(request, key))
         # No charset: these are the container's bytes, whatever they are.
         return StreamingHttpResponse(stream, content_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})
 
     def _may_read(self, request: Request, key: str) -> bool:
-        """As the rows are at this moment."""
+        """Whether the caller may still read the job, by the rows of this moment."""
         caller = caller_again(request, self.caller)
         reach = caller.rights.reach(Action.JOBS_READ)
         with seeing_reach(reach, person=caller.person_id):

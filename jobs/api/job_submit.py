@@ -1,4 +1,4 @@
-"""What is submitted without any cluster: whose it is, and which pod. And /jobs/explain, which submits nothing."""
+"""What POST /jobs and POST /jobs/explain share: the tenant, the site and the manifest of a pod."""
 
 from __future__ import annotations
 
@@ -60,26 +60,29 @@ EXAMPLES = [
 
 
 class SubmitQuery(Input):
-    """Whose job it is, and where it shall run."""
+    """The tenant of the job, and the site where it shall run."""
 
-    tenant = serializers.SlugField(required=False, help_text="not needed where you may submit in one tenant only")
-    site = serializers.SlugField(required=False, help_text="without it, the first site at which the pod may start")
+    tenant = serializers.SlugField(required=False, help_text="not needed if you may submit in one tenant only")
+    site = serializers.SlugField(required=False, help_text="by default, the best site at which the pod may start")
 
 
 def body_of(request: Request, tenant: Tenant) -> dict[str, Any]:
-    """The body of a /create, as a kubelet would send the pod. Raises BadRequest, Refused."""
+    """The body of a /create, as a kubelet would send the pod. Raises BadRequest, and Refused for a wrong manifest."""
     data: Any = request.data
-    if "documents" not in data:  # DRF's own answer for no body at all
+    if "documents" not in data:  # DRF gives this where there is no body
         raise BadRequest("The body must be a manifest with `apiVersion: v1` and `kind: Pod`.")
     return manifest.create_body(data["documents"], namespace=tenant.slug)
 
 
 def tenant_of(reach: Reach, query: dict[str, Any]) -> Tenant:
-    """Whose job it is to be: NotFound outside of reach, Invalid where it must be said."""
+    """The tenant of the new job.
+
+    Raises NotFound where it is out of reach, and Invalid where the caller must name one of several.
+    """
     if "tenant" in query:
         return queries.tenant(reach, query["tenant"])
-    theirs = list(queries.tenants(reach)[:20])
-    if len(theirs) != 1:
-        names = ", ".join(tenant.slug for tenant in theirs)
+    tenants = list(queries.tenants(reach)[:20])
+    if len(tenants) != 1:
+        names = ", ".join(tenant.slug for tenant in tenants)
         raise Invalid({"tenant": f"Say for which tenant, since you may submit in several: {names}."})
-    return theirs[0]
+    return tenants[0]

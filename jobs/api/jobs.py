@@ -1,4 +1,4 @@
-"""The addresses of jobs: the list, new ones, and one of them."""
+"""The views of jobs: list, submit, and show one."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 
 
 class Jobs(ApiView):
-    """Lists jobs, and takes new ones."""
+    """Lists jobs and submits new ones."""
 
     actions = {"GET": Action.JOBS_READ, "POST": Action.JOBS_SUBMIT}
     parser_classes = PARSERS
 
     @operation(
         "listJobs",
-        "The jobs that you may see",
+        "List the jobs that you may see",
         answers=pages_of(JobOut),
         query=JobQuery,
         examples=[job_list.LIST_EXAMPLE],
     )
     def get(self, request: Request) -> Response:
-        """Newest first. With `changed_since` in the order of changes, each job at its latest one, about five seconds
-        after it has happened; to follow all changes, ask the address in `next` again and again."""
+        """Newest first. With `changed_since`, in the order of last changes: each job once, about five seconds after its
+        last change. To follow all changes, ask the address in `next` again and again."""
         return job_list.job_page(request, self.reach, self.caller)
 
     @operation(
         "submitJob",
-        "Submit a pod without any cluster",
+        "Submit a pod without a cluster",
         answers={201: JobDetailOut},
         takes=MANIFEST,
         query=SubmitQuery,
@@ -57,11 +57,11 @@ class Jobs(ApiView):
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        """A v1 Pod, or a v1 List or several YAML documents that hold one Pod and the ConfigMaps and Secrets that it
-        needs. What a limit of the tenant does not allow now waits, and the job says for what."""
+        """Takes a v1 Pod, or a v1 List or several YAML documents with one Pod and the ConfigMaps and Secrets that it
+        needs. Where a limit of the tenant does not allow the job now, the job waits and says for what."""
         query = asked(request, SubmitQuery)
         tenant = tenant_of(self.reach, query)
-        job = admission.submit(
+        job = admission.submit_pod(
             self.caller, body_of(request, tenant), tenant_id=tenant.pk, site_slug=query.get("site"), now=timezone.now()
         )
         found, address = queries.job(self.reach, job.key), f"{request.path.rstrip('/')}/{job.key}"
@@ -69,13 +69,13 @@ class Jobs(ApiView):
 
 
 class JobDetail(ApiView):
-    """One job."""
+    """Shows one job."""
 
     actions = {"GET": Action.JOBS_READ}
 
     @operation(
         "getJob",
-        "One job, with its history and why it waits",
+        "Show one job, with its history and why it waits",
         answers=JobDetailOut,
         examples=[OpenApiExample("a job that waits", job_detail.EXAMPLE, response_only=True)],
     )

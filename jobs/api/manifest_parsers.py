@@ -1,4 +1,4 @@
-"""Bodies that are manifests: JSON or YAML, as large as a kubelet's may be."""
+"""Parsers for manifests, JSON or YAML, of the size that a kubelet may send (INTERLINK_MAX_BODY)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class JsonManifest(BaseParser):
-    """`{"documents": [...]}` of one JSON document."""
+    """Parses one JSON document into `{"documents": [...]}`."""
 
     media_type = "application/json"
 
@@ -27,7 +27,7 @@ class JsonManifest(BaseParser):
 
 
 class YamlManifest(BaseParser):
-    """The same of any number of YAML documents."""
+    """Parses any number of YAML documents into `{"documents": [...]}`."""
 
     media_type = "application/yaml"
 
@@ -38,13 +38,13 @@ class YamlManifest(BaseParser):
 
 
 class TextYamlManifest(YamlManifest):
-    """As older clients name it."""
+    """YAML by an older media type."""
 
     media_type = "text/yaml"
 
 
 class OldYamlManifest(YamlManifest):
-    """As clients name it that are older still."""
+    """YAML by the oldest media type."""
 
     media_type = "application/x-yaml"
 

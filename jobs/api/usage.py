@@ -1,4 +1,4 @@
-"""/usage: what was used, added up, as JSON or as a table for a spreadsheet."""
+"""/usage: adds up what was used, as JSON or as a table for a spreadsheet."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ _EXAMPLE = {
 
 
 class UsageQuery(Input):
-    """What is added up, and what is told apart."""
+    """Which usage to add up, and by what to group it."""
 
     group_by = serializers.CharField(
         max_length=40,
         default="tenant,site",
-        help_text="some of tenant, site, person, month, with commas; what a virtual node sent has no person",
+        help_text="some of tenant, site, person, month, with commas; jobs of virtual nodes have no person",
     )
-    until = serializers.DateTimeField(required=False, help_text="what ended before")
+    until = serializers.DateTimeField(required=False, help_text="attempts that ended before this time")
     tenant = serializers.SlugField(required=False)
     site = serializers.SlugField(required=False)
     format = serializers.ChoiceField(
@@ -65,8 +65,8 @@ class UsageQuery(Input):
     )
 
     def get_fields(self) -> Any:
-        begin = serializers.DateTimeField(required=False, help_text="what ended then or later")
-        return {**super().get_fields(), "from": begin}  # a word of Python's own
+        begin = serializers.DateTimeField(required=False, help_text="attempts that ended at this time or later")
+        return {**super().get_fields(), "from": begin}  # a keyword of Python, so it cannot be a class attribute
 
     def validate_group_by(self, value: str) -> list[GroupBy]:
         names = value.split(",")
@@ -82,20 +82,20 @@ class UsageFiguresOut(serializers.Serializer[Any]):
     jobs = serializers.IntegerField(help_text="attempts that have ended at a site")
     cpu_hours = serializers.FloatField(help_text="cores that were allocated, times hours")
     gpu_hours = serializers.FloatField()
-    wall_hours = serializers.FloatField(help_text="hours, whatever was allocated")
+    wall_hours = serializers.FloatField(help_text="hours from start to end, whatever was allocated")
     estimated_share = serializers.FloatField(
-        help_text="of the CPU-hours, 0 to 1: the part for which the site gave no times and ours stand in"
+        help_text="the part of the CPU-hours, 0 to 1, for which the site gave no times and ours are used"
     )
 
     def to_representation(self, group: Group) -> dict[str, Any]:
-        """With what the group is of, which only groups have: a total is of nothing in particular."""
+        """Shows the sums, with what the group has in common; a total has nothing of that."""
         share = group.estimated / group.cpu_hours if group.cpu_hours else 0.0
         hours = {name: round(getattr(group, name), 4) for name in ("cpu_hours", "gpu_hours", "wall_hours")}
         return {**group.of, "jobs": group.jobs, **hours, "estimated_share": round(share, 4)}
 
 
 class GroupOut(UsageFiguresOut):
-    """The sums of one group; what it was not grouped by is not there."""
+    """The sums of one group, with the fields that it is grouped by."""
 
     tenant = serializers.CharField(required=False, allow_null=True)
     site = serializers.CharField(required=False)
@@ -105,7 +105,7 @@ class GroupOut(UsageFiguresOut):
 
 
 class UsageOut(serializers.Serializer[Any]):
-    """Groups in order, and all of them together."""
+    """The groups in order, and their total."""
 
     group_by = serializers.ListField(child=serializers.ChoiceField(choices=list(GroupBy)))
     groups = GroupOut(many=True)
@@ -113,7 +113,7 @@ class UsageOut(serializers.Serializer[Any]):
 
 
 class Usage(ApiView):
-    """What was used of what."""
+    """Adds up usage."""
 
     actions = {"GET": Action.USAGE_READ}
     renderer_classes = [JSONRenderer, Csv]
@@ -121,7 +121,7 @@ class Usage(ApiView):
 
     @operation(
         "getUsage",
-        "What was used, by tenant, site, person or month",
+        "Add up what was used, by tenant, site, person or month",
         answers={(200, "application/json"): UsageOut, (200, "text/csv"): OpenApiTypes.STR},
         query=UsageQuery,
         examples=[
@@ -129,7 +129,7 @@ class Usage(ApiView):
         ],
     )
     def get(self, request: Request) -> Response:
-        """From the sites' own figures, written down when each attempt ended. At most 10,000 groups."""
+        """Uses the sites' own figures, which are stored when an attempt ends. Answers at most 10,000 groups."""
         query = asked(request, UsageQuery)
         by = query["group_by"]
         groups = totals.grouped(queries.usage_records(self.reach, query), by)

@@ -1,4 +1,4 @@
-"""Reading a request's body, within the limit and in any number of pieces."""
+"""Reads a request's body, within the size limit, with or without a stated length."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _PIECE = 64 * 1024
 
 
 def json_body(environ: WSGIEnvironment) -> Any:
-    """The body as JSON. BadRequest where it is none, TooLarge beyond INTERLINK_MAX_BODY bytes.
+    """The body as JSON. Raises BadRequest where it is not JSON, TooLarge beyond INTERLINK_MAX_BODY bytes.
 
-    Called once the caller is known, so that nobody else makes us read or parse anything.
+    Views call it after authentication, so that strangers cannot make us read or parse anything.
     """
     body = raw_body(environ)
     try:
@@ -28,9 +28,9 @@ def json_body(environ: WSGIEnvironment) -> Any:
 
 
 def raw_body(environ: WSGIEnvironment) -> bytes:
-    """The body, unparsed. TooLarge beyond INTERLINK_MAX_BODY bytes.
+    """The body as bytes. Raises TooLarge beyond INTERLINK_MAX_BODY bytes.
 
-    Not through Django, whose own limit is meant for forms and whose reader knows no body without a length.
+    It does not use Django's reader, whose limit is for forms and which reads nothing without a stated length.
     """
     limit: int = settings.INTERLINK_MAX_BODY
     stated = environ.get("CONTENT_LENGTH", "")
@@ -38,7 +38,10 @@ def raw_body(environ: WSGIEnvironment) -> bytes:
     if stated.isdigit():
         length = int(stated)
         if length > limit:
-            _drain(stream, length)
+            # Read a body that is a little too long to its end, or the client sees a reset connection, not the error.
+            left = min(length, 4 * limit)
+            while left > 0 and (piece := stream.read(min(left, _PIECE))):
+                left -= len(piece)
             raise _too_large()
         body = stream.read(length)
     else:
@@ -46,13 +49,6 @@ def raw_body(environ: WSGIEnvironment) -> bytes:
         if len(body) > limit:
             raise _too_large()
     return bytes(body)
-
-
-def _drain(stream: Any, length: int) -> None:
-    """Let a client that is a little over the limit finish, or it sees a reset connection instead of the sentence."""
-    left = min(length, 4 * settings.INTERLINK_MAX_BODY)
-    while left > 0 and (piece := stream.read(min(left, _PIECE))):
-        left -= len(piece)
 
 
 def _too_large() -> TooLarge:

@@ -1,7 +1,8 @@
-"""Questions that go together: while one lot is on its way, those that come meanwhile gather, and are the next lot.
+"""Request coalescing: concurrent lookups share one query.
 
-A thread that asks while nobody else does goes alone and at once; under load one round trip to the database serves many
-requests. Going there and being woken up again costs several times as much as the answer.
+A thread that comes while no query runs makes its own at once. Threads that come while one runs wait, and the first of
+them makes the next query for all of them. Under load one round trip to the database so serves many requests: the round
+trip and the wake-up cost several times as much as the answer.
 """
 
 from __future__ import annotations
@@ -16,95 +17,95 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-Question = TypeVar("Question")
-Answer = TypeVar("Answer")
+Key = TypeVar("Key")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class _Lead(Generic[Question, Answer]):
-    """The leave to ask, for oneself and for these others."""
+class _Turn(Generic[Key, Result]):
+    """The receiver makes the next query, for itself and for these others."""
 
-    others: Sequence[_Asker[Question, Answer]] = ()
+    others: Sequence[_Waiter[Key, Result]] = ()
 
 
 @dataclass(frozen=True)
-class _Told(Generic[Answer]):
-    """What another one has asked for us; None where that failed."""
+class _Shared(Generic[Result]):
+    """The results for the receiver, from another thread's query; None where that query failed."""
 
-    answers: Sequence[Answer] | None
+    results: Sequence[Result] | None
 
 
 @dataclass(eq=False)
-class _Asker(Generic[Question, Answer]):
-    questions: Sequence[Question]
-    turn: SimpleQueue[_Lead[Question, Answer] | _Told[Answer]] = field(default_factory=SimpleQueue)
+class _Waiter(Generic[Key, Result]):
+    """A thread that waits, and the queue through which it is woken up."""
+
+    keys: Sequence[Key]
+    wake: SimpleQueue[_Turn[Key, Result] | _Shared[Result]] = field(default_factory=SimpleQueue)
 
 
-class Together(Generic[Question, Answer]):
-    """`ask` gives the answers to questions, in their order. It is never called twice at once.
+class Coalescer(Generic[Key, Result]):
+    """Shares one query among concurrent lookups.
 
-    most: how many questions go together. One asker with more than these goes alone.
+    query: gives the results of keys, in the same order. It never runs twice at once. most: how many keys go together;
+    a lookup of more keys than this goes alone.
     """
 
-    def __init__(self, ask: Callable[[Sequence[Question]], Sequence[Answer]], *, most: int) -> None:
-        self._ask = ask
+    def __init__(self, query: Callable[[Sequence[Key]], Sequence[Result]], *, most: int) -> None:
+        self._query = query
         self._most = most
         self._mutex = threading.Lock()
-        self._is_under_way = False
-        self._waiting: deque[_Asker[Question, Answer]] = deque()
+        self._is_running = False
+        self._waiting: deque[_Waiter[Key, Result]] = deque()
 
-    def answers(self, questions: Sequence[Question], *, timeout: float) -> Sequence[Answer] | None:
-        """An answer to each question. Raises what `ask` raises; None where it did so to another who asked for us.
+    def results(self, keys: Sequence[Key], *, timeout: float) -> Sequence[Result] | None:
+        """A result for each key; None where the query failed that another thread made for this one.
 
-        Raises queue.Empty where the questions are not under way after `timeout` seconds.
+        Raises what `query` raises in this thread, and queue.Empty where its query has not begun after `timeout`
+        seconds.
         """
-        turn = self._turn(_Asker(questions), timeout)
-        if isinstance(turn, _Told):
-            return turn.answers
-        answers: Sequence[Answer] | None = None
+        turn = self._wait(_Waiter(keys), timeout)
+        if isinstance(turn, _Shared):
+            return turn.results
+        results: Sequence[Result] | None = None
         try:
-            answers = self._ask([*questions, *chain.from_iterable(other.questions for other in turn.others)])
+            results = self._query([*keys, *chain.from_iterable(other.keys for other in turn.others)])
         finally:
-            self._pass_on()
-            _tell(turn.others, answers, start=len(questions))
-        return answers[: len(questions)]
+            self._wake_next()
+            start = len(keys)
+            for other in turn.others:
+                end = start + len(other.keys)
+                other.wake.put(_Shared(None if results is None else results[start:end]))
+                start = end
+        return results[: len(keys)]
 
     @property
     def waiting(self) -> int:
-        """How many askers wait for the next lot."""
+        """How many threads wait for the next query."""
         return len(self._waiting)
 
-    def _turn(self, me: _Asker[Question, Answer], timeout: float) -> _Lead[Question, Answer] | _Told[Answer]:
+    def _wait(self, me: _Waiter[Key, Result], timeout: float) -> _Turn[Key, Result] | _Shared[Result]:
         with self._mutex:
-            if not self._is_under_way:
-                self._is_under_way = True
-                return _Lead()
+            if not self._is_running:
+                self._is_running = True
+                return _Turn()
             self._waiting.append(me)
         try:
-            return me.turn.get(timeout=timeout)
+            return me.wake.get(timeout=timeout)
         except Empty:
             with self._mutex:
                 if me in self._waiting:
                     self._waiting.remove(me)
                     raise
-            return me.turn.get()  # it went under way at the last moment
+            return me.wake.get()  # its query began at the last moment
 
-    def _pass_on(self) -> None:
-        """Whoever has waited longest leads, and takes along those behind."""
+    def _wake_next(self) -> None:
+        """Wakes the thread that has waited longest, which queries for itself and as many behind it as fit."""
         with self._mutex:
             if not self._waiting:
-                self._is_under_way = False
+                self._is_running = False
                 return
-            leader = self._waiting.popleft()
-            others, room = [], self._most - len(leader.questions)
-            while self._waiting and (room := room - len(self._waiting[0].questions)) >= 0:
+            first = self._waiting.popleft()
+            others, room = [], self._most - len(first.keys)
+            while self._waiting and (room := room - len(self._waiting[0].keys)) >= 0:
                 others.append(self._waiting.popleft())
-        leader.turn.put(_Lead(others))
-
-
-def _tell(others: Sequence[_Asker[Question, Answer]], answers: Sequence[Answer] | None, *, start: int) -> None:
-    """Each its own part of the answers."""
-    for other in others:
-        end = start + len(other.questions)
-        other.turn.put(_Told(None if answers is None else answers[start:end]))
-        start = end
+        first.wake.put(_Turn(others))

@@ -1,7 +1,7 @@
-"""Living through an outage of PostgreSQL: /create and /delete wait in the request, since a kubelet sends them once.
+"""Outlasts an outage of PostgreSQL: /create and /delete wait in the request, since a kubelet sends them once.
 
-A request that waits holds no connection, and no more than three quarters of the threads wait, so that pings and polls
-still find one. While the database is away only one request at a time finds out whether it is back.
+A waiting request holds no connection. At most three quarters of the threads wait, so that pings and polls still find a
+free thread. While the database is away, one request at a time tries whether it is back.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from jobs.interlink.status_reader import conninfo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 1.0
 
 
 class Outage:
-    """What this process knows of the database's absence."""
+    """Whether the database is away, as far as this process knows."""
 
     def __init__(self) -> None:
         self._away = False
-        self._finding_out = threading.Lock()
+        self._trying = threading.Lock()
         self._counting = threading.Lock()
         self._waiting = 0
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Work with the database. Raises Unavailable when it is away, at once if that is known."""
+        """Runs a block that uses the database. Raises Unavailable when it is away, at once if that is known."""
         if self._away and not self._is_back():
             raise _away()
         try:
@@ -47,8 +47,8 @@ class Outage:
             raise _away() from error
 
     def _is_back(self) -> bool:
-        """Asked by one request at a time and past Django's pool, where a request would wait for long."""
-        if not self._finding_out.acquire(blocking=False):
+        """Tries to connect, one request at a time, without Django's pool, where a request would wait for long."""
+        if not self._trying.acquire(blocking=False):
             return False
         try:
             psycopg.connect(conninfo()).close()
@@ -58,13 +58,13 @@ class Outage:
             self._away = False
             return True
         finally:
-            self._finding_out.release()
+            self._trying.release()
 
-    def outlast(self, work: Callable[[], Answer], *, until: float) -> Answer:
-        """`work`'s answer, tried again and again while the database is away, until that time of the monotonic clock.
+    def outlast(self, work: Callable[[], Result], *, until: float) -> Result:
+        """Returns the result of `work`, which is tried again while the database is away.
 
-        `work` must be safe to repeat: a commit whose confirmation was lost has happened. Raises Unavailable at the
-        end, or at once where too many wait already.
+        until: when to give up, by the monotonic clock. `work` must be safe to repeat, since a commit may have happened
+        although its confirmation was lost. Raises Unavailable at `until`, or at once where too many requests wait.
         """
         try:
             with self.attempt():
@@ -73,12 +73,12 @@ class Outage:
             with self._place_to_wait():
                 return self._try_again(work, until=until)
 
-    def _try_again(self, work: Callable[[], Answer], *, until: float) -> Answer:
+    def _try_again(self, work: Callable[[], Result], *, until: float) -> Result:
         wait = _FIRST_WAIT
         while True:
             if time.monotonic() + wait > until:
                 raise _away()
-            connection.close()  # a request that sleeps holds none
+            connection.close()  # a sleeping request holds no connection
             time.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
             try:
@@ -89,7 +89,7 @@ class Outage:
 
     @contextmanager
     def _place_to_wait(self) -> Iterator[None]:
-        """One of three quarters of the threads, kept until the end: a later request must not turn away an earlier."""
+        """Takes one of the places to wait until the end, so that a later request cannot take it. Raises Unavailable."""
         with self._counting:
             if self._waiting >= settings.WEB_THREADS * 3 // 4:
                 raise _away()
@@ -101,7 +101,7 @@ class Outage:
                 self._waiting -= 1
 
 
-#: The one of this process.
+#: The outage of this process's database.
 outage = Outage()
 
 

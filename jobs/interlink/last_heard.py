@@ -1,8 +1,8 @@
-"""What the kubelets were heard to ask after, remembered in the process and written down now and then.
+"""Records which nodes called and which pods they polled: kept in the process and written every POLLED_FLUSH seconds.
 
-Orphans are found by it: a pod that its kubelet no longer polls while the same node is heard. The hot read writes
-nothing; one daemon thread per process flushes every POLLED_FLUSH seconds, each table in one UPDATE, and once more at
-the process's end. What a killed process forgets is half a minute of a clock that runs for an hour.
+The orphan sweep needs it: an orphan is a pod that its kubelet no longer polls while its node is heard. A poll itself
+writes nothing. One daemon thread of each process writes each table in one UPDATE, and again when the process ends. A
+killed process loses half a minute of a clock that counts for an hour.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Rows are locked in the order of their ids, as everywhere; a busy one is left out, since the next flush is near.
+# Rows are locked in the order of their ids, as everywhere. A locked job is left out: the next flush comes soon.
 _NODES = """
     UPDATE tenants_virtualnode AS node SET heard_at = now(), heard_minutes = heard_minutes + 1
     FROM (SELECT id FROM tenants_virtualnode WHERE id = ANY(%s)
@@ -46,7 +46,7 @@ _JOBS = """
 
 
 class Heard:
-    """The memory of one process."""
+    """What one process has heard since the last flush."""
 
     def __init__(self) -> None:
         self._nodes: set[int] = set()
@@ -57,7 +57,7 @@ class Heard:
         self._ended = threading.Event()
 
     def note(self, caller: NodeCaller, pods: Iterable[UUID] = ()) -> None:
-        """This node was heard, and asked after these pods."""
+        """Records that this node called and polled these pods."""
         self._nodes.add(caller.node_id)
         self._tokens.add(caller.token_id)
         for uid in pods:
@@ -66,7 +66,10 @@ class Heard:
             self._start()
 
     def flush(self) -> None:
-        """Write down what was heard since the last time. Raises DatabaseError; what was heard is then kept."""
+        """Writes what was heard since the last flush.
+
+        Raises DatabaseError and InterfaceError; what was heard is then kept for the next flush.
+        """
         nodes, self._nodes = self._nodes, set()
         tokens, self._tokens = self._tokens, set()
         pods, self._pods = self._pods, set()
@@ -84,7 +87,7 @@ class Heard:
             raise
 
     def forget(self) -> None:
-        """Leave what was heard unwritten. A forked child has no thread yet: its next `note` starts one."""
+        """Drops what was heard. A forked child has no thread: its next `note` starts one."""
         self._nodes, self._tokens, self._pods = set(), set(), set()
         if self._thread is not None and not self._thread.is_alive():
             self._thread = None
@@ -92,12 +95,12 @@ class Heard:
     def _start(self) -> None:
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._flush_now_and_then, name="heard", daemon=True)
+                self._thread = threading.Thread(target=self._flush_periodically, name="heard", daemon=True)
                 self._thread.start()
-                # Not atexit, which a server's worker processes leave out.
+                # Not by atexit, which does not run in a server's worker processes.
                 Finalize(self, self._end, exitpriority=0)
 
-    def _flush_now_and_then(self) -> None:
+    def _flush_periodically(self) -> None:
         while not self._ended.wait(settings.POLLED_FLUSH):
             self._flush_if_possible()
 
@@ -115,11 +118,11 @@ class Heard:
 
 
 def _write(statement: str, *lists: list[Any]) -> None:
-    """In a transaction of its own: the nodes of all tenants are in it, and none shall wait for another's rows."""
+    """Runs the statement in its own transaction, which sees all tenants, so that no tenant waits for another's rows."""
     with seeing_everything(), connection.cursor() as cursor:
         cursor.execute(statement, list(lists))
 
 
-#: The one of this process.
+#: What this process has heard.
 heard = Heard()
 remembered.registered(heard.forget)

@@ -1,8 +1,8 @@
-"""What a virtual node tells Kubernetes of its size, and the memory of it for an outage.
+"""Answers /pinglink: the size of a virtual node, and during an outage the last answer.
 
-Source of the rules: the interLink virtual kubelet writes the answer into the node's capacity literally, and a node
-whose ping fails turns NotReady at once. So zeros only for a disabled node and for an allocation that is revoked or has
-expired (or allows none of the thing at all), and while PostgreSQL is away the last answer to the same token.
+The interLink virtual kubelet writes the answer into the node's capacity as it is, and a node whose ping fails is
+NotReady at once. So a figure is zero only where the node is disabled, or its allocation is revoked, has expired or
+allows nothing of it. While PostgreSQL is away, the same token gets its last answer again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UNITS = (("Ti", 2**40), ("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10))
 #: The last answer to each token, by the token's digest.
 _answers: Remembered[bytes, bytes] = Remembered(at_most=20_000)
 
-# The node, whether its tenant may do anything, and what of its allocation shapes it: one row, whatever there is.
+# The node, whether it and its tenant are enabled, and the limits of its allocation. There is always one row.
 _NODE = f"""
     SELECT node.enabled AND tenant.enabled AND coalesce(
                allocation.enabled AND (allocation.valid_until IS NULL OR allocation.valid_until > %(now)s), true),
@@ -41,9 +41,9 @@ _NODE = f"""
 
 
 class Shape(NamedTuple):
-    """What is on record of a node's size: its own figures, and the limits of its tenant's allocation at its site.
+    """The stored figures of a node's size: its own, and the limits of its tenant's allocation at its site.
 
-    is_on: neither node nor tenant is disabled, and the allocation, if there is one, neither revoked nor expired.
+    is_on: the node and its tenant are enabled, and the allocation, if there is one, is not revoked or expired.
     """
 
     is_on: bool
@@ -59,30 +59,31 @@ class Shape(NamedTuple):
 
 
 def body(node_id: int) -> bytes:
-    """The body of /pinglink's answer for this node, from our own rows: two statements, and no site is asked."""
+    """The body of the answer for this node, from our rows, in two statements. It calls no site."""
     with connection.cursor() as cursor:
         cursor.execute(_NODE, {"node": node_id, "now": timezone.now()})
         row = cursor.fetchone()
-    # The cursor is a bare one: its JSON comes as text.
+    # Django's bare cursor gives JSON as text.
     shape = Shape(*(orjson.loads(value) if isinstance(value, str) else value for value in row))
     partitions = Partition.objects.filter(site__in=Route.objects.filter(node_id=node_id).values("site"))
     return orjson.dumps({"status": "ok", "resources": resources(shape, list(partitions))})
 
 
 def resources(shape: Shape, partitions: Iterable[Partition]) -> dict[str, Any]:
-    """Each figure, within the allocation's limit: the node's own, else the site's, else that limit, else a default.
+    """The node's resources: the node's own figure, else the site's, else the allocation's limit, else a default.
 
-    The site's is the sum over its partitions that are up, of those that the allocation allows. Capacity, not what is
-    free: Kubernetes subtracts its own pods. Nodes in several partitions count several times: no site tells which. A
-    site of which nothing is up, or known yet, is no reason for a zero, which would drain the node: its pods are held
-    and say why. Nor is an allocation that is not there yet or has not begun.
+    No figure is more than the allocation's limit. The site's figure is the sum over the allowed partitions that are up.
+    It is the capacity, not what is free: Kubernetes subtracts its own pods. A node of the site in several partitions
+    counts several times, since sites do not report which these are. A zero would drain the virtual node, so there is
+    none where no partition is up or known, or the allocation is missing or has not begun: then the pods are held, with
+    a reason.
     """
     allowed = [each for each in partitions if not shape.partitions or each.name in shape.partitions]
     counted = [each for each in allowed if each.up] or allowed
     cpus = _figure(shape.own_cpus, shape.cpus, sum(each.cpus for each in counted), settings.NODE_CPUS)
     memory = _figure(shape.own_memory, shape.memory, sum(each.memory for each in counted), settings.NODE_MEMORY)
     pods = _figure(shape.own_pods, shape.pods, 0, settings.NODE_PODS)
-    # The node's own are under Kubernetes' names, which say nothing of the kinds that limits are for.
+    # The node's own accelerators have Kubernetes' names, which do not match the kinds of GPUs in limits.
     own = {kind: min(number, shape.gpus.get("", number)) for kind, number in shape.own_accelerators.items()}
     accelerators = own or _gpus(counted, shape.gpus)
     on = int(shape.is_on)
@@ -97,7 +98,7 @@ def resources(shape: Shape, partitions: Iterable[Partition]) -> dict[str, Any]:
 
 
 def _figure(own: int | None, limit: int | None, known: int, default: int) -> int:
-    """known: the site's own figure, 0 where it is not known."""
+    """One figure of the node. known: the site's figure, 0 where it is not known."""
     size = own or known
     if limit is None:
         return size or default
@@ -105,7 +106,7 @@ def _figure(own: int | None, limit: int | None, known: int, default: int) -> int
 
 
 def kubernetes_quantity(size: int) -> str:
-    """Bytes as Kubernetes writes them, in the largest unit that gives a whole number."""
+    """A number of bytes as Kubernetes writes it, in the largest unit that gives a whole number."""
     for unit, factor in _UNITS:
         if size and size % factor == 0:
             return f"{size // factor}{unit}"
@@ -113,9 +114,9 @@ def kubernetes_quantity(size: int) -> str:
 
 
 def _gpus(partitions: Iterable[Partition], limits: Mapping[str, int]) -> dict[str, int]:
-    """Of each kind what the site has within the limit of that kind, all together within that of any kind.
+    """The node's GPUs: those of the site, each kind within its own limit, and the sum within the limit of any kind.
 
-    Of a site of which nothing is known the limits tell.
+    Where nothing is known of the site, the limits are the answer.
     """
     known = list(partitions)
     kinds = {} if known else {kind: number for kind, number in limits.items() if kind} or {"": limits.get("", 0)}
@@ -128,16 +129,16 @@ def _gpus(partitions: Iterable[Partition], limits: Mapping[str, int]) -> dict[st
 
 
 def remember(digest: bytes, text: bytes) -> None:
-    """Keep the answer to this token for INTERLINK_PING_MEMORY seconds: here, and for other processes in Redis."""
+    """Keeps the answer to this token for INTERLINK_PING_MEMORY seconds, in this process and for others in Redis."""
     _answers.put(digest, text, seconds=settings.INTERLINK_PING_MEMORY)
     try:
         cache.set(_name(digest), text, settings.INTERLINK_PING_MEMORY)
     except RedisError:
-        return  # a convenience: this process remembers by itself
+        return  # Redis is optional: this process remembers the answer itself
 
 
 def recall(digest: bytes) -> bytes | None:
-    """The last answer to this token, None if there is none or it is too old."""
+    """The last answer to this token; None if there is none or it is too old."""
     if text := _answers.get(digest):
         return text
     try:

@@ -1,8 +1,8 @@
-"""GET /status: the door that nine of ten requests come through, in front of Django.
+"""Answers GET /status, nine of ten requests, in front of Django: a WSGI function that `controlplane/wsgi.py` calls.
 
-The texts were rendered when the job changed; here they are read by node and UID and joined, never parsed. Which of the
-two a pod gets depends on what its kubelet has seen of it, which is in the request (docs/interlink-wire.md).
-A WSGI function, called by `controlplane/wsgi.py`.
+The status texts were rendered when the job changed (jobs/rendering.py). Here they are read by node and UID and joined,
+never parsed. Which of its two texts a pod gets depends on the containers that its kubelet has seen, which the request
+names (docs/interlink-wire.md).
 """
 
 from __future__ import annotations
@@ -23,16 +23,14 @@ from controlplane.errors import BadRequest, IsthmusError, NotAllowed, Unauthenti
 from controlplane.requests import request_done
 from jobs.interlink.bodies import raw_body
 from jobs.interlink.last_heard import heard
-from jobs.interlink.status_reader import Asked, Statements, reader
+from jobs.interlink.status_reader import PodKey, Statements, reader
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from controlplane.auth.callers import NodeCaller
 
-# A pod's text is chosen by the names of the containers that its kubelet has seen. A pod none of whose containers are
-# ours has empty texts: `containers: []` would read as Succeeded. Both read through functions (in a migration), since
-# the rows are behind row security and the hot path opens no transaction to set a scope in.
+# Both statements call functions that a migration creates, since row security hides the rows, and this path opens no
+# transaction in which it could set a scope.
 _PODS = """
     SELECT isthmus_status(asked.node, asked.pod, $3::jsonb -> (asked.number::int - 1))
     FROM unnest($1::bigint[], $2::uuid[]) WITH ORDINALITY AS asked(node, pod, number)
@@ -58,14 +56,14 @@ class _Metadata(msgspec.Struct):
 
 
 class _Pod(msgspec.Struct):
-    """What is read of a v1.Pod. The rest, nine tenths of a request, is passed over without being built."""
+    """What is read of a v1.Pod. msgspec skips the rest, nine tenths of a request, without building it."""
 
     metadata: _Metadata
     status: _Status | None = None
 
     @property
     def seen(self) -> list[str]:
-        """The names of the containers that its kubelet has seen; without those that JSON can hold and a row cannot."""
+        """The names of the containers that the kubelet has seen, without names that PostgreSQL cannot hold."""
         if self.status is None:
             return []
         return [
@@ -80,14 +78,14 @@ _DECODER = msgspec.json.Decoder(list[_Pod])
 
 
 def is_status(path: str) -> bool:
-    """Whether this door serves the path: /status or /vk/<slug>/status."""
+    """Whether `status` serves this path: /status or /vk/<slug>/status."""
     return path == "/status" or (path.endswith("/status") and path.startswith("/vk/") and path.count("/") == 3)
 
 
 def status(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-    """Answer one GET or POST of [v1.Pod]: the PodStatus of each that this node created and did not delete.
+    """Answers one GET or POST of [v1.Pod] with [PodStatus], for the pods that this node created and did not delete.
 
-    An empty list asks for all of the node's live pods, at most INTERLINK_LIST_LIMIT. Errors are one plain sentence.
+    An empty list asks for all live pods of the node, at most INTERLINK_LIST_LIMIT. An error is one plain sentence.
     """
     began = time.monotonic()
     method = environ["REQUEST_METHOD"]
@@ -95,7 +93,10 @@ def status(environ: WSGIEnvironment, start_response: StartResponse) -> list[byte
     try:
         code, body = 200, _answer(method, environ)
     except IsthmusError as error:
-        code, body, headers = error.status, error.message.encode(), _headers(error)
+        code, body = error.status, error.message.encode()
+        headers = [("Content-Type", "text/plain; charset=utf-8")]
+        if isinstance(error, Unauthenticated):
+            headers.append(("WWW-Authenticate", error.challenge))
     start_response(_LINES[code], [*headers, ("Content-Length", str(len(body)))])
     request_done(method=method, route="status", status=code, seconds=time.monotonic() - began)
     return [body]
@@ -103,7 +104,7 @@ def status(environ: WSGIEnvironment, start_response: StartResponse) -> list[byte
 
 @remembered.registered
 def close_connections() -> None:
-    """Close this process's idle connections; the next request opens new ones."""
+    """Closes this process's connections for /status; the next request opens new ones."""
     reader(STATEMENTS).close()
     reader.cache_clear()
 
@@ -115,7 +116,14 @@ def _answer(method: str, environ: WSGIEnvironment) -> bytes:
     path = environ["PATH_INFO"]
     caller.must_be(path.split("/")[2] if path.startswith("/vk/") else None)
     pods = _pods(raw_body(environ))
-    found = _asked(caller, pods) if pods else _all(caller)
+    node = b"%d" % caller.node_id
+    if pods:
+        wanted = [PodKey(node, str(pod.metadata.uid).encode(), orjson.dumps(pod.seen)) for pod in pods]
+        texts = zip(pods, reader(STATEMENTS).texts(wanted), strict=True)
+        found = {pod.metadata.uid: text for pod, text in texts if text is not None}
+    else:
+        rows = reader(STATEMENTS).rows("all", (node, b"%d" % settings.INTERLINK_LIST_LIMIT))
+        found = {UUID(uid.decode()): text for uid, text in rows}
     heard.note(caller, found)
     return b"[" + b",".join(found.values()) + b"]"
 
@@ -133,19 +141,6 @@ def _pods(body: bytes) -> list[_Pod]:
         raise BadRequest("The pod is nested deeper than any that Kubernetes takes.") from None
 
 
-def _asked(caller: NodeCaller, pods: list[_Pod]) -> dict[UUID, bytes]:
-    """UID -> text of those asked for that are known, in the order of the request."""
-    node = b"%d" % caller.node_id
-    asked = [Asked(node, str(pod.metadata.uid).encode(), orjson.dumps(pod.seen)) for pod in pods]
-    texts = reader(STATEMENTS).texts(asked)
-    return {pod.metadata.uid: text for pod, text in zip(pods, texts, strict=True) if text is not None}
-
-
-def _all(caller: NodeCaller) -> dict[UUID, bytes]:
-    rows = reader(STATEMENTS).rows("all", (b"%d" % caller.node_id, b"%d" % settings.INTERLINK_LIST_LIMIT))
-    return {UUID(uid.decode()): text for uid, text in rows}
-
-
 def _find(digest: bytes) -> FoundToken | None:
     for row in reader(STATEMENTS).rows("token", (digest,), binary=True):
         return _found(*("" if value is None else value.decode() for value in row))
@@ -156,7 +151,7 @@ def _found(
     token: str, kind: str, expires_at: str, is_revoked: str, in_force: str, node: str, tenant: str, slug: str,
     person: str, service: str, scopes: str,
 ) -> FoundToken:  # fmt: skip
-    """From PostgreSQL's texts."""
+    """Makes a FoundToken from PostgreSQL's texts."""
     return FoundToken(
         int(token), kind, float(expires_at), is_revoked == "t", in_force == "t", _id(node), _id(tenant), slug,
         _id(person), _id(service), scopes,
@@ -165,10 +160,3 @@ def _found(
 
 def _id(text: str) -> int | None:
     return int(text) if text else None
-
-
-def _headers(error: IsthmusError) -> list[tuple[str, str]]:
-    headers = [("Content-Type", "text/plain; charset=utf-8")]
-    if isinstance(error, Unauthenticated):
-        headers.append(("WWW-Authenticate", error.challenge))
-    return headers

@@ -1,8 +1,8 @@
-"""The connections of /status: two a process, with their statements prepared, and quick to say that PostgreSQL is away.
+"""The two database connections of /status in each process, with prepared statements and a circuit breaker.
 
-One is for the pods that are asked after, of many requests together; nothing slower stands in their way on it. The other
-is for the rest. Below psycopg's cursors and its pool, straight on its libpq wrapper: a cursor and a pool cost a poll
-twice what PostgreSQL does, and nothing here needs what they give. Only single reads, outside of any transaction.
+One reads the texts of pods, for many requests together, so that nothing slower delays them. The other is for all other
+reads. They use psycopg's libpq wrapper without its cursors and pool, which would cost a poll twice as much as
+PostgreSQL does. They only run single reads, outside of transactions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from psycopg import OperationalError, pq
 from psycopg.conninfo import make_conninfo
 
 from controlplane.errors import Unavailable
-from jobs.interlink.coalesce import Together
+from jobs.interlink.coalesce import Coalescer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds a read waits for its turn, and for how long after a failure the next ones do not even try.
+#: Seconds for which a read waits for its turn, and for which the breaker stays open after a failure.
 WAIT = 1.0
-#: So many pods are read in one statement, which takes two or three milliseconds.
+#: The most pods in one statement, which then takes two or three milliseconds.
 TOGETHER = 200
-Row = tuple[Any, ...]  # of bytes, as the statement selects them
+Row = tuple[Any, ...]  # the columns, as bytes
 
 
-class Asked(NamedTuple):
-    """A pod that is asked after, as PostgreSQL reads it. seen: a JSON list of names of containers."""
+class PodKey(NamedTuple):
+    """A pod of a /status request, as PostgreSQL reads it. seen: a JSON list of the container names seen so far."""
 
     node: bytes
     pod: bytes
@@ -45,8 +45,10 @@ class Asked(NamedTuple):
 
 
 class Statements(NamedTuple):
-    """SQL with $1, $2, ... pods: from arrays of nodes and pods, and a JSON list of what is seen of each, one text a pod
-    in their order, NULL where there is none. others: name -> statement, as pairs.
+    """The SQL statements, with $1, $2, ... as parameters.
+
+    pods: takes an array of nodes, an array of pods and a JSON list of `seen`; gives one text for each pod in the same
+    order, NULL where there is none. others: pairs of a name and a statement.
     """
 
     pods: str
@@ -54,23 +56,23 @@ class Statements(NamedTuple):
 
 
 class Line:
-    """One connection, for one thread at a time. `statements`: name -> SQL."""
+    """One connection, for one thread at a time. statements: name -> SQL."""
 
     def __init__(self, conninfo: str, statements: Mapping[str, str]) -> None:
         self._conninfo = conninfo
         self._statements = statements
         self._held: PGconn | None = None
-        self._process = 0  # whose connection it is
+        self._process = 0  # the process that opened the connection
 
     def rows(self, name: str, values: Sequence[bytes], *, binary: bool = False) -> list[Row]:
-        """The rows of a prepared statement, as PostgreSQL writes them in text. Raises OperationalError.
+        """The rows of a prepared statement, in PostgreSQL's text format. Raises OperationalError.
 
-        binary: whether the values are given in its binary form.
+        binary: whether `values` are in PostgreSQL's binary format.
         """
         if self._held is not None:
             try:
                 return _execute(self._held, name, values, binary=binary)
-            except OperationalError:  # PostgreSQL was restarted since its last use, or it fails again
+            except OperationalError:  # PostgreSQL may have restarted since the last use: try a new connection
                 self.close()
         self._held = self._connect()
         try:
@@ -80,7 +82,7 @@ class Line:
             raise
 
     def close(self) -> None:
-        """It is opened again when it is needed. In a forked child it is the parent's: let go of, and not ended."""
+        """Closes the connection; the next read opens a new one. A forked child only forgets its parent's connection."""
         if self._held is not None and self._process == os.getpid():
             self._held.finish()
         self._held = None
@@ -98,29 +100,31 @@ class Line:
 
 
 class Reader:
-    """Reads from any thread. Raises Unavailable where PostgreSQL is away: at once where that is known, within WAIT
-    seconds while another one finds it out, and within the time-outs of `conninfo` for that one.
+    """Reads for all threads. Its methods raise Unavailable where PostgreSQL is away.
+
+    They raise at once while the breaker is open, within WAIT seconds while another thread waits for PostgreSQL, and
+    within the time-outs of `conninfo` in that thread.
     """
 
     def __init__(self, conninfo: str, statements: Statements) -> None:
         self._away_until = 0.0
         self._pods = Line(conninfo, {"pods": statements.pods})
         self._others = Line(conninfo, dict(statements.others))
-        self._one_at_a_time = threading.Lock()
-        self._together = Together(self._read, most=TOGETHER)
+        self._turn = threading.Lock()
+        self._coalescer = Coalescer(self._read_pods, most=TOGETHER)
 
-    def texts(self, asked: Sequence[Asked]) -> Sequence[bytes | None]:
-        """The text of each pod, None where there is none. Who asks after many lets others in between."""
+    def texts(self, pods: Sequence[PodKey]) -> Sequence[bytes | None]:
+        """The text of each pod, None where there is none. Reads many pods in parts, to give other requests a turn."""
         return [
             text
-            for start in range(0, len(asked), TOGETHER)
-            for text in self._texts_of_some(asked[start : start + TOGETHER])
+            for start in range(0, len(pods), TOGETHER)
+            for text in self._texts_of_some(pods[start : start + TOGETHER])
         ]
 
-    def _texts_of_some(self, asked: Sequence[Asked]) -> Sequence[bytes | None]:
-        self._require_hope()
+    def _texts_of_some(self, pods: Sequence[PodKey]) -> Sequence[bytes | None]:
+        self._fail_fast_if_down()
         try:
-            texts = self._together.answers(asked, timeout=WAIT)
+            texts = self._coalescer.results(pods, timeout=WAIT)
         except OperationalError as error:
             raise self._failed(error) from error
         except Empty:
@@ -130,27 +134,27 @@ class Reader:
         return texts
 
     def rows(self, name: str, values: Sequence[bytes], *, binary: bool = False) -> list[Row]:
-        """The rows of one of the other statements."""
-        self._require_hope()
-        if not self._one_at_a_time.acquire(timeout=WAIT):
+        """The rows of one of the other statements. For `binary` see `Line.rows`."""
+        self._fail_fast_if_down()
+        if not self._turn.acquire(timeout=WAIT):
             raise _away()
         try:
             return self._others.rows(name, values, binary=binary)
         except OperationalError as error:
             raise self._failed(error) from error
         finally:
-            self._one_at_a_time.release()
+            self._turn.release()
 
     def close(self) -> None:
-        """Close the connections, which nobody uses at the moment; they are made again when needed."""
+        """Closes the connections, which no thread may be using; the next read opens new ones."""
         self._pods.close()
         self._others.close()
 
-    def _read(self, asked: Sequence[Asked]) -> Sequence[bytes | None]:
-        nodes, pods, seen = (b",".join(part) for part in zip(*asked, strict=True))
-        return [text for (text,) in self._pods.rows("pods", (b"{%s}" % nodes, b"{%s}" % pods, b"[%s]" % seen))]
+    def _read_pods(self, pods: Sequence[PodKey]) -> Sequence[bytes | None]:
+        nodes, uids, seen = (b",".join(part) for part in zip(*pods, strict=True))
+        return [text for (text,) in self._pods.rows("pods", (b"{%s}" % nodes, b"{%s}" % uids, b"[%s]" % seen))]
 
-    def _require_hope(self) -> None:
+    def _fail_fast_if_down(self) -> None:
         if time.monotonic() < self._away_until:
             raise _away()
 
@@ -179,14 +183,14 @@ def reader(statements: Statements) -> Reader:
 
 
 def conninfo(**parameters: str) -> str:
-    """Django's database as libpq's connection string, for connections that give up soon."""
-    given = connection.settings_dict
-    where = {name: str(given[name.upper()]) for name in ("user", "password", "host", "port")}
+    """The connection string of Django's database for libpq, with short time-outs."""
+    database = connection.settings_dict
+    where = {name: str(database[name.upper()]) for name in ("user", "password", "host", "port")}
     return make_conninfo(
         **{
-            **{name: value for name, value in given["OPTIONS"].items() if isinstance(value, str)},
+            **{name: value for name, value in database["OPTIONS"].items() if isinstance(value, str)},
             **{name: value for name, value in where.items() if value},
-            "dbname": str(given["NAME"]),
+            "dbname": str(database["NAME"]),
             "connect_timeout": "2",
             "tcp_user_timeout": "5000",
             **parameters,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from jobs.interlink.logs import Logs
-from jobs.interlink.views import Create, Delete, PingLink, UpdateCache
+from jobs.interlink.views import Create, Delete, Logs, PingLink, UpdateCache
 
 _endpoints = [
     path("create", Create.as_view()),

@@ -1,6 +1,6 @@
-"""Ended jobs' logs, taken from the site before their folders are cleaned, and kept in the `logs` storage.
+"""Copies the logs of ended jobs from the site to the `logs` storage, before their folders are cleaned.
 
-Safe to repeat after a crash at any point: a job is due until its logs are stored and on record.
+It is safe to repeat after a crash at any point: a job is due until its logs are stored and on record.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from django.core.files.storage import storages
 from django.db import transaction
 
 from jobs import lifecycle
-from jobs.logs import window
-from jobs.logs.output import PIECE, SiteOutput, pieces
-from jobs.logs.text import limited
+from jobs.logs.output import PIECE, SiteOutput, limited, pieces
+from jobs.logs.text import Clock, next_line
 from jobs.models import ArchivedLog, Job
 from sites import health
 from sites.connectors.base import LogRequest, Rejected, Unreachable
@@ -34,18 +33,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Most logs are short: this much of each is asked for in the first round trip, together with many others'.
+#: Bytes of each log that the first round trip reads, together with many others': most logs are short.
 _FIRST = 1 << 16
-#: Containers in one round trip: bounds what it brings, logs and indexes, to 16 MiB.
+#: Containers in one round trip, which so brings at most 16 MiB of logs and indexes.
 _TOGETHER = 128
 _PARTS: tuple[Part, ...] = ("log", "index")
 
 
 def archive(connector: Connector, jobs: Sequence[Job], now: datetime) -> None:
-    """Store the logs of these ended jobs of one site; each is then due to be cleaned KEEP_FOLDERS later.
+    """Stores the logs of these ended jobs of one site; each is then due for cleaning KEEP_FOLDERS seconds later.
 
-    A log that is not there is no error. Jobs that could not be done, since the site fell silent or our own storage
-    failed, are due again after a back-off. Raises Unreachable when the site fell silent, so that the caller notes it.
+    A missing log is not an error. Jobs whose logs could not be stored, because the site fell silent or our storage
+    failed, are due again after a back-off. Raises Unreachable when the site fell silent.
     """
     for batch in _batches(jobs):
         done: dict[int, list[ArchivedLog]] = {}
@@ -58,13 +57,16 @@ def archive(connector: Connector, jobs: Sequence[Job], now: datetime) -> None:
 
 
 def forget(archived: ArchivedLog) -> None:
-    """Delete an archived log: the file first, so that a crash leaves a row to find it by."""
+    """Deletes an archived log. The file goes first, so that after a crash the row still names it.
+
+    Raises OSError where the storage fails.
+    """
     storages["logs"].delete(archived.path)
     archived.delete()
 
 
-class _Begun(SiteOutput):
-    """A log at the site of which the first pieces are known: all there is of a short one."""
+class _BegunOutput(SiteOutput):
+    """A log at the site whose first pieces were read already. Of a short log that is all."""
 
     def __init__(self, connector: Connector, job: Job, container: str, first: Mapping[Part, bytes]) -> None:
         super().__init__(lambda: connector, job.ref, container)
@@ -96,11 +98,11 @@ def _batches(jobs: Sequence[Job]) -> Iterator[list[Job]]:
 
 
 def _archived(connector: Connector, batch: list[Job], now: datetime) -> Iterator[tuple[Job, list[ArchivedLog]]]:
-    """Each job whose logs are stored now, with their rows to be."""
+    """Stores the logs of these jobs. Yields each job that is done, with its unsaved rows."""
     try:
         outputs = _outputs(connector, batch)
     except Rejected as error:
-        if len(batch) > 1:  # one of them, perhaps: the others must not suffer for it
+        if len(batch) > 1:  # perhaps because of one job: try each alone
             for job in batch:
                 yield from _archived(connector, [job], now)
             return
@@ -116,49 +118,48 @@ def _archived(connector: Connector, batch: list[Job], now: datetime) -> Iterator
             yield job, logs
 
 
-def _outputs(connector: Connector, batch: list[Job]) -> dict[int, dict[str, _Begun]]:
-    """Every container's output by job and name, the first pieces read in one round trip."""
-    asked = [(job, container["name"], part) for job in batch for container in job.containers for part in _PARTS]
-    requests = [LogRequest(job.ref, name, 0, _FIRST, part) for job, name, part in asked]
+def _outputs(connector: Connector, batch: list[Job]) -> dict[int, dict[str, _BegunOutput]]:
+    """Job id -> container name -> output, with the first pieces read in one round trip."""
+    wanted = [(job, container["name"], part) for job in batch for container in job.containers for part in _PARTS]
+    requests = [LogRequest(job.ref, name, 0, _FIRST, part) for job, name, part in wanted]
     pieces_read = connector.read_logs(requests) if requests else []
-    if len(pieces_read) != len(asked):
+    if len(pieces_read) != len(wanted):
         raise Unreachable("The site did not answer with all the logs that it was asked for.")
     first: dict[tuple[int, str], dict[Part, bytes]] = defaultdict(dict)
-    for (job, name, part), piece in zip(asked, pieces_read, strict=True):
+    for (job, name, part), piece in zip(wanted, pieces_read, strict=True):
         first[job.pk, name][part] = piece or b""
     return {
         job.pk: {
-            container["name"]: _Begun(connector, job, container["name"], first[job.pk, container["name"]])
+            container["name"]: _BegunOutput(connector, job, container["name"], first[job.pk, container["name"]])
             for container in job.containers
         }
         for job in batch
     }
 
 
-def _stored(job: Job, container: str, output: _Begun, now: datetime) -> ArchivedLog:
-    """Compress and store one log; its row, unsaved."""
-    begin = _kept_from(output)
+def _stored(job: Job, container: str, output: _BegunOutput, now: datetime) -> ArchivedLog:
+    """Compresses and stores one log, the last LOG_ARCHIVE_BYTES of it. Returns its row, unsaved.
+
+    Raises OSError where the storage fails.
+    """
+    # Only the tail of a long log is kept: from a whole line on, unless the last line alone is too long.
+    size = output.size()
+    surplus = max(0, size - settings.LOG_ARCHIVE_BYTES)
+    begin = next_line(output, surplus)
+    begin = begin if begin < size else surplus
     index = _index(output, begin)
     storage = storages["logs"]
     path = f"{job.key[:2]}/{job.key}.{container}.gz"
     with tempfile.SpooledTemporaryFile(max_size=PIECE) as file:
         size = _compress(limited(pieces(output, begin), settings.LOG_ARCHIVE_BYTES), file)
-        storage.delete(path)  # what a crash may have left
+        storage.delete(path)  # a crash may have left a file
         path = storage.save(path, File(file))
     return ArchivedLog(job=job, container=container, path=path, size=size, skipped=begin, index=index, archived_at=now)
 
 
-def _kept_from(output: _Begun) -> int:
-    """Where the kept tail of a log begins: with a whole line, unless its last line alone is too long."""
-    size = output.size()
-    surplus = max(0, size - settings.LOG_ARCHIVE_BYTES)
-    begin = window.next_line(output, surplus)
-    return begin if begin < size else surplus
-
-
-def _index(output: _Begun, begin: int) -> str:
-    """The lines of the index that tell of the bytes from `begin` on; of an endless one, the latest."""
-    clock = window.Clock(lambda offset, limit: output.read("index", offset, limit))
+def _index(output: _BegunOutput, begin: int) -> str:
+    """The lines of the index for the bytes from `begin` on; of an index that is too long, the last ones."""
+    clock = Clock(lambda offset, limit: output.read("index", offset, limit))
     lines: deque[str] = deque()
     held, offset = 0, begin
     while stretch := clock.stretch(offset):
@@ -170,7 +171,7 @@ def _index(output: _Begun, begin: int) -> str:
 
 
 def _compress(chunks: Iterable[bytes], file: IO[bytes]) -> int:
-    """Write `chunks` to `file`, compressed; how many bytes they were."""
+    """Writes `chunks` to `file`, compressed. Returns their size in bytes before compression."""
     size = 0
     with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as compressed:
         for chunk in chunks:

@@ -1,6 +1,6 @@
-"""One reader for all who follow the same container: a thread for each site reads what is new in one round trip.
+"""Reads followed logs: one thread for each site reads what is new for all its followers in one round trip.
 
-The thread knows sites, not rows: who follows tells it where to read, and looks after the job's row in its own request.
+The thread reads no rows. A follower tells it where to read at the site, and reads the job's row in its own request.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: A site that did not answer is not asked again for this many intervals.
+#: Intervals to wait after a site did not answer.
 _PAUSE = 10
 
 
 class Run(NamedTuple):
-    """One run of one container: what a feed is for."""
+    """One run of one container. Followers of the same run share a feed."""
 
     attempt_key: str
     restart: int
@@ -36,7 +36,7 @@ class Run(NamedTuple):
 
 
 class Tape:
-    """The latest bytes of a file: those from `begin` to `end`."""
+    """The latest bytes of a file, from offset `begin` to offset `end`; at most PIECE."""
 
     def __init__(self, begin: int) -> None:
         self.begin = begin
@@ -54,9 +54,9 @@ class Tape:
 
 
 class Feed:
-    """What a container writes now, for its followers: log and index, each from the first place that was asked for.
+    """What a container writes now: log and index, each from the first offset that a follower asked for.
 
-    source: how to read at the site; its followers keep it up to date.
+    source: how to read at the site. The followers keep it up to date.
     """
 
     def __init__(self, source: SiteOutput) -> None:
@@ -67,7 +67,7 @@ class Feed:
         self._version = 0
 
     def read(self, part: Part, offset: int, limit: int) -> bytes | None:
-        """Bytes at `offset`, none when the end of the tape is there or before. None: too far back for the tape."""
+        """Up to `limit` bytes at `offset`; empty at the tape's end. None where the tape does not go back so far."""
         with self._changed:
             tape = self._tapes.get(part)
             if tape is None or offset < tape.begin:
@@ -75,7 +75,7 @@ class Feed:
             return bytes(tape.held[offset - tape.begin : offset - tape.begin + limit])
 
     def begin(self, part: Part, offset: int) -> None:
-        """Have the file read from `offset` on, unless it is being read."""
+        """Makes the thread read the file from `offset` on, unless it reads it already."""
         with self._changed:
             self._tapes.setdefault(part, Tape(offset))
 
@@ -90,14 +90,14 @@ class Feed:
             self._changed.notify_all()
 
     def wait(self, seen: int, *, timeout: float) -> int:
-        """Until there is more than at version `seen`, or `timeout` seconds have passed; the version now."""
+        """Waits until there is more than at version `seen`, at most `timeout` seconds. Returns the version now."""
         with self._changed:
             self._changed.wait_for(lambda: self._version != seen, timeout)
             return self._version
 
 
 class Feeds:
-    """All feeds of this process, by site, and the threads that read them while anybody follows."""
+    """All feeds of this process by site, and their threads, which run while there is a follower."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -105,7 +105,7 @@ class Feeds:
 
     @contextmanager
     def following(self, site_id: int | None, run: Run, source: SiteOutput) -> Iterator[Feed]:
-        """The feed of a run, shared with whoever follows it too; the last to leave ends it."""
+        """Yields the feed of a run, which all its followers share. The last follower to leave ends it."""
         feed = self._join(site_id, run, source)
         try:
             yield feed
@@ -128,7 +128,7 @@ class Feeds:
                 self._by_site.get(site_id, {}).pop(run, None)
 
     def _serve(self, site_id: int | None) -> None:
-        """The thread of one site: ends when nobody follows anything there."""
+        """The thread of one site. It ends when there is no follower at the site."""
         try:
             while feeds := self._followed(site_id):
                 try:
@@ -138,7 +138,7 @@ class Feeds:
                     pause = _PAUSE * settings.LOG_FOLLOW_INTERVAL
                 time.sleep(pause)
         except BaseException:
-            # A fault of ours: the next follower shall start a new thread.
+            # A bug of ours: the next follower must start a new thread.
             with self._lock:
                 self._by_site.pop(site_id, None)
             raise
@@ -151,25 +151,25 @@ class Feeds:
             return feeds
 
 
-#: The ones of this process.
+#: The feeds of this process.
 feeds = Feeds()
 
 
 def _read_on(feeds: list[Feed]) -> bool:
-    """Read what is new in every feed in one round trip. True when some of it may have more at once."""
-    asked = [(feed, part, end) for feed in feeds for part, end in feed.ends().items()]
-    if not asked:
+    """Reads what is new in every feed, in one round trip. Returns whether a feed may have more to read at once."""
+    wanted = [(feed, part, end) for feed in feeds for part, end in feed.ends().items()]
+    if not wanted:
         return False
     connector = feeds[-1].source.connect()
-    pieces = connector.read_logs([feed.source.request(part, end, PIECE) for feed, part, end in asked])
-    for (feed, part, _), piece in zip(asked, pieces, strict=False):
+    pieces = connector.read_logs([feed.source.request(part, end, PIECE) for feed, part, end in wanted])
+    for (feed, part, _), piece in zip(wanted, pieces, strict=False):
         if piece:
             feed.extend(part, piece)
     return any(len(piece or b"") == PIECE for piece in pieces)
 
 
 class SharedOutput:
-    """The output of a container at its site, read through its feed wherever that can serve."""
+    """The output of a container at its site, read from its feed where the feed goes back far enough."""
 
     begin = 0
 
@@ -180,7 +180,7 @@ class SharedOutput:
         return self._feed.source.size()
 
     def read(self, part: Part, offset: int, limit: int) -> bytes:
-        """As `Output.read`, but its end lies up to LOG_FOLLOW_INTERVAL behind the site's."""
+        """As `Output.read`, but up to LOG_FOLLOW_INTERVAL seconds behind the site."""
         piece = self._feed.read(part, offset, limit)
         if piece is None:
             piece = self._feed.source.read(part, offset, limit)
@@ -189,4 +189,4 @@ class SharedOutput:
         return piece
 
     def close(self) -> None:
-        """The feed is shared."""
+        """Does nothing: the feed is shared."""

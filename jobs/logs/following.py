@@ -1,7 +1,7 @@
-"""Following a container's output: from wherever its job is now until it has ended and everything is told.
+"""Follows a container's output until the container has ended and all its output is sent.
 
-A follower holds a thread and nothing else: the row is looked up anew each second, so that any process sees the end, and
-the connection is given back at once. An empty chunk now and then lets the server notice that the client has gone.
+A follower holds a thread and nothing else: it reads the job's row again each second, so that any process sees the end,
+and gives the connection back at once. Empty chunks let the server notice that the client has gone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from jobs.logs.feeds import Feed
-    from jobs.logs.options import LogOptions
+    from jobs.logs.text import LogOptions
     from jobs.models import Job
 
 logger = logging.getLogger(__name__)
@@ -40,14 +40,14 @@ _AWAY = (Unreachable, OperationalError, InterfaceError)
 
 
 class Seats:
-    """How many may follow at once in this process: each tenant a few, all together a quarter of the threads."""
+    """Limits the followers of this process: LOG_FOLLOWS_PER_TENANT for each tenant, in all a quarter of the threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._taken: Counter[int] = Counter()
 
     def take(self, tenant_id: int) -> None:
-        """Raises TooMany. Whoever takes a seat leaves it."""
+        """Takes a seat, which the caller must give back by `leave`. Raises TooMany where none is free."""
         with self._lock:
             if self._taken[tenant_id] >= settings.LOG_FOLLOWS_PER_TENANT:
                 most = settings.LOG_FOLLOWS_PER_TENANT
@@ -61,12 +61,15 @@ class Seats:
             self._taken[tenant_id] -= 1
 
 
-#: The ones of this process.
+#: The seats of this process.
 seats = Seats()
 
 
 def follow(job: Job, container: str, options: LogOptions) -> Generator[bytes]:
-    """The log as it is written. Ends with the container, after LOG_FOLLOW_IDLE seconds of nothing, or with its row."""
+    """Yields the log as it is written.
+
+    Ends when the container has ended, after LOG_FOLLOW_IDLE seconds without output, or when the job's row is gone.
+    """
     return _Follower(job, container, options).chunks()
 
 
@@ -77,7 +80,7 @@ class _Follower:
         self._options = options
         self._text: LogText | None = None
         self._restart = 0
-        self._looked_at = self._told_at = time.monotonic()
+        self._looked_at = self._sent_at = time.monotonic()
         self._is_done = False
 
     def chunks(self) -> Generator[bytes]:
@@ -92,15 +95,16 @@ class _Follower:
                 self._look()
 
     def _one_run(self) -> Iterator[bytes]:
-        """Follow the present run of the container. A requeued job begins another, whose whole log is told."""
+        """Follows the current run of the container. A requeue begins another run, whose log is sent from its start."""
         run, version = self._run(), 0
         with feeds.following(self._job.site_id, run, at_site(self._job, self._container)) as feed:
             while self._run() == run:
                 try:
-                    # The end is found before the reading, so that what was written before it is read after it.
-                    yield from self._rest() if self._has_ended() else self._news(feed)
+                    # Look for the end first, then read: so all that was written before the end is read.
+                    has_code = self._job.observed.get(self._container, {}).get("code") is not None
+                    yield from self._rest() if self._job.is_over or has_code else self._news(feed)
                 except _AWAY:
-                    yield b""  # go on at the same place when it answers
+                    yield b""  # continue at the same place when the site answers
                 except Rejected as error:
                     logger.warning("log refused", extra={"job": self._job.pk, "why": error.message})
                     self._is_done = True
@@ -115,12 +119,12 @@ class _Follower:
     def _news(self, feed: Feed) -> Iterator[bytes]:
         self._text = self._text or LogText(SharedOutput(feed), self._options)
         for chunk in self._text.available(otherwise=None):
-            self._told_at = time.monotonic()
+            self._sent_at = time.monotonic()
             yield chunk
         yield b""
 
     def _rest(self) -> Iterator[bytes]:
-        """All that is left of an ended container's log, from wherever it lies by now."""
+        """Yields what is left of an ended container's log, from the site or from the archive."""
         with closing(output_of(self._job, self._container)) as output:
             if self._text is None:
                 self._text = LogText(output, self._options)
@@ -129,18 +133,15 @@ class _Follower:
         self._is_done = True
 
     def _run(self) -> Run:
-        # A requeue is told by one report and the container's start by a later one: the number never goes back.
-        told = (seen.get("restart", 0) for seen in self._job.observed.values())
-        self._restart = max(self._restart, *told, 0)
+        # One report has the requeue and a later one the container's start: the number must never go back.
+        restarts = (seen.get("restart", 0) for seen in self._job.observed.values())
+        self._restart = max(self._restart, *restarts, 0)
         return Run(self._job.attempt_key, self._restart, self._container)
 
-    def _has_ended(self) -> bool:
-        return self._job.is_over or self._job.observed.get(self._container, {}).get("code") is not None
-
     def _look(self) -> None:
-        """Look the row up again, once a second; PostgreSQL away changes nothing."""
+        """Reads the row again, at most once a second. While PostgreSQL is away nothing changes."""
         now = time.monotonic()
-        if now - self._told_at > settings.LOG_FOLLOW_IDLE:
+        if now - self._sent_at > settings.LOG_FOLLOW_IDLE:
             self._is_done = True
         if now - self._looked_at < _LOOK_EVERY:
             return

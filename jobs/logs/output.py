@@ -1,10 +1,10 @@
-"""One container's output, wherever it lies now: bytes by offset, and the index that gives each byte its second."""
+"""The output of a container, at its site or in the archive: bytes by offset, and the index of their times."""
 
 from __future__ import annotations
 
 import gzip
 import logging
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -29,37 +29,36 @@ if TYPE_CHECKING:
 
 Part = Literal["log", "index"]
 
-#: Bytes read at once. What a stream holds in memory is a small multiple of it.
+#: Bytes of one read. A stream holds a small multiple of it in memory.
 PIECE = 1 << 20
-#: How close a search for a log's end comes before it reads the rest.
+#: The search for a log's end reads the rest when it is this close, in bytes.
 _NEAR = 1 << 16
 _LARGEST = 1 << 50
-#: States in which there may be something to read: also while we think that the job still waits in the site's queue,
-#: for a poll tells of its start only seconds later.
+#: States in which there may be output. Also PENDING: a job may have started a few seconds before a poll reports it.
 _SHOWN = frozenset({State.PENDING, State.RUNNING})
 
 logger = logging.getLogger(__name__)
 
 
 class Output(Protocol):
-    """What a container wrote. Offsets count from the container's first byte, also where the first ones are gone."""
+    """What a container wrote. Offsets count from its first byte, even where the first bytes are no longer kept."""
 
     @property
     def begin(self) -> int:
-        """The first offset that can be read; 0 unless an archive left the beginning out."""
+        """The first offset that can be read: 0, unless the archive does not keep the beginning."""
 
     def size(self) -> int:
-        """Where the log ends at the moment."""
+        """The offset at which the log ends now."""
 
     def read(self, part: Part, offset: int, limit: int) -> bytes:
-        """Up to `limit` bytes; fewer only at the present end. Raises Unreachable, or Rejected, as the site does."""
+        """Up to `limit` bytes; fewer only at the present end. Raises Unreachable, or Rejected if the site refuses."""
 
     def close(self) -> None:
-        """Let go of files."""
+        """Closes files."""
 
 
 def pieces(output: Output, offset: int) -> Generator[bytes]:
-    """The log from `offset` to its present end, piece by piece."""
+    """Yields the log from `offset` to its present end, in pieces."""
     while piece := output.read("log", offset, PIECE):
         yield piece
         offset += len(piece)
@@ -67,8 +66,21 @@ def pieces(output: Output, offset: int) -> Generator[bytes]:
             return
 
 
+def limited(chunks: Generator[bytes], limit: int | None) -> Generator[bytes]:
+    """Yields the first `limit` bytes of all chunks; None: all of them. Closes `chunks`."""
+    with closing(chunks):
+        for chunk in chunks:
+            if limit is None:
+                yield chunk
+                continue
+            yield chunk[:limit]
+            limit -= len(chunk)
+            if limit <= 0:
+                return
+
+
 class SiteOutput:
-    """The output of an attempt where its site keeps it. A log that is not there (yet) is empty."""
+    """The output of an attempt at its site. A log that does not exist (yet) is empty."""
 
     begin = 0
 
@@ -84,30 +96,27 @@ class SiteOutput:
         return answers[0] or b""
 
     def close(self) -> None:
-        """The connector is shared, and stays."""
+        """Does nothing: the connector is shared."""
 
     def request(self, part: Part, offset: int, limit: int) -> LogRequest:
         return LogRequest(self._ref, self._container, offset, limit, part)
 
     def size(self) -> int:
-        """Found by asking for single bytes, many in a round trip: three or four trips for a terabyte."""
+        """Finds the size by reading single bytes, many in a round trip: three or four round trips for a terabyte."""
         low, high = 0, _LARGEST
         probes = [0, *(1 << power for power in range(16, 50))]
         while high - low > _NEAR:
-            low, high = self._between(probes, low, high)
+            answers = self.connect().read_logs([self.request("log", probe, 1) for probe in probes])
+            there = [probe for probe, answer in zip(probes, answers, strict=False) if answer]
+            beyond = [probe for probe, answer in zip(probes, answers, strict=False) if not answer]
+            # More than the last offset with a byte, and not more than the first one without.
+            low, high = max(there, default=low), min(beyond, default=high)
             probes = list(range(low + _NEAR, high, max(_NEAR, (high - low) // 32)))
         return low + len(self.read("log", low, high - low + 1))
 
-    def _between(self, probes: list[int], low: int, high: int) -> tuple[int, int]:
-        """Bounds of the size, narrowed: it is more than the last offset with a byte, and not more than the next."""
-        answers = self.connect().read_logs([self.request("log", probe, 1) for probe in probes])
-        there = [probe for probe, answer in zip(probes, answers, strict=False) if answer]
-        beyond = [probe for probe, answer in zip(probes, answers, strict=False) if not answer]
-        return max(there, default=low), min(beyond, default=high)
-
 
 class ArchivedOutput:
-    """The output of an ended job from the `logs` storage. Close it after use."""
+    """The output of an ended job, in the `logs` storage. The caller closes it."""
 
     def __init__(self, archived: ArchivedLog, *, tenant_id: int) -> None:
         self.begin = archived.skipped
@@ -143,7 +152,7 @@ class ArchivedOutput:
 
 
 class NoOutput:
-    """The output of a container that never wrote, or not yet."""
+    """The output of a container that has written nothing."""
 
     begin = 0
 
@@ -154,13 +163,13 @@ class NoOutput:
         return b""
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Does nothing."""
 
 
 def output_of(job: Job, container: str) -> Output:
-    """Where this container's output lies now: nowhere yet, at the site, or in the archive. Close it after use.
+    """The output of this container: nowhere yet, at the site, or in the archive. The caller closes it.
 
-    Raises NotFound where the log was kept its time and is gone. One query for an archived job, else none beside
+    Raises NotFound where the log is older than KEEP_LOGS. Runs one query for an archived job, otherwise none beside
     `job.site`.
     """
     if job.is_over and job.next_archive_at is None:
@@ -171,7 +180,7 @@ def output_of(job: Job, container: str) -> Output:
 
 
 def is_at_site(job: Job) -> bool:
-    """Whether its site is the place to ask for its logs."""
+    """Whether the job's logs are at its site."""
     return job.next_archive_at is not None if job.is_over else State(job.state) in _SHOWN
 
 
@@ -180,15 +189,15 @@ def at_site(job: Job, container: str) -> SiteOutput:
 
 
 def ended_at(job: Job, container: str) -> int | None:
-    """When this container ended, in epoch seconds, as far as is known."""
-    told: int | None = job.observed.get(container, {}).get("ended")
-    if told is None and job.ended_at is not None:
+    """When this container ended, in epoch seconds; None where that is not known."""
+    ended: int | None = job.observed.get(container, {}).get("ended")
+    if ended is None and job.ended_at is not None:
         return int(job.ended_at.timestamp())
-    return None if told is None else int(told)
+    return None if ended is None else int(ended)
 
 
 def _connect(site: Site | None) -> Connector:
-    """The site's connector, unless its breaker is open: then only probes may touch it."""
+    """The site's connector. Raises Unreachable while the breaker is open, when only probes may call the site."""
     if site is None:
         raise Unreachable("The pod is at no site.")
     if site.silent_since is not None:
@@ -197,7 +206,7 @@ def _connect(site: Site | None) -> Connector:
 
 
 def _archived(job: Job, container: str) -> Output:
-    with seeing(tenants=[job.tenant_id]):  # not the request's own: a long answer looks it up between two pieces
+    with seeing(tenants=[job.tenant_id]):  # not the request's scope: a long answer runs this between two pieces
         archived = ArchivedLog.objects.filter(job=job, container=container).defer("index").first()
     if archived is not None:
         return ArchivedOutput(archived, tenant_id=job.tenant_id)

@@ -1,9 +1,9 @@
-"""The durable rows of pods, and what is kept of them after their end."""
+"""The rows of jobs, and what is kept after their end."""
 
 from __future__ import annotations
 
-from controlplane.api.models import KeptAnswer  # here so that Django finds it: its table came with this app
-from jobs.models.changes import Changes, QuietChanges, demand_columns
+from controlplane.api.models import KeptAnswer  # imported here so that Django finds it: its table belongs to this app
+from jobs.models.changes import Changes, QuietChanges
 from jobs.models.heartbeat import Heartbeat
 from jobs.models.history import AbandonedAttempt, Transition
 from jobs.models.job import Job, new_key
@@ -22,6 +22,5 @@ __all__ = [
     "Tombstone",
     "Transition",
     "UsageRecord",
-    "demand_columns",
     "new_key",
 ]

@@ -1,4 +1,4 @@
-"""What `lifecycle.py` may change of a job, by the names of its columns. mypy checks what its callers pass."""
+"""The columns of a job that `lifecycle.py` may change. mypy checks what its callers pass."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sites.workload import Demand
-
 
 class Changes(TypedDict, total=False):
-    """What a move may change beside the state. The job's texts are rendered again, and its owner sees that it changed.
+    """Columns that a move may change beside the state. The status texts and `changed_at` follow.
 
-    A new key is one line here; it must be a column of `Job`, with a type that fits it (tests/jobs/test_writers.py).
+    A new column is one line here; it must be a column of `Job`, with a type that fits it (tests/jobs/test_writers.py).
     """
 
     site_id: int | None
@@ -53,23 +51,9 @@ class Changes(TypedDict, total=False):
 
 
 class QuietChanges(TypedDict, total=False):
-    """What may be changed in any state, ended ones too: no status text and no answer of the API tells of it."""
+    """Columns that may change in any state, ended ones too: no status text and no answer of the API shows them."""
 
     deleted_at: datetime | None
     tries: int
     next_archive_at: datetime | None
     next_clean_at: datetime | None
-
-
-def demand_columns(demand: Demand) -> Changes:
-    """The columns of a job that a demand fills, its totals with it: SQL adds those up."""
-    return {
-        "demand": demand.as_json(),
-        "cpus": demand.cpus,
-        "memory": demand.memory,
-        "gpus": demand.gpus,
-        "gpu_kind": demand.gpu_kind,
-        "flavor": demand.flavor,
-        "partition": demand.partition,
-        "time_limit": demand.time_limit,
-    }

@@ -1,4 +1,4 @@
-"""Whether the periodic tasks run."""
+"""Heartbeats of the periodic tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils import timezone
 
 
 class Heartbeat(models.Model):
-    """When a periodic task last ran; /metrics tells its age."""
+    """When a periodic task last ran; /metrics shows its age."""
 
     name = models.CharField(max_length=50, primary_key=True, help_text="the name of the periodic task")
     at = models.DateTimeField(help_text="when it last ran. Written by jobs/models/heartbeat.py.")

@@ -1,4 +1,4 @@
-"""What became of a job, move by move, and of the attempts that never ran."""
+"""The history of jobs, move by move, and their attempts that never ran."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sites.workload import JobRef
 
 
 class Transition(models.Model):
-    """One line of a job's history, inserted with the move that it tells of. Written by jobs/lifecycle.py."""
+    """One line of a job's history, inserted together with its move. Written by jobs/lifecycle.py."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="history", help_text="whose history it is")
     at = models.DateTimeField(help_text="when the job was moved")
@@ -35,7 +35,8 @@ class Transition(models.Model):
 class AbandonedAttempt(models.Model):
     """An attempt that its site has fenced: it never ran and never will, but its folder is still there.
 
-    The fence must outlive every late end of the submission that it keeps out, so the folder goes only at `clean_at`.
+    The folder holds the fence, which must outlast a late arrival of the submission. So it is removed only at
+    `clean_at`.
     """
 
     site = models.ForeignKey(Site, on_delete=models.CASCADE, help_text="where its folder is")

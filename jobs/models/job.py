@@ -1,4 +1,4 @@
-"""The durable rows of pods. `lifecycle.py` alone writes `state` and what goes with it."""
+"""The rows of jobs. Only `lifecycle.py` writes `state` and the columns that change with it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _Row = TypeVar("_Row", bound=models.Model, covariant=True)
 
 
 def new_key() -> str:
-    """160 random bits in lower-case hex: a job's or an attempt's name for the outside world."""
+    """A new public name for a job or an attempt: 160 random bits as 40 lower-case hex digits."""
     return secrets.token_hex(20)
 
 
 class OfJob(Reached[_Row]):
-    """Rows with a `job`: they are its tenant's, and its site's."""
+    """Rows with a `job`: they belong to the job's tenant and to its site."""
 
     tenant = "job__tenant"
     site = "job__site"
@@ -38,11 +38,11 @@ class OfJob(Reached[_Row]):
 class Job(models.Model):
     """One pod, from its request to its end.
 
-    It came through a virtual node, or a person or a service account submitted it. The `next_*_at` columns are the work
-    that is due. Written by jobs/lifecycle.py, but for a column that names another file.
+    A virtual node sent it, or a person or a service account submitted it. The `next_*_at` columns say when work on it
+    is due. Written by jobs/lifecycle.py, except columns whose help text names another file.
     """
 
-    # Most moves write to every index of a row: a foreign key that another index begins with has none of its own.
+    # Most moves write to every index of a row, so a foreign key has no index where another index begins with it.
     tenant = models.ForeignKey(
         Tenant, on_delete=models.PROTECT, db_index=False, help_text="whose pod it is, and whose allocation it uses"
     )
@@ -257,7 +257,7 @@ class Job(models.Model):
 
     @property
     def is_cancelling(self) -> bool:
-        """Whether somebody asked for its end, and it has not ended yet."""
+        """Whether somebody asked to cancel the job and it has not ended yet."""
         return self.cancel_requested_at is not None and self.ended_at is None
 
     @property

@@ -1,4 +1,4 @@
-"""Containers' output that outlives its site's copy."""
+"""Archived output of containers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobs.models.job import Job, OfJob
 class ArchivedLog(models.Model):
     """A container's output after its job ended: a gzip file in the `logs` storage.
 
-    Written by jobs/logs/archiving.py, anew where a crash came between the file and the row.
+    Written by jobs/logs/archiving.py, and written again after a crash between the file and the row.
     """
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="logs", help_text="whose container it was")

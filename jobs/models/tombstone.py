@@ -1,4 +1,4 @@
-"""Pods that were deleted before they were created."""
+"""Tombstones of pods that were deleted before their create arrived."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from controlplane.tenants.models import VirtualNode
 
 
 class TombstoneRows(Reached["Tombstone"]):
-    """Tombstones, and who may see them."""
+    """Queries on tombstones, which belong to the tenant of their node."""
 
     tenant = "node__tenant"
 
 
 class Tombstone(models.Model):
-    """A pod that was deleted before its create arrived: that create must not start it."""
+    """A pod that was deleted before its create arrived. The late create must not start it."""
 
     node = models.ForeignKey(VirtualNode, on_delete=models.CASCADE, help_text="whose kubelet deleted the pod")
     pod_uid = models.UUIDField(help_text="the pod's UID in its cluster")

@@ -1,4 +1,4 @@
-"""What finished attempts used."""
+"""Usage records of finished attempts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sites.models import Allocation, Site
 
 
 class UsageRecord(models.Model):
-    """What one finished attempt used, from the site's own figures. It outlives its job, and no row is ever changed."""
+    """What one finished attempt used, from the site's own figures. It outlives its job and is never changed."""
 
     job = models.ForeignKey(Job, on_delete=models.SET_NULL, null=True, help_text="none once the job is forgotten")
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False, help_text="whose pod it was")

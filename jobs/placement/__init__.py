@@ -1,3 +1,3 @@
-"""Where a pod can go, and why it waits. Reads and answers; writes nothing."""
+"""Decides where a pod can go and why it waits. Reads rows and writes nothing."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a job may start at a site under its tenant's allocation there, by the same rules for all who ask."""
+"""Decides whether a job may start at a site under its tenant's allocation there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sites.models import Allocation, Partition, Site
     from sites.workload import Demand
 
-# Those that hold something of the limit: a pod without GPUs frees none.
+# Only jobs that use some of the limit: a pod without GPUs frees none.
 _RUNNING = """
     SELECT count(*), min(started_at + time_limit * interval '1 second') FROM jobs_job
     WHERE allocation_id = %(allocation)s AND state = 'running' AND is_counted
@@ -29,11 +29,12 @@ _RUNNING = """
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """demand: what the job would start with; ask: what that takes of the allocation's limits.
+class Eligibility:
+    """Whether a job may start at a site now, and why not.
 
-    closed: why it may not start, whatever is in use. short: the limit in its way. never: it could not start even if
-    nothing else were in use, as the limits stand. goes_first: once it has waited for long, nobody may pass it.
+    demand: what the job would start with. ask: what that takes of the allocation's limits. closed: why it may not
+    start, however much of the limits is in use. short: the limit that is in its way. never: under the present limits it
+    could not start even if nothing else were in use. goes_first: once it has waited for long, no other job may pass it.
     """
 
     demand: Demand
@@ -50,9 +51,10 @@ class Verdict:
 
 @dataclass
 class Situation:
-    """A tenant at a site at one moment. used grows with what is granted meanwhile.
+    """A tenant at a site at one moment.
 
-    partitions: as the site told of them; None: asked for once their time limits or their default could matter.
+    used: what is in use of each limit, with what `grant` has added since. partitions: the site's; None means that they
+    are read when a time limit or the default partition matters.
     """
 
     tenant: Tenant
@@ -69,18 +71,18 @@ class Situation:
             self.used = limits.used(self.allocation, now=self.now)
             self.allowed = limits.allowed(self.allocation)
 
-    def judge(self, demand: Demand) -> Verdict:
-        """Whether a job of this demand may start now. At most one statement, for partitions that were not given."""
+    def judge(self, demand: Demand) -> Eligibility:
+        """Whether a job with this demand may start now. Runs at most one statement, for missing partitions."""
         if self.allocation is None:
-            return Verdict(demand, limits.ask_of(demand), closed=self._closed())
+            return Eligibility(demand, limits.ask_of(demand), closed=self._closed())
         verdict = self._judge(demand, self.allocation, self.partitions or ())
         if verdict.never and self.partitions is None:
-            # Perhaps by the allocation's default time alone, of which the partition gives less.
+            # The allocation's default time may be the only cause, and the partition may cut it. Try again with it.
             self.partitions = list(self.site.partitions.all())
             verdict = self._judge(demand, self.allocation, self.partitions)
         return verdict
 
-    def why(self, verdict: Verdict) -> Waits | None:
+    def why(self, verdict: Eligibility) -> Waits | None:
         """What keeps a job from starting, in a sentence, and until when at most; None where it fits.
 
         At most one statement for each limit, on who holds what of it.
@@ -96,7 +98,7 @@ class Situation:
         return Waits(Reason.QUOTA_EXCEEDED, self._sentence(short, frees=frees), renews or first_end)
 
     def grant(self, ask: Ask) -> None:
-        """Count what has been granted since the allocation was read."""
+        """Adds what was granted since the allocation was read."""
         self.used = limits.plus(self.used, ask)
 
     @property
@@ -110,21 +112,21 @@ class Situation:
             "priority": self.allocation.priority,
         }
 
-    def _judge(self, demand: Demand, allocation: Allocation, partitions: Collection[Partition]) -> Verdict:
+    def _judge(self, demand: Demand, allocation: Allocation, partitions: Collection[Partition]) -> Eligibility:
         granted = policy.granted(demand, allocation, self.site, partitions)
         ask = limits.ask_of(granted)
         if stranger := policy.not_allowed(demand, allocation, tenant=self.tenant.name, site=self.site.name):
-            return Verdict(granted, ask, closed=Waits(Reason.NOT_ALLOWED, stranger), never=True)
+            return Eligibility(granted, ask, closed=Waits(Reason.NOT_ALLOWED, stranger), never=True)
         if short := limits.never_fits(self.allowed, ask):
-            return Verdict(granted, ask, short=short, never=True)
+            return Eligibility(granted, ask, short=short, never=True)
         if closed := self._closed():
-            return Verdict(granted, ask, closed=closed)
+            return Eligibility(granted, ask, closed=closed)
         if short := limits.shortfall(self.allowed, self.used, ask):
-            return Verdict(granted, ask, short=short, goes_first=self._needs_no_budget(ask, allocation))
-        return Verdict(granted, ask)
+            return Eligibility(granted, ask, short=short, goes_first=self._fits_when_idle(ask, allocation))
+        return Eligibility(granted, ask)
 
     def _closed(self) -> Waits | None:
-        """Why nothing at all starts for this tenant here."""
+        """Why this tenant may start nothing at the site; None where it may."""
         if not self.tenant.enabled:
             return Waits(Reason.TENANT_DISABLED, f"{self.tenant.name} is disabled; ask your federation operator.")
         return limits.not_valid(self.allocation, tenant=self.tenant.name, site=self.site.name, now=self.now)
@@ -133,7 +135,7 @@ class Situation:
         return limits.sentence(short, tenant=self.tenant.name, site=self.site.name, frees=frees)
 
     def _first_end(self, short: Short, allocation: Allocation) -> tuple[int, datetime | None]:
-        """How many jobs run that hold something of this limit, and when the first reaches its time limit."""
+        """How many running jobs use some of this limit, and when the first of them reaches its time limit."""
         if short.limit in limits.BUDGET:
             return 0, None
         if short.limit not in self._running:
@@ -143,8 +145,8 @@ class Situation:
                 self._running[short.limit] = cursor.fetchone()
         return self._running[short.limit]
 
-    def _needs_no_budget(self, ask: Ask, allocation: Allocation) -> bool:
-        """Whether it would fit if nothing were running: a spent budget does not come back with that."""
+    def _fits_when_idle(self, ask: Ask, allocation: Allocation) -> bool:
+        """Whether it would fit if nothing were running. The end of running jobs does not give back a spent budget."""
         used = limits.used(allocation, now=self.now)
         reserved = {"cpu_seconds": allocation.reserved_cpu_seconds, "gpu_seconds": allocation.reserved_gpu_seconds}
         spent = {name: used[name] - reserved[name] for name in reserved}

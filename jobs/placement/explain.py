@@ -1,4 +1,4 @@
-"""What would become of a pod at each site, and why a held job waits: told live, by admission's own rules, unwritten."""
+"""Explains where a pod could run, and why a held job waits, by the rules of admission. Writes nothing."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jobs.models import Job
-    from jobs.placement.ranking import Answer
+    from jobs.placement.ranking import Candidate
 
 _HOUR = 3600
 
 
 @dataclass(frozen=True)
 class SiteVerdict:
-    """One site. verdict: it would start now, it would be held, or it would be refused; reason and message say why.
+    """What would happen to the pod at one site.
 
-    limit: the limit in its way by the name of `sites.limits`, with what is used of it, asked and allowed (memory in
-    bytes, the budget in seconds), None where no limit is. frees_at: when that ends by itself, as far as it is known.
-    memory: bytes; time_limit: seconds; cpu_hours, gpu_hours: what would be reserved of the budget.
+    verdict: it would start now (fits), be held (waits) or be refused; reason and message say why. limit: the name of
+    the limit that is in its way (`sites.limits`), None where there is none. used, asked and allowed: of that limit,
+    memory in bytes and budgets in seconds. frees_at: when the wait ends by itself, if that is known. memory: bytes.
+    time_limit: seconds. cpu_hours, gpu_hours: what would be reserved of the budget.
     """
 
     site: str
@@ -54,45 +55,46 @@ class SiteVerdict:
 def explain(
     body: Mapping[str, Any], *, tenant_id: int, site_slug: str | None = None, now: datetime
 ) -> list[SiteVerdict]:
-    """What `admission.submit` would do with this body, for every site at which the tenant has an allocation, by name.
+    """What `admission.submit_pod` would do with this body at each site where the tenant has an allocation, by name.
 
-    Empty where it has none. Raises BadRequest, and Refused for a pod that can run nowhere, as `submit` does.
+    The list is empty where the tenant has no allocation. Raises BadRequest, and Refused for a pod that can run nowhere.
     """
     tenant = Tenant.objects.get(pk=tenant_id)
     pod = manifest.parse(manifest.completed(body, namespace=tenant.slug))
-    answers = ranking.rank(pod, routes.of_tenant(tenant, site_slug=site_slug, now=now).situations)
-    return [_told(answer) for answer in sorted(answers, key=lambda each: each.site.name)]
+    candidates = ranking.rank(pod, routes.of_tenant(tenant, site_slug=site_slug, now=now).situations)
+    return [_site_verdict(each) for each in sorted(candidates, key=lambda each: each.site.name)]
 
 
 def why_waits(job: Job, *, now: datetime) -> Waits | None:
-    """Why a held job waits, as things stand now; None for a job that is not held.
+    """Why a held job waits now; None for a job that is not held.
 
-    What only a worker's look at all held jobs can tell (that others go first) is told as it was written down.
+    That other jobs go first is known only to the worker that looks at all held jobs: then it is the reason that the
+    worker has written.
     """
     if job.state != State.HELD:
         return None
     written = Waits(job.reason, job.message)
     if job.site is None or job.demand is None:
         return written
-    [answer] = ranking.rank(Demand.from_json(job.demand), routes.of_job(job, now=now).situations)
-    return answer.why or (written if written.reason else Waits("", "A worker looks at it next."))
+    [candidate] = ranking.rank(Demand.from_json(job.demand), routes.of_job(job, now=now).situations)
+    return candidate.why or (written if written.reason else Waits("", "A worker looks at it next."))
 
 
-def _told(answer: Answer) -> SiteVerdict:
-    verdict, why = answer.verdict, answer.why
-    told = SiteVerdict(
-        answer.site.slug,
-        answer.site.name,
-        answer.outcome,
+def _site_verdict(candidate: Candidate) -> SiteVerdict:
+    eligibility, why = candidate.eligibility, candidate.why
+    verdict = SiteVerdict(
+        candidate.site.slug,
+        candidate.site.name,
+        candidate.outcome,
         reason=why.reason if why else "",
         message=why.message if why else "",
         frees_at=why.until if why else None,
     )
-    if verdict is None:
-        return told
-    short, demand = verdict.short, verdict.demand
+    if eligibility is None:
+        return verdict
+    short, demand = eligibility.short, eligibility.demand
     return replace(
-        told,
+        verdict,
         limit=short.limit if short else None,
         used=short.used if short else None,
         asked=short.requested if short else None,
@@ -103,6 +105,6 @@ def _told(answer: Answer) -> SiteVerdict:
         memory=demand.memory,
         gpus=demand.gpus,
         gpu_kind=demand.gpu_kind,
-        cpu_hours=verdict.ask.cpu_seconds / _HOUR,
-        gpu_hours=verdict.ask.gpu_seconds / _HOUR,
+        cpu_hours=eligibility.ask.cpu_seconds / _HOUR,
+        gpu_hours=eligibility.ask.gpu_seconds / _HOUR,
     )

@@ -1,4 +1,4 @@
-"""The sites that a pod could go to, the best one first, with what would become of it at each. Nothing is written."""
+"""Ranks the sites that a pod could go to, the best one first. Writes nothing."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from sites.workload import Demand
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobs.placement.eligibility import Situation, Verdict
+    from jobs.placement.eligibility import Eligibility, Situation
     from sites.manifest import PodRequest
     from sites.models import Site
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What would become of a pod at one site.
+class Candidate:
+    """One site that a pod could go to, and whether it fits there.
 
-    closed: why nothing starts there, for any tenant. demand: what the pod asks for there. verdict: None where the site
-    does not have its flavor, or the flavor does not allow what it asks for. refusal: why it can never run there, in a
-    sentence, else empty.
+    closed: why the site accepts no jobs, for any tenant. demand: what the pod asks for there. eligibility: None where
+    the site does not have the pod's flavor, or the flavor does not allow what the pod asks for. refusal: why the pod
+    can never run there, as a sentence; otherwise empty.
     """
 
     situation: Situation
     closed: Waits | None
     demand: Demand
-    verdict: Verdict | None
+    eligibility: Eligibility | None
     refusal: str = ""
 
     @property
@@ -43,61 +43,62 @@ class Answer:
     def outcome(self) -> Literal["fits", "waits", "refused"]:
         if self.refusal:
             return "refused"
-        return "fits" if self.closed is None and self.verdict is not None and self.verdict.fits else "waits"
+        return "fits" if self.closed is None and self.eligibility is not None and self.eligibility.fits else "waits"
 
     @cached_property
     def why(self) -> Waits | None:
-        """Why it would not start there now; None where it fits."""
-        if self.verdict is None:
+        """Why the pod would not start there now; None where it fits."""
+        if self.eligibility is None:
             return Waits(Reason.NOT_ALLOWED, self.refusal)
-        own = self.situation.why(self.verdict)
-        return own if self.verdict.never else self.closed or own
+        own = self.situation.why(self.eligibility)
+        return own if self.eligibility.never else self.closed or own
 
     @property
     def order(self) -> tuple[bool, bool, bool, bool, int, str]:
-        """Less is better."""
-        allocation, verdict = self.situation.allocation, self.verdict
+        """The sort key: the smallest is the best site."""
+        allocation, eligibility = self.situation.allocation, self.eligibility
         return (
             bool(self.refusal),
             not self.site.enabled,
-            verdict is None or not verdict.fits,
+            eligibility is None or not eligibility.fits,
             self.closed is not None,
             -(allocation.priority if allocation else 0),
             self.site.name,
         )
 
 
-def rank(pod: PodRequest | Demand, situations: Sequence[Situation]) -> list[Answer]:
-    """The best site first: one that takes work and starts it now, then one that answers, then by priority and name.
+def rank(pod: PodRequest | Demand, situations: Sequence[Situation]) -> list[Candidate]:
+    """All sites, the best first: those that take the pod and start it now, then by priority and name.
 
-    pod: read anew for each site, since flavors differ per site; or what it asks for, where that is settled already.
-    Raises Refused for what no site has.
+    pod: a pod, whose flavor is applied at each site, since flavors differ per site; or its demand, if it is settled
+    already. Raises Refused for a pod that no site can run.
     """
     own = pod if isinstance(pod, Demand) else policy.requested(pod)
-    return sorted((_answer(pod, own, situation) for situation in situations), key=lambda answer: answer.order)
+    return sorted((_candidate(pod, own, situation) for situation in situations), key=lambda each: each.order)
 
 
-def best(answers: Sequence[Answer]) -> Answer:
-    """The first of at least one. Raises Refused, with every site's reason, where none can ever run the pod."""
-    if not answers[0].refusal:
-        return answers[0]
-    reasons = " ".join(dict.fromkeys(answer.refusal for answer in sorted(answers, key=lambda each: each.site.name)))
-    raise Refused(reasons if len(answers) == 1 else f"No site can take the pod. {reasons}")
+def best(candidates: Sequence[Candidate]) -> Candidate:
+    """The best of at least one candidate. Raises Refused, with every site's reason, where no site can run the pod."""
+    if not candidates[0].refusal:
+        return candidates[0]
+    by_name = sorted(candidates, key=lambda each: each.site.name)
+    reasons = " ".join(dict.fromkeys(each.refusal for each in by_name))
+    raise Refused(reasons if len(candidates) == 1 else f"No site can take the pod. {reasons}")
 
 
-def _answer(pod: PodRequest | Demand, own: Demand, situation: Situation) -> Answer:
+def _candidate(pod: PodRequest | Demand, own: Demand, situation: Situation) -> Candidate:
     closed = health.closed(situation.site)
     try:
         demand = own if isinstance(pod, Demand) or not pod.flavor else _flavored(pod, situation.site)
     except Refused as refusal:
-        return Answer(situation, closed, own, None, refusal=refusal.message)
-    verdict = situation.judge(demand)
-    why = situation.why(verdict) if verdict.never else None
-    return Answer(situation, closed, demand, verdict, refusal=why.message if why else "")
+        return Candidate(situation, closed, own, None, refusal=refusal.message)
+    eligibility = situation.judge(demand)
+    why = situation.why(eligibility) if eligibility.never else None
+    return Candidate(situation, closed, demand, eligibility, refusal=why.message if why else "")
 
 
 def _flavored(pod: PodRequest, site: Site) -> Demand:
-    """What the pod asks for with its flavor at this site. One statement. Raises Refused."""
+    """What the pod asks for with its flavor at this site. Runs one statement. Raises Refused where it cannot be."""
     flavor = Flavor.objects.filter(site=site, name=pod.flavor).first()
     if flavor is None:
         raise Refused(f"{site.name} has no flavor {pod.flavor}: choose one of those that it offers.")

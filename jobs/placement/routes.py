@@ -1,4 +1,4 @@
-"""Where pods may go: the sites, and what their tenant may use at each, read from the rows."""
+"""Reads where pods may go: the sites, and the allocation of their tenant at each."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _TENANT = ("id", "slug", "name", "enabled")
 _SITE = ("id", "slug", "name", "config", "enabled", "silent_since", "silence")
 _ALLOCATION = (
     "id", "tenant_id", "site_id", "enabled", "valid_from", "valid_until", "pods", "cpus", "memory", "gpus",
-    "cpu_hours", "gpu_hours", "period", "default_time_limit", "partitions", "qos", "flavors", "used_pods", "used_cpus",
-    "used_memory", "used_gpus", "reserved_cpu_seconds", "reserved_gpu_seconds", "spent_cpu_seconds",
-    "spent_gpu_seconds", "period_began",
+    "cpu_hours", "gpu_hours", "period", "priority", "default_time_limit", "partitions", "qos", "flavors",
+    "used_pods", "used_cpus", "used_memory", "used_gpus", "reserved_cpu_seconds", "reserved_gpu_seconds",
+    "spent_cpu_seconds", "spent_gpu_seconds", "period_began",
 )  # fmt: skip
 _JSON = frozenset({"config", "gpus", "used_gpus"})
-# By hand: every create asks it, and the ORM would take several times as long to phrase it.
+# Written by hand: every create runs it, and the ORM would take several times as long to build it.
 #: The columns that `read_routes` takes, from SOURCES; where the node has no route, those of the site are NULL.
 COLUMNS = ", ".join(
     ["node.slug", "node.enabled"]
@@ -52,7 +52,7 @@ _OF_NODE = f"SELECT {COLUMNS} FROM {SOURCES} WHERE node.id = $1"  # noqa: S608  
 class Routes(NamedTuple):
     """The sites that pods may go to, each with what their tenant may use there.
 
-    closed: why they go to none of them for now, whatever they ask for; None while one takes work.
+    closed: why no pod may go to any of them now; None while a site takes work.
     """
 
     situations: Sequence[Situation]
@@ -60,13 +60,13 @@ class Routes(NamedTuple):
 
 
 def of_node(node_id: int, *, now: datetime) -> Routes:
-    """Where a virtual node sends its pods. One statement."""
+    """Where a virtual node sends its pods. Runs one statement."""
     row = database.first(_OF_NODE, [node_id])
     return read_routes(row, now=now) if row is not None else Routes([])
 
 
 def read_routes(row: Sequence[Any], *, now: datetime) -> Routes:
-    """From the values of COLUMNS, of a virtual node."""
+    """Makes the routes of a virtual node from the values of COLUMNS."""
     slug, enabled, *rest = row
     tenant, site = rest[: len(_TENANT)], rest[len(_TENANT) : len(_TENANT) + len(_SITE)]
     allocation = rest[len(_TENANT) + len(_SITE) :]
@@ -86,15 +86,15 @@ def read_routes(row: Sequence[Any], *, now: datetime) -> Routes:
 
 
 def of_tenant(tenant: Tenant, *, site_slug: str | None = None, now: datetime) -> Routes:
-    """The sites at which the tenant has an allocation, or the one with this slug. Two statements."""
-    theirs = Allocation.objects.filter(tenant=tenant).select_related("site").prefetch_related("site__partitions")
+    """The sites at which the tenant has an allocation, or only the one with this slug. Runs two statements."""
+    allocations = Allocation.objects.filter(tenant=tenant).select_related("site").prefetch_related("site__partitions")
     if site_slug is not None:
-        theirs = theirs.filter(site__slug=site_slug)
-    return Routes([Situation(tenant, each.site, each, now, each.site.partitions.all()) for each in theirs])
+        allocations = allocations.filter(site__slug=site_slug)
+    return Routes([Situation(tenant, each.site, each, now, each.site.partitions.all()) for each in allocations])
 
 
 def of_job(job: Job, *, now: datetime) -> Routes:
-    """The one site of a job that has one. Two statements."""
+    """The site of a job, if it has one. Runs two statements."""
     if job.site is None:
         return Routes([])
     allocation = Allocation.objects.filter(tenant=job.tenant_id, site=job.site).first()
@@ -102,6 +102,6 @@ def of_job(job: Job, *, now: datetime) -> Routes:
 
 
 def _read(model: type[_Row], names: Sequence[str], values: Sequence[Any]) -> _Row:
-    """A row from a bare cursor, whose JSON comes as text."""
+    """Makes a row from the values of a bare cursor, which gives JSON as text."""
     read = [orjson.loads(value) if name in _JSON else value for name, value in zip(names, values, strict=True)]
     return model.from_db("default", names, read)

@@ -1,3 +1,3 @@
-"""Periodic work over all rows."""
+"""Periodic work over the rows of all sites."""
 
 from __future__ import annotations

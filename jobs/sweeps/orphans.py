@@ -1,7 +1,6 @@
-"""Jobs that nobody asks after: a kubelet that was down when its pod was deleted never says so.
+"""Cancels orphans: jobs that their kubelet stopped polling, such as pods that were deleted while it was down.
 
-An orphan's age is counted in minutes in which its node was heard, so that a kubelet that is down, or cut off, orphans
-nothing.
+An orphan's age counts only minutes in which its node was heard, so a kubelet that is down or cut off orphans nothing.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ logger = logging.getLogger(__name__)
 
 
 def reclaim(*, now: datetime) -> int:
-    """Wish an end to every job that its node has not asked after for ORPHAN_AFTER; how many."""
-    # Named one by one, the states that are alive let PostgreSQL use its index over them; those that are not do not.
+    """Cancels the jobs that their node has not polled for ORPHAN_AFTER seconds. Returns how many."""
+    # PostgreSQL uses its partial index only where the live states are listed; an exclusion of ends would not do.
     alive = Job.objects.filter(state__in=sorted(ALIVE), cancel_requested_at__isnull=True)
     minutes = int(settings.ORPHAN_AFTER // 60)
-    unasked = alive.filter(polled_minute__lte=F("node__heard_minutes") - minutes)
-    # Not a few at a time in the order of ids: PostgreSQL would walk a million ended jobs to find them.
-    orphans = sorted(unasked.values_list("pk", flat=True))
+    unpolled = alive.filter(polled_minute__lte=F("node__heard_minutes") - minutes)
+    # All at once: with ORDER BY and LIMIT, PostgreSQL would walk through a million ended jobs to find a few.
+    orphans = sorted(unpolled.values_list("pk", flat=True))
     message = f"Its kubelet has not asked after this pod for {minutes} minutes, though it was heard."
     reclaimed = 0
     for start in range(0, len(orphans), settings.BATCH_JOBS):

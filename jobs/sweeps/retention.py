@@ -1,6 +1,6 @@
-"""Forgetting what is older than we promise to keep it, a bounded batch at a time.
+"""Deletes what is older than the time for which we keep it, a bounded batch at a time.
 
-A job goes with its history, but not before its logs have gone from the archive and its folder from the site.
+A job is deleted with its history, after its logs were deleted from the archive and its folder at the site.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BATCH = 1000
-#: Of the token endpoint's tokens, after their end: long enough to be found by who asks why a kubelet was refused.
+#: How long an expired token of the token endpoint stays, so that an operator can see why a kubelet was refused.
 _KEEP_AUTOMATIC = timedelta(days=1)
 
 
 def forget_the_old(*, now: datetime) -> dict[str, int]:
-    """Forget logs, jobs, tombstones, usage, answers, sessions and automatic tokens whose time is over; how many."""
+    """Deletes logs, jobs, tombstones, usage, answers, sessions and automatic tokens that are too old.
+
+    Returns the number of each, by name.
+    """
     over = now - timedelta(seconds=settings.KEEP_JOBS)
     forgotten = {
         "logs": _forget_logs(ArchivedLog.objects.filter(archived_at__lt=now - timedelta(seconds=settings.KEEP_LOGS))),
@@ -53,7 +56,7 @@ def forget_the_old(*, now: datetime) -> dict[str, int]:
 
 
 def _forget_logs(archived: QuerySet[ArchivedLog]) -> int:
-    """Files and rows; one that cannot be deleted is tried again with the next sweep."""
+    """Deletes files and rows. A file that cannot be deleted is tried again in the next sweep."""
     forgotten = last = 0
     while batch := list(archived.filter(pk__gt=last).order_by("pk")[:_BATCH]):
         last = batch[-1].pk

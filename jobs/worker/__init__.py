@@ -1,3 +1,3 @@
-"""The work at one site: what is due there, submitted, watched, cancelled and cleaned."""
+"""The work at one site: finds what is due, starts, submits, polls, cancels and cleans."""
 
 from __future__ import annotations

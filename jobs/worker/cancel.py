@@ -1,4 +1,4 @@
-"""Carrying wishes to cancel to the site, again and again until a poll says that the job has ended."""
+"""Sends cancellations to the site until a poll confirms that the job has ended."""
 
 from __future__ import annotations
 
@@ -16,34 +16,32 @@ from jobs.states import State
 from jobs.worker.contact import speaking_to
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sites.models import Site
 
 logger = logging.getLogger(__name__)
 
 
 def cancel_due(site: Site) -> bool:
-    """Cancel one batch of unwanted jobs at the site. False when none was due; `Unreachable` leaves them due.
+    """Cancels one batch of jobs at the site. Returns False when none was due.
 
-    An attempt still in doubt is not for the site to cancel: recovery settles it first, and the wish is due at once.
+    Raises Unreachable when the site did not answer; the jobs then stay due. An attempt in doubt is left out: recovery
+    settles it first, and its cancellation is due right after that.
     """
-    theirs = Q(state__in=[State.PENDING, State.RUNNING]) | Q(lost_at__isnull=False)
-    due = Job.objects.filter(theirs, site=site, next_cancel_at__lte=timezone.now())
+    at_site = Q(state__in=[State.PENDING, State.RUNNING]) | Q(lost_at__isnull=False)
+    due = Job.objects.filter(at_site, site=site, next_cancel_at__lte=timezone.now())
     jobs = list(due.defer("request").order_by("next_cancel_at")[: settings.BATCH_JOBS])
     if not jobs:
         return False
     with speaking_to(site) as connector:
         connector.cancel([job.ref for job in jobs])
     now = timezone.now()
-    lifecycle.move([_again(job, site, now=now) for job in jobs], now=now)
+    longest = timedelta(seconds=settings.RETRY_LONGEST)
+    moves = []
+    for job in jobs:
+        # The poll needs a moment to report the end. Wait as long as the request has waited already: the gap doubles.
+        waited = now - (job.cancel_requested_at or now)
+        wait = min(max(waited, timedelta(seconds=3 * site.poll_interval)), longest)
+        moves.append(lifecycle.Move(job.pk, job.attempt, changes={"next_cancel_at": now + wait}))
+    lifecycle.move(moves, now=now)
     logger.info("cancelled", extra={"jobs": len(jobs)})
     return True
-
-
-def _again(job: Job, site: Site, *, now: datetime) -> lifecycle.Move:
-    """Ask again after twice the time that the wish has waited: the poll needs a moment to tell that it was granted."""
-    waited = now - (job.cancel_requested_at or now)
-    wait = max(waited, timedelta(seconds=3 * site.poll_interval))
-    longest = timedelta(seconds=settings.RETRY_LONGEST)
-    return lifecycle.Move(job.pk, job.attempt, changes={"next_cancel_at": now + min(wait, longest)})

@@ -1,4 +1,4 @@
-"""Which pods a site gets next, and taking them: by priority, then in fair turns between tenants, in one statement."""
+"""Chooses the pods that a site gets next, and takes them: by priority, then tenants in turn, in one statement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jobs import lifecycle, payload
 from jobs.models import Job, new_key
 from jobs.states import State
 from sites import health, manifest
-from sites.connectors.registry import folder_for
+from sites.connections import folder_for
 from sites.reasons import Reason
 from sites.workload import Demand
 
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from sites.models import Site
     from sites.workload import Workload
 
-#: A pod whose submission went unanswered this often goes alone, so that it cannot take others down with it.
+#: A pod whose submission got no answer this many times is submitted alone: it may be what makes the call fail.
 ALONE_AFTER = 3
 
-# Of the highest priority each tenant's first, then each tenant's second, and so on; among equals the oldest.
-_CHOOSE = """
+# The highest priority first; in it each tenant's first job, then each tenant's second, and so on; the oldest first. A
+# row that another worker has locked is left out.
+_NEXT = """
 WITH turns AS (
     SELECT id, priority, row_number() OVER (PARTITION BY tenant_id, priority ORDER BY id) AS turn
     FROM jobs_job
@@ -47,27 +48,25 @@ FOR UPDATE OF job SKIP LOCKED
 
 
 def claim(site: Site, *, now: datetime) -> list[Job]:
-    """Take a batch of due jobs, each with a new attempt on record, committed before anything is said to the site.
+    """Takes a batch of due jobs, each with a new attempt that is committed before the site is called.
 
-    Empty where nothing is due or the site takes no new work.
+    Returns an empty list where nothing is due or the site takes no new work. Raises BadConfig where the site's
+    settings do not say where its folders are.
     """
     if health.closed(site):
         return []
     with transaction.atomic():
-        chosen = _within_limits(_choose(site, now=now))
+        with connection.cursor() as cursor:
+            cursor.execute(_NEXT, {"site": site.pk, "now": now, "limit": settings.BATCH_JOBS})
+            chosen = _within_limits(cursor.fetchall())
         return lifecycle.move([_attempt(site, pk, attempt + 1, now=now) for pk, attempt in chosen], now=now)
 
 
-def _choose(site: Site, *, now: datetime) -> list[tuple[int, int, int, int]]:
-    """(id, attempt, tries, sealed bytes) of the next jobs, their rows locked; those another worker has are left out."""
-    with connection.cursor() as cursor:
-        cursor.execute(_CHOOSE, {"site": site.pk, "now": now, "limit": settings.BATCH_JOBS})
-        rows: list[tuple[int, int, int, int]] = cursor.fetchall()
-    return rows
-
-
 def _within_limits(rows: list[tuple[int, int, int, int]]) -> list[tuple[int, int]]:
-    """The first of these that make one batch: never none, while there is one."""
+    """(id, attempt) of the first rows that make one batch: at least one, if there is any.
+
+    rows: (id, attempt, tries, bytes of the sealed request).
+    """
     chosen: list[tuple[int, int]] = []
     room = settings.BATCH_BYTES
     for pk, attempt, tries, size in rows:
@@ -101,9 +100,10 @@ def _attempt(site: Site, job_id: int, attempt: int, *, now: datetime) -> lifecyc
 
 @dataclass
 class Batch:
-    """workloads: what one call carries, by job. unfit: (job, reason, sentence) of pods that can never run.
+    """What one submission carries.
 
-    left: jobs for which this call has no room.
+    workloads: the jobs that are submitted. unfit: (job, reason, sentence) of pods that can never run. left: jobs for
+    which this call has no room.
     """
 
     workloads: dict[Job, Workload] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class Batch:
 
 
 def pack(jobs: Sequence[Job]) -> Batch:
-    """Open the jobs' requests and read them again. One bad pod is set aside and stops no other."""
+    """Decrypts and parses the jobs' requests again. A bad pod goes to `unfit` and does not stop the others."""
     batch = Batch()
     requests = dict(Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("pk", "request"))
     room = settings.BATCH_BYTES
@@ -124,28 +124,24 @@ def pack(jobs: Sequence[Job]) -> Batch:
         try:
             workload = _workload(job)
         except payload.Erased:
-            continue  # cancelled since it was claimed: the row says so already
+            continue  # it was cancelled after the claim, and its row says so already
         except (IsthmusError, Unsealable) as refusal:
             batch.unfit.append((job, getattr(refusal, "reason", Reason.INVALID_POD), str(refusal)))
         else:
-            room -= _size(workload)
+            # About what a connector carries: files and environments.
+            room -= sum(len(file.content) for volume in workload.volumes for file in volume.files)
+            containers = (*workload.init_containers, *workload.containers)
+            room -= sum(len(name) + len(value) for each in containers for name, value in each.env)
             batch.workloads[job] = workload
         finally:
             job.request = None
     return batch
 
 
-def _size(workload: Workload) -> int:
-    """About how many bytes a connector will carry for it: its files and its environment."""
-    files = sum(len(file.content) for volume in workload.volumes for file in volume.files)
-    containers = (*workload.init_containers, *workload.containers)
-    return files + sum(len(name) + len(value) for each in containers for name, value in each.env)
-
-
 def _workload(job: Job) -> Workload:
-    """The pod as it came, with the demand that it was granted: nothing else is looked up.
+    """The workload of a claimed job: its stored pod with the demand that it was granted at its start.
 
-    Raises IsthmusError for a pod that can never run, Unsealable, and Erased.
+    Raises IsthmusError for a pod that can never run, Unsealable where it cannot be decrypted, and Erased after its end.
     """
     pod = manifest.parse(payload.read_request(job))
     demand = Demand.from_json(job.demand or {})

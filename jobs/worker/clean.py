@@ -1,4 +1,4 @@
-"""Tidying up at the site: logs into the archive, then the folders of what has ended and of what never began."""
+"""Tidies up at the site: archives the logs of ended jobs, then removes their folders and those of fenced attempts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def archive_due(site: Site) -> bool:
-    """Keep one batch of ended jobs' logs; their folders are then due to be cleaned. False when none was due."""
+    """Archives the logs of one batch of ended jobs, whose folders are then due. Returns False when none was due."""
     due = Job.objects.filter(site=site, next_archive_at__lte=timezone.now()).defer("request")
     jobs = list(due.order_by("next_archive_at")[: settings.BATCH_JOBS])
     if not jobs:
@@ -30,7 +30,10 @@ def archive_due(site: Site) -> bool:
 
 
 def clean_due(site: Site) -> bool:
-    """Remove one batch of ended jobs' folders. False when none was due; `Unreachable` leaves them due."""
+    """Removes the folders of one batch of ended jobs. Returns False when none was due.
+
+    Raises Unreachable when the site did not answer; the jobs then stay due.
+    """
     due = Job.objects.filter(site=site, next_clean_at__lte=timezone.now()).defer("request")
     jobs = list(due.order_by("next_clean_at")[: settings.BATCH_JOBS])
     if not jobs:
@@ -42,7 +45,7 @@ def clean_due(site: Site) -> bool:
 
 
 def clean_abandoned(site: Site) -> bool:
-    """Remove one batch of fenced folders whose time has come."""
+    """Removes one batch of folders of fenced attempts that are old enough. Returns False when none was due."""
     due = AbandonedAttempt.objects.filter(site=site, clean_at__lte=timezone.now())
     attempts = list(due.order_by("clean_at")[: settings.BATCH_JOBS])
     if not attempts:

@@ -1,6 +1,6 @@
-"""Speaking to a site, and what its silence means to the jobs that wait for it.
+"""Calls a site, and opens its circuit breaker when it does not answer.
 
-Silence changes no state. It opens the site's breaker, and waiting jobs say so to their owners until the site answers.
+Silence changes no job's state. Waiting jobs get the reason SiteSilent until the site answers again.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _WAITING = (State.QUEUED, State.SUBMITTING)
 
 @contextmanager
 def speaking_to(site: Site) -> Iterator[Connector]:
-    """The site's connector, for one call. Holds no database connection meanwhile.
+    """Yields the site's connector for one call. Holds no database connection meanwhile.
 
-    Raises `Unreachable` once the breaker is open. A call refused as a whole is silence too: it says something about
-    the site (its account, its folder), and the jobs wait until its operator has seen to that.
+    Raises Unreachable, after opening the breaker, when the call fails. A call that is refused as a whole counts as
+    silence too: the cause is the site (its account, its folder), and jobs wait until the site's operator has mended it.
     """
     lend_connection()
     try:
@@ -49,21 +49,21 @@ def speaking_to(site: Site) -> Iterator[Connector]:
 
 
 def fell_silent(site: Site, why: str) -> None:
-    """Open the breaker, or keep it open, and tell the waiting jobs that do not say so yet."""
+    """Opens the breaker, or keeps it open, and writes SiteSilent on the waiting jobs that do not have it yet."""
     if health.silent(site, why, now=timezone.now()):
         logger.warning("site silent", extra={"site": site.slug, "why": why})
-    # A held job says why its allocation keeps it, if it does.
-    untold = Q(state__in=_WAITING) & ~Q(reason=Reason.SITE_SILENT) | Q(state=State.HELD, reason="")
-    uninformed = Job.objects.filter(untold, site=site)
+    # A held job that already has a reason of its allocation keeps it.
+    without_reason = Q(state__in=_WAITING) & ~Q(reason=Reason.SITE_SILENT) | Q(state=State.HELD, reason="")
+    waiting = Job.objects.filter(without_reason, site=site)
     lifecycle.move_all(
-        uninformed, changes={"reason": Reason.SITE_SILENT, "message": health.silence_message(site)}, now=timezone.now()
+        waiting, changes={"reason": Reason.SITE_SILENT, "message": health.silence_message(site)}, now=timezone.now()
     )
 
 
 def answers_again(site: Site) -> None:
-    """Take the sentence back, and have the work that waited looked at."""
+    """Clears the silence message and wakes the workers."""
     logger.warning("site answers again", extra={"site": site.slug})
-    informed = Job.objects.filter(site=site, state__in=(State.HELD, *_WAITING), reason=Reason.SITE_SILENT)
-    lifecycle.move_all(informed, changes={"reason": "", "message": ""}, now=timezone.now())
+    waiting = Job.objects.filter(site=site, state__in=(State.HELD, *_WAITING), reason=Reason.SITE_SILENT)
+    lifecycle.move_all(waiting, changes={"reason": "", "message": ""}, now=timezone.now())
     for work in ("submit", "poll", "cancel", "clean"):
         nudge.nudge(work, site.pk)

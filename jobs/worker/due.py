@@ -1,4 +1,4 @@
-"""Which sites have work that is due, of which kind: one statement over partial indexes, however many jobs there are."""
+"""Finds which sites have due work, and of which kind, in one statement over partial indexes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def work(*, now: datetime) -> Iterator[tuple[str, int]]:
-    """(kind of work, site id) of all that is due. A silent site has nothing to do but its probe."""
+    """Yields (kind of work, site id) for all due work. A silent site has no due work but its probe."""
     lost, watched = Q(lost_at__isnull=False), Q(state__in=[State.PENDING, State.RUNNING])
     for site in Site.objects.defer("config", "credential").annotate(
         held=_jobs(Q(state=State.HELD, next_start_at__lte=now)),
@@ -49,5 +49,5 @@ def _kinds(site: Any, *, now: datetime) -> Iterator[str]:
         yield "clean"
 
 
-def _jobs(wanted: Q) -> Exists:
-    return Exists(Job.objects.filter(wanted, site=OuterRef("pk")))
+def _jobs(condition: Q) -> Exists:
+    return Exists(Job.objects.filter(condition, site=OuterRef("pk")))

@@ -1,6 +1,6 @@
-"""One question a site: what of our jobs there? Its answer is compared row by row, and only what changed is written.
+"""Asks a site once for all our jobs there, compares its reports with the rows, and writes only what changed.
 
-Silence changes nothing. What each answer means is for `reports` to say.
+Silence changes nothing. `poll_outcomes` decides what each report means.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from jobs.worker import poll_outcomes
 from jobs.worker.contact import speaking_to
 from jobs.worker.poll_outcomes import Watched
 from sites.models import Site
-from sites.workload import JobRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,24 +36,27 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: A poll may keep its site's scheduler at work for at most this share of the time: one in twenty.
+#: A poll may keep the site's scheduler busy for at most one part in this many of the time.
 _REST = 20
-#: And we wait for its answers at most half of the time, however far away it is.
+#: And we wait for the site's answers for at most one part in this many of the time.
 _PATIENCE = 2
-#: Between two looks at what is due (controlplane/celery.py).
+#: Time between two ticks, which find due work (controlplane/celery.py).
 _TICK = timedelta(seconds=1)
-#: A poll this late (seconds) means that nobody asked: a job missing from the answer may have been gone for a moment.
+#: After a poll that is later than this (seconds), a job that is missing from the answer may be missing only since now.
 _LATE = 60
 
-#: Events written down, by site, to be handed back with the next poll. Each process has its own and may forget them:
-#: the site then tells them again.
+#: Events that are on record, by site: the next poll tells the site to forget them. Each process keeps its own and may
+#: lose them, since the site then reports them again.
 _recorded: defaultdict[int, set[str]] = defaultdict(set)
 remembered.registered(_recorded.clear)
 
 
 @dataclass
 class News:
-    """moves: what changed. quiet: events that change nothing. events: those behind each move, by job."""
+    """What one poll brought.
+
+    moves: what changed. quiet: events that change nothing. events: job id -> the events behind its move.
+    """
 
     moves: list[Move] = field(default_factory=list)
     quiet: list[str] = field(default_factory=list)
@@ -62,7 +64,10 @@ class News:
 
 
 def poll_due(site: Site) -> bool:
-    """Poll the site if its time has come. True if it was polled; `Unreachable` leaves every job as it was."""
+    """Polls the site if its poll is due. Returns whether it was polled.
+
+    Raises Unreachable when the site did not answer; every job then stays as it is.
+    """
     asked = timezone.now()
     if site.next_poll_at > asked:
         return False
@@ -70,53 +75,63 @@ def poll_due(site: Site) -> bool:
     handed = frozenset(_recorded[site.pk])
     began = time.monotonic()
     with speaking_to(site) as connector:
-        answer = connector.poll([_ref(job) for job in jobs], sorted(handed))
+        answer = connector.poll([job.ref for job in jobs], sorted(handed))
     took = time.monotonic() - began
     _recorded[site.pk] -= handed
     now, due = timezone.now(), site.next_poll_at
-    _recorded[site.pk] |= record(jobs, answer.reports, now=now, afresh=now - due > timedelta(seconds=_LATE))
+    _recorded[site.pk] |= record_reports(jobs, answer.reports, now=now, afresh=now - due > timedelta(seconds=_LATE))
     next_poll_at = _next_poll(site, asked=asked, took=took, busy=answer.scheduler_seconds)
     Site.objects.filter(pk=site.pk).update(polled_at=now, next_poll_at=next_poll_at)
     return True
 
 
 def _next_poll(site: Site, *, asked: datetime, took: float, busy: float) -> datetime:
-    """When to ask again. took: seconds until the answer; busy: those of them in which the site's scheduler worked."""
-    # The tick finds a due poll up to a second late. Counted from when it was due, that does not add up.
+    """When to poll next. took: seconds until the answer; busy: seconds of these in which the scheduler worked."""
+    # The tick finds a due poll up to a second late. Counted from the due time, this delay does not add up.
     regular = max(site.next_poll_at, asked - _TICK) + timedelta(seconds=site.poll_interval)
     return max(regular, asked + timedelta(seconds=max(_REST * busy, _PATIENCE * took)))
 
 
 def watched(site: Site, *, now: datetime) -> list[Watched]:
-    """What the site holds of ours, and for a while those that it has lost."""
+    """Our jobs at the site, with those that it lost less than LOST_WATCH seconds ago."""
     lost = Q(lost_at__isnull=False, ended_at__gte=now - timedelta(seconds=settings.LOST_WATCH))
     rows = Job.objects.filter(Q(state__in=[State.PENDING, State.RUNNING]) | lost, site=site)
     return [Watched._make(row) for row in rows.values_list(*Watched._fields)]
 
 
-def record(jobs: Iterable[Watched], answers: Mapping[str, Report], *, now: datetime, afresh: bool = False) -> set[str]:
-    """Write down what changed. Answers the events that are on record now, for the site to forget."""
-    news = _sift(jobs, answers, now=now, afresh=afresh)
+def record_reports(
+    jobs: Iterable[Watched], reports: Mapping[str, Report], *, now: datetime, afresh: bool = False
+) -> set[str]:
+    """Writes what changed. Returns the events that are on record now, which the site may forget.
+
+    reports: attempt key -> the site's report; a job without one is missing there. afresh: see `decide_missing`.
+    """
+    news = _sift(jobs, reports, now=now, afresh=afresh)
     recorded = set(news.quiet)
-    # Apart, since correcting their usage locks allocations, which a move of other jobs would have locked before.
+    # Found jobs go apart: correcting their usage locks allocations that a move of other jobs may have locked before.
     found = [move for move in news.moves if poll_outcomes.finds_lost(move)]
     for moves in ([move for move in news.moves if move not in found] if found else news.moves, found):
         for start in range(0, len(moves), settings.BATCH_JOBS):
             for move in _write(moves[start : start + settings.BATCH_JOBS], now=now):
                 recorded.update(news.events.get(move.job_id, ()))
     if news.moves:
-        logger.info("polled", extra={"answers": len(answers), "changes": len(news.moves)})
+        logger.info("polled", extra={"answers": len(reports), "changes": len(news.moves)})
     return recorded
 
 
-def _sift(jobs: Iterable[Watched], answers: Mapping[str, Report], *, now: datetime, afresh: bool) -> News:
+def _sift(jobs: Iterable[Watched], reports: Mapping[str, Report], *, now: datetime, afresh: bool) -> News:
     news = News()
     for job in jobs:
-        report = answers.get(job.attempt_key)
+        report = reports.get(job.attempt_key)
         try:
-            move = _judge(job, report, now=now, afresh=afresh)
+            if job.lost_at is not None:
+                move = poll_outcomes.decide_lost(job, report, now=now)
+            elif report is None:
+                move = poll_outcomes.decide_missing(job, now=now, afresh=afresh)
+            else:
+                move = poll_outcomes.decide_report(job, report, now=now)
         except Exception:
-            # One site's odd answer about one job must not keep the news from all the others.
+            # A report about one job that we do not understand must not stop the news about the others.
             logger.exception("report not understood", extra={"job": job.pk})
             continue
         events = report.events if report else ()
@@ -128,34 +143,20 @@ def _sift(jobs: Iterable[Watched], answers: Mapping[str, Report], *, now: dateti
     return news
 
 
-def _judge(job: Watched, report: Report | None, *, now: datetime, afresh: bool) -> Move | None:
-    if job.lost_at is not None:
-        return poll_outcomes.decide_lost(job, report, now=now)
-    if report is None:
-        return poll_outcomes.decide_missing(job, now=now, afresh=afresh)
-    return poll_outcomes.decide(job, report, now=now)
-
-
 def _write(moves: list[Move], *, now: datetime) -> list[Move]:
-    """Apply the moves; those now on record. What the database will not have is found one by one, and left out."""
+    """Applies the moves and returns those that are on record now. A move that the database refuses is left out."""
     try:
         with transaction.atomic():
             moved = lifecycle.move(moves, now=now)
-            _account_for_lost(moved, {move.job_id: move for move in moves}, now=now)
+            by_job = {move.job_id: move for move in moves}
+            # The site's figures of a lost job that was found replace our estimates.
+            found = [(job, by_job[job.pk].report) for job in moved if poll_outcomes.finds_lost(by_job[job.pk])]
+            if found:
+                records.correct(found, now=now)
     except (DataError, IntegrityError):
         if len(moves) == 1:
             logger.exception("report not recorded", extra={"job": moves[0].job_id})
             return []
+        # One of them was refused: find out which.
         return [written for move in moves for written in _write([move], now=now)]
     return moves
-
-
-def _account_for_lost(jobs: Iterable[Job], moves: Mapping[int, Move], *, now: datetime) -> None:
-    """Lost jobs that came to light after all: their site's figures replace our estimates."""
-    found = [(job, moves[job.pk].report) for job in jobs if poll_outcomes.finds_lost(moves[job.pk])]
-    if found:
-        records.correct(found, now=now)
-
-
-def _ref(job: Watched) -> JobRef:
-    return JobRef(job.attempt_key, job.native_id, job.folder, job.account, f"{job.pod_namespace}/{job.pod_name}")

@@ -1,7 +1,7 @@
-"""What a site's report means for its job: the move to make, or none. Pure.
+"""Decides what a site's report means for its job: the move to make, or none. Pure functions.
 
-How a job ends: the containers' own exit codes decide where they all told them, whatever the batch job's state; the
-site's word decides for those that left none.
+How a job ends: where every container reported its exit code, these codes decide, whatever the batch job's state is.
+Otherwise the site's report decides.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.conf import settings
 from jobs.lifecycle import Move
 from jobs.states import State
 from sites.reasons import Reason
-from sites.workload import Phase
+from sites.workload import JobRef, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ Seen = dict[str, Any]
 
 
 class Watched(NamedTuple):
-    """What is read of a job to judge a report, by the names of its columns. Ten thousand of them a poll: no models."""
+    """The columns of a job that a report is compared with. A poll reads ten thousand of them: tuples, not models."""
 
     pk: int
     state: str
@@ -54,23 +54,35 @@ class Watched(NamedTuple):
     lost_at: datetime | None
     cancel_requested_at: datetime | None
 
+    @property
+    def ref(self) -> JobRef:
+        """How a connector finds the job's current attempt."""
+        return JobRef(
+            self.attempt_key, self.native_id, self.folder, self.account, f"{self.pod_namespace}/{self.pod_name}"
+        )
+
 
 class Outcome(NamedTuple):
+    """How a job ended."""
+
     state: State
     reason: str = ""
     message: str = ""
     exit_code: int | None = None
 
 
-def decide(job: Watched, report: Report, *, now: datetime) -> Move | None:
-    """The move that makes a live job's row say what the site says, or None where it does already."""
+def decide_report(job: Watched, report: Report, *, now: datetime) -> Move | None:
+    """The move that brings a live job's row up to the site's report; None where the row says the same already."""
     changes = _progress(job, report)
     if report.phase.is_end:
         end = outcome(job, changes.get("observed", job.observed), report)
-        changes |= _told(end.reason, end.message) | {"exit_code": end.exit_code}
-        changes["ended_at"] = _plausible(report.ended_at, job, now=now)
+        changes |= _fitting(end.reason, end.message) | {"exit_code": end.exit_code}
+        # Between creation and now, whatever the site's clock says: retention counts from it. Usage has the site's time.
+        changes["ended_at"] = max(job.created_at, min(now, report.ended_at or now))
         return Move(job.pk, job.attempt, end.state, changes, report)
-    changes |= _waiting(job, report)
+    explanation = _fitting(report.reason, report.message)
+    if (job.reason, job.message) != (explanation["reason"], explanation["message"]):
+        changes |= explanation
     to = State(report.phase.value)
     if to == job.state:
         return Move(job.pk, job.attempt, changes=changes) if changes else None
@@ -78,9 +90,9 @@ def decide(job: Watched, report: Report, *, now: datetime) -> Move | None:
 
 
 def decide_missing(job: Watched, *, now: datetime, afresh: bool) -> Move | None:
-    """The move for a job that an answering site does not know; Lost once that has lasted JOB_LOST_AFTER.
+    """The move for a job that an answering site does not know: Lost after JOB_LOST_AFTER seconds.
 
-    afresh: nobody had asked the site for a while, so that the time until now says nothing about the job.
+    afresh: nobody polled the site for a while, so the time counts from now.
     """
     if job.missing_since is None or afresh:
         return Move(job.pk, job.attempt, changes={"missing_since": now})
@@ -90,7 +102,7 @@ def decide_missing(job: Watched, *, now: datetime, afresh: bool) -> Move | None:
         f"The site has not known this job since {job.missing_since:%Y-%m-%d %H:%M} UTC, neither in its queue nor in "
         "its accounting nor in its folder."
     )
-    # It ended, as far as anybody knows, when it was last heard of: that is what its usage is estimated from.
+    # The best guess of its end is when it was first missing. Its usage is estimated from that.
     return Move(
         job.pk,
         job.attempt,
@@ -100,7 +112,7 @@ def decide_missing(job: Watched, *, now: datetime, afresh: bool) -> Move | None:
 
 
 def decide_lost(job: Watched, report: Report | None, *, now: datetime) -> Move | None:
-    """The move for a lost job: should it reappear it is cancelled, and accounted for once it has ended."""
+    """The move for a lost job. If it reappears it is cancelled, and once it has ended its usage is corrected."""
     if report is None:
         return None
     if report.phase.is_end:
@@ -113,17 +125,17 @@ def decide_lost(job: Watched, report: Report | None, *, now: datetime) -> Move |
         )
     if job.cancel_requested_at is not None:
         return None
-    wish: Changes = {"cancel_requested_at": now, "cancel_reason": Reason.LOST, "next_cancel_at": now}
-    return Move(job.pk, job.attempt, changes=wish)
+    cancellation: Changes = {"cancel_requested_at": now, "cancel_reason": Reason.LOST, "next_cancel_at": now}
+    return Move(job.pk, job.attempt, changes=cancellation)
 
 
 def finds_lost(move: Move) -> bool:
-    """Whether the news behind this move is that a lost job has come to light and ended."""
+    """Whether this move says that a lost job was found and has ended."""
     return "lost_at" in move.changes and move.changes["lost_at"] is None
 
 
 def observe(observed: Mapping[str, Seen], report: Report) -> dict[str, Seen]:
-    """What is known of each container, with this report's news. A later run of the batch job starts from nothing."""
+    """What is known of each container, updated by this report. A requeue of the batch job starts from nothing."""
     run = max([report.restart, *(news.restart for news in report.containers)])
     known = {name: seen for name, seen in observed.items() if seen.get("restart", 0) >= run}
     for news in report.containers:
@@ -134,7 +146,7 @@ def observe(observed: Mapping[str, Seen], report: Report) -> dict[str, Seen]:
 
 
 def outcome(job: Watched, observed: Mapping[str, Seen], report: Report) -> Outcome:
-    """How a job ended whose batch job has."""
+    """How a job ended whose batch job has ended. observed: what is known of its containers, this report included."""
     codes = {each["name"]: observed.get(each["name"], {}).get("code") for each in job.containers}
     mains = [codes[each["name"]] for each in job.containers if not each["init"]]
     failed = next(((name, code) for name, code in codes.items() if code), None)
@@ -159,12 +171,12 @@ def _failure(failed: tuple[str, int] | None, report: Report) -> Outcome:
         return Outcome(
             State.FAILED, report.reason or Reason.CANCELLED_AT_SITE, message, report.exit_code or _TERMINATED
         )
-    message = report.message or "The site says that the batch job failed, and no container told how it ended."
+    message = report.message or "The site says that the batch job failed, and no container reported how it ended."
     return Outcome(State.FAILED, report.reason or Reason.BATCH_JOB_FAILED, message, report.exit_code or own or 1)
 
 
 def _progress(job: Watched, report: Report) -> Changes:
-    """What a report changes whatever its phase."""
+    """What a report changes in every phase: containers, start, and that the job is no longer missing."""
     changes: Changes = {}
     if report.containers or report.restart:
         observed = observe(job.observed, report)
@@ -178,26 +190,16 @@ def _progress(job: Watched, report: Report) -> Changes:
     return changes
 
 
-def _waiting(job: Watched, report: Report) -> Changes:
-    told = _told(report.reason, report.message)
-    return told if (job.reason, job.message) != (told["reason"], told["message"]) else {}
-
-
-def _told(reason: str, message: str) -> Changes:
-    """As it fits the columns; PostgreSQL's text holds anything but NUL."""
+def _fitting(reason: str, message: str) -> Changes:
+    """Reason and message, truncated to the columns' widths and without NUL, which PostgreSQL's text cannot hold."""
     return {"reason": reason[:_REASON].replace("\0", ""), "message": message[:_MESSAGE].replace("\0", "")}
 
 
 def _news(news: ContainerReport) -> Seen:
-    told = {
+    values = {
         "started": int(news.started_at.timestamp()) if news.started_at else None,
         "ended": int(news.ended_at.timestamp()) if news.ended_at else None,
         "code": news.exit_code,
         "restart": news.restart,
     }
-    return {name: value for name, value in told.items() if value is not None}
-
-
-def _plausible(ended: datetime | None, job: Watched, *, now: datetime) -> datetime:
-    """The site's time of the end, as far as it can be true: retention counts from it. Usage has the site's own."""
-    return now if ended is None else max(job.created_at, min(now, ended))
+    return {name: value for name, value in values.items() if value is not None}

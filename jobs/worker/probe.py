@@ -1,4 +1,4 @@
-"""Asking a site what it offers: each minute for its partitions, and to learn whether a silent one answers again."""
+"""Asks a site for its partitions every CAPACITY_EVERY seconds, and whether it answers again while it is silent."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ if TYPE_CHECKING:
 
     from sites.workload import PartitionReport
 
-_TOLD = ["nodes", "cpus", "memory", "gpus", "time_limit", "default", "up", "seen_at"]
+_REPORTED = ["nodes", "cpus", "memory", "gpus", "time_limit", "default", "up", "seen_at"]
 
 
 def is_due(site: Site, *, now: datetime) -> bool:
-    """A silent site is asked when its probe is due, an answering one when its capacity is old."""
+    """Whether to ask now: a silent site when its probe is due, an answering one when its capacity is old."""
     return (site.next_probe_at or site.next_capacity_at) <= now
 
 
 def probe_due(site: Site) -> bool:
-    """Ask for the site's partitions and write them down. The one call that a silent site still gets."""
+    """Asks for the site's partitions and stores them. Returns False when it was not due.
+
+    This is the only call to a silent site. Raises Unreachable when the site did not answer.
+    """
     if not is_due(site, now=timezone.now()):
         return False
     with speaking_to(site) as connector:
@@ -39,10 +42,12 @@ def probe_due(site: Site) -> bool:
 
 
 def record_partitions(site: Site, reports: Iterable[PartitionReport], *, now: datetime) -> None:
-    """Make the site's rows say what it has just said; a partition that it no longer names goes."""
+    """Stores the partitions that the site reports, and deletes those that it no longer reports."""
     rows = [_row(site, report, now=now) for report in reports]
     with transaction.atomic():
-        Partition.objects.bulk_create(rows, update_conflicts=True, unique_fields=["site", "name"], update_fields=_TOLD)
+        Partition.objects.bulk_create(
+            rows, update_conflicts=True, unique_fields=["site", "name"], update_fields=_REPORTED
+        )
         Partition.objects.filter(site=site).exclude(name__in=[row.name for row in rows]).delete()
 
 

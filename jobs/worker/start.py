@@ -1,7 +1,7 @@
-"""Held jobs start: what fits its tenant's allocation is counted and queued, in fair turns, and the others say why not.
+"""Starts held jobs that fit their tenant's allocation, in fair turns, and writes on the others why they wait.
 
-Jobs are locked before their allocation, as everywhere; the limits are read under its lock, so that whatever runs at
-the same time, no more is started than fits.
+Jobs are locked before their allocation, as everywhere. The limits are read under the allocation's lock, so that two
+workers together never start more than fits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from controlplane.tenants.models import Tenant
 from jobs import lifecycle
 from jobs.accounting import counters
 from jobs.lifecycle import Move
-from jobs.models import demand_columns
 from jobs.placement.eligibility import Situation
 from jobs.states import State
 from sites import health, limits
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jobs.models import Changes
-    from jobs.placement.eligibility import Verdict
+    from jobs.placement.eligibility import Eligibility
     from sites.models import Site
 
 logger = logging.getLogger(__name__)
@@ -43,8 +42,8 @@ _TENANTS = """
     SELECT tenant_id FROM hpc_sites_allocation WHERE site_id = %(site)s AND next_start_at <= %(now)s
     ORDER BY 1
 """
-# Each one's first, then each one's second, and so on; among equals the oldest. What has waited for long is looked at
-# with every other, since nobody may pass it.
+# Each submitter's first job, then each one's second, and so on; the oldest first. Jobs that have waited for long are in
+# every batch, since no other job may pass them.
 _HELD = """
 WITH turns AS (
     SELECT id, row_number() OVER (PARTITION BY node_id, person_id, service_id ORDER BY id) AS turn
@@ -62,7 +61,10 @@ FOR UPDATE OF job SKIP LOCKED
 
 
 class HeldJob(NamedTuple):
-    """What is read of a held job. is_due: its owner is to be told anew; has_waited: for longer than HOLD_PATIENCE."""
+    """What is read of a held job.
+
+    is_due: its reason must be written again. has_waited: it was created more than HOLD_PATIENCE seconds ago.
+    """
 
     pk: int
     attempt: int
@@ -75,13 +77,13 @@ class HeldJob(NamedTuple):
 
     @classmethod
     def read(cls, row: Sequence[Any]) -> Self:
-        """From a row of _HELD. The cursor is a bare one: its JSON comes as text."""
+        """Reads a row of _HELD. Django's bare cursor gives JSON as text."""
         pk, attempt, demand, *rest = row
         return cls(pk, attempt, Demand.from_json(orjson.loads(demand)), *rest)
 
 
 def start_due(site: Site) -> bool:
-    """Look at one batch of each tenant's held jobs at the site. True while there may be more to look at."""
+    """Looks at one batch of each tenant's held jobs at the site. Returns whether there may be more."""
     if health.closed(site):
         return False
     now = timezone.now()
@@ -94,72 +96,78 @@ def start_due(site: Site) -> bool:
 
 def _start(site: Site, tenant_id: int, *, now: datetime) -> bool:
     with transaction.atomic():
-        theirs = Allocation.objects.filter(tenant_id=tenant_id, site=site)
-        freed_at = theirs.filter(next_start_at__lte=now).values_list("next_start_at", flat=True).first()
+        allocations = Allocation.objects.filter(tenant_id=tenant_id, site=site)
+        freed_at = allocations.filter(next_start_at__lte=now).values_list("next_start_at", flat=True).first()
         held = _held(site, tenant_id, freed=freed_at is not None, now=now)
-        allocation = theirs.select_for_update(no_key=True).first()
+        allocation = allocations.select_for_update(no_key=True).first()
         if allocation is not None and (behind := counters.roll_over([allocation], now=now)):
-            counters.store(behind)
+            counters.store_counters(behind)
         situation = Situation(Tenant.objects.get(pk=tenant_id), site, allocation, now, list(site.partitions.all()))
         moved = lifecycle.move(_decide(held, situation), now=now)
         started = sum(job.state == State.QUEUED for job in moved)
         may_be_more = len(held) >= settings.BATCH_JOBS
         if freed_at is not None and not (may_be_more and started):
-            # What has been freed since then was not looked for: it stays noted.
-            theirs.looked_at(freed_at)
+            # Only what was freed until `freed_at` has been looked for; anything freed later stays noted.
+            allocations.looked_at(freed_at)
     if moved:
         logger.info("looked at held jobs", extra={"tenant": tenant_id, "jobs": len(moved), "started": started})
     return may_be_more and bool(moved)
 
 
 def _held(site: Site, tenant_id: int, *, freed: bool, now: datetime) -> list[HeldJob]:
-    """A batch in turn, their rows locked; where that is full, those as well whose owners have to be told anew."""
-    given = {
+    """Locks and reads one batch in turn. Where it is full, adds a batch of jobs whose reasons must be written again."""
+    parameters = {
         "site": site.pk,
         "tenant": tenant_id,
         "now": now,
         "patience": now - timedelta(seconds=settings.HOLD_PATIENCE),
         "limit": settings.BATCH_JOBS,
     }
-    chosen = _ask({**given, "all": freed, "long": True, "but": []})
+    chosen = _read_held({**parameters, "all": freed, "long": True, "but": []})
     if len(chosen) < settings.BATCH_JOBS:
         return chosen
-    return chosen + _ask({**given, "all": False, "long": False, "but": [each.pk for each in chosen]})
+    return chosen + _read_held({**parameters, "all": False, "long": False, "but": [each.pk for each in chosen]})
 
 
-def _ask(given: dict[str, Any]) -> list[HeldJob]:
+def _read_held(parameters: dict[str, Any]) -> list[HeldJob]:
     with connection.cursor() as cursor:
-        cursor.execute(_HELD, given)
+        cursor.execute(_HELD, parameters)
         return [HeldJob.read(row) for row in cursor.fetchall()]
 
 
 def _decide(held: Iterable[HeldJob], situation: Situation) -> list[Move]:
-    """The moves for these jobs, in turn. Later ones may pass one that does not fit, unless it has waited for long.
+    """The moves for these jobs, in turn. Later jobs may pass one that does not fit, unless it has waited for long.
 
-    It has to be one that fits once all that runs has ended: nobody waits for a budget that is spent, or for ever.
+    Such a job blocks the others only if it would fit with nothing running: others never wait for a spent budget.
     """
     moves: list[Move] = []
     first: HeldJob | None = None
     for job in held:
-        verdict = situation.judge(job.demand)
-        if verdict.fits and first is None:
-            situation.grant(verdict.ask)
-            moves.append(_started(job, verdict, situation))
+        eligibility = situation.judge(job.demand)
+        if eligibility.fits and first is None:
+            situation.grant(eligibility.ask)
+            moves.append(_started(job, eligibility, situation))
             continue
-        if first is None and job.has_waited and verdict.goes_first:
+        if first is None and job.has_waited and eligibility.goes_first:
             first = job
-        waits = situation.why(verdict) or _behind(first or job, situation)
-        if job.is_due or waits.reason != job.reason:  # whose allocation was revoked does not wait for pods to end
+        waits = situation.why(eligibility)
+        if waits is None:
+            since = limits.moment((first or job).created_at)
+            message = (
+                f"A pod of {situation.tenant.name} that has waited for {situation.site.name} since {since} goes first."
+            )
+            waits = Waits(Reason.QUOTA_EXCEEDED, message)
+        if job.is_due or waits.reason != job.reason:  # a new reason, such as a revoked allocation, is written at once
             moves.append(_waiting(job, waits, now=situation.now))
     return moves
 
 
-def _started(job: HeldJob, verdict: Verdict, situation: Situation) -> Move:
+def _started(job: HeldJob, eligibility: Eligibility, situation: Situation) -> Move:
     changes: Changes = {
         **situation.terms,
-        **demand_columns(verdict.demand),
-        "reserved_cpu_seconds": verdict.ask.cpu_seconds,
-        "reserved_gpu_seconds": verdict.ask.gpu_seconds,
+        **lifecycle.demand_columns(eligibility.demand),
+        "reserved_cpu_seconds": eligibility.ask.cpu_seconds,
+        "reserved_gpu_seconds": eligibility.ask.gpu_seconds,
         "next_start_at": None,
         "next_submit_at": situation.now,
         "reason": "",
@@ -169,20 +177,13 @@ def _started(job: HeldJob, verdict: Verdict, situation: Situation) -> Move:
 
 
 def _waiting(job: HeldJob, waits: Waits, *, now: datetime) -> Move:
-    """Looked at again after as long as it has waited, within bounds, or when its wait ends.
+    """Writes the reason, and looks at the job again after as long as it has waited so far, or when its wait ends.
 
-    What frees meanwhile is noticed anyway (Allocation.next_start_at).
+    Between START_RETRY and RETRY_LONGEST seconds. What is freed meanwhile wakes the job anyway
+    (Allocation.next_start_at).
     """
     shortest, longest = timedelta(seconds=settings.START_RETRY), timedelta(seconds=settings.RETRY_LONGEST)
     again = now + max(shortest, min(now - job.created_at, longest))
     if waits.until is not None and waits.until > now:
         again = min(again, waits.until)
     return Move(job.pk, job.attempt, changes={"reason": waits.reason, "message": waits.message, "next_start_at": again})
-
-
-def _behind(first: HeldJob, situation: Situation) -> Waits:
-    since = limits.moment(first.created_at)
-    return Waits(
-        Reason.QUOTA_EXCEEDED,
-        f"A pod of {situation.tenant.name} that has waited for {situation.site.name} since {since} goes first.",
-    )

@@ -97,7 +97,7 @@ class Connector(ABC):
     @classmethod
     @abstractmethod
     def from_config(cls, config: Mapping[str, object], secret: str = "") -> Self:
-        """Make a connector from a site's settings, without I/O (see `registry.open_connector`). Raises `BadConfig`."""
+        """Make a connector from a site's settings, without I/O. Raises `BadConfig`. See sites/connections.py."""
 
     @classmethod
     @abstractmethod

@@ -7,15 +7,6 @@ names its connector by a dotted path, so Python imports the connector at its fir
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, cast
-
-from sites.connectors.config import BadConfig
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sites.connectors.base import Connector
 
 
 @dataclass(frozen=True)
@@ -36,24 +27,3 @@ KINDS = {
 def kinds() -> list[tuple[str, str]]:
     """Return (kind, label) pairs, as Django's `choices`. Migrations refer to this function by its dotted name."""
     return [(name, kind.label) for name, kind in KINDS.items()]
-
-
-def open_connector(kind: str, config: Mapping[str, object], secret: str = "") -> Connector:
-    """Make a connector from a site's settings, without I/O.
-
-    secret: the site's credential (an SSH private key, and after it perhaps a certificate), empty if it needs none.
-    Raises `BadConfig`, an `Unreachable` with a sentence for the operator.
-    """
-    return _connector_class(kind).from_config(config, secret)
-
-
-def folder_for(kind: str, config: Mapping[str, object], key: str) -> str:
-    """Return the folder for the attempt with this key, without I/O (see `Connector.folder_for`). Raises `BadConfig`."""
-    return _connector_class(kind).folder_for(config, key)
-
-
-def _connector_class(kind: str) -> type[Connector]:
-    if kind not in KINDS:
-        raise BadConfig(f"There is no connector {kind!r}: choose one of {', '.join(KINDS)}.")
-    module, _, name = KINDS[kind].connector.rpartition(".")
-    return cast("type[Connector]", getattr(import_module(module), name))

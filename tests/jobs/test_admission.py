@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from controlplane.auth.callers import NodeCaller
 from controlplane.secrets import Unsealable
-from jobs import admission, deletion, lifecycle, payload
+from jobs import admission, cancellation, lifecycle, payload
 from jobs.models import Job, Tombstone, Transition
 from jobs.states import State
 from sites import manifest
@@ -49,7 +49,7 @@ def test_the_same_pod_created_ten_times_at_once_is_one_job(caller: NodeCaller) -
 def test_a_create_and_a_delete_at_once_never_leave_a_job_that_nobody_deletes(caller: NodeCaller, attempt: int) -> None:
     request = make_request()
     uid = uuid.UUID(request["pod"]["metadata"]["uid"])
-    at_once(lambda: admit(caller, request), lambda: deletion.delete(caller, uid, now=timezone.now()))
+    at_once(lambda: admit(caller, request), lambda: cancellation.delete_pod(caller, uid, now=timezone.now()))
     job = Job.objects.get()
     assert job.state == State.CANCELLED
     assert job.deleted_at is not None
@@ -60,7 +60,7 @@ def test_a_create_waits_for_a_delete_that_is_not_committed_yet(caller: NodeCalle
     uid = uuid.UUID(request["pod"]["metadata"]["uid"])
     with ThreadPoolExecutor() as other:
         with transaction.atomic():
-            deletion.delete(caller, uid, now=timezone.now())
+            cancellation.delete_pod(caller, uid, now=timezone.now())
             created = other.submit(closing_connections(lambda: admit(caller, request)))
             time.sleep(0.3)
             assert not created.done()
@@ -76,7 +76,7 @@ def test_a_delete_meets_a_claim_and_the_wish_is_kept(caller: NodeCaller) -> None
     with ThreadPoolExecutor() as other:
         with transaction.atomic():
             lifecycle.move([claim(job)], now=timezone.now())
-            delete = closing_connections(lambda: deletion.delete(caller, job.pod_uid, now=timezone.now()))
+            delete = closing_connections(lambda: cancellation.delete_pod(caller, job.pod_uid, now=timezone.now()))
             deleted = other.submit(delete)
             time.sleep(0.3)
             assert not deleted.done()

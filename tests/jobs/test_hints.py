@@ -11,8 +11,8 @@ import redis
 from django.conf import settings
 from django.db import transaction
 
-from jobs import hints, nudge
-from jobs.hints import MERGED_FOR
+from jobs import nudge, tasks
+from jobs.tasks import MERGED_FOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def test_nothing_is_hinted_at_before_the_commit(queued: Queue) -> None:
 
 
 def test_a_burst_is_one_hint_at_its_beginning_and_one_after_it(queued: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hints, "MERGED_FOR", 1.0)  # a slow machine is no reason for a third one
+    monkeypatch.setattr(tasks, "MERGED_FOR", 1.0)  # a slow machine is no reason for a third one
     for _ in range(20):
         nudge.nudge("submit", SITE + 2)
     assert len(queued()) == 1

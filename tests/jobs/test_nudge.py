@@ -8,7 +8,7 @@ import pytest
 from django.apps import apps
 from django.db import transaction
 
-from jobs import hints, nudge
+from jobs import nudge, tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _sent_as_before() -> Iterator[None]:
     yield
-    nudge.send_by(hints.send_merged)
+    nudge.send_by(tasks.send_hint_merged)
 
 
 def test_a_nudge_is_carried_after_the_commit(django_capture_on_commit_callbacks: Commits) -> None:

@@ -55,7 +55,7 @@ def test_a_pod_without_init_containers_has_null_there() -> None:
 def test_a_pod_without_containers_of_ours_has_nothing_to_send() -> None:
     job = make(State.RUNNING, init=["only"])
     job.containers = [container for container in job.containers if container["init"]]
-    assert rendering.render(job) == rendering.StatusTexts("", "")
+    assert rendering.render_status(job) == rendering.StatusTexts("", "")
 
 
 def test_a_running_container_is_ready_since_its_start() -> None:
@@ -168,11 +168,11 @@ def make(state: State, *names: str, init: list[str] | None = None, **fields: Any
 
 
 def exact(job: Job) -> Json:
-    return dict(orjson.loads(rendering.render(job).exact))
+    return dict(orjson.loads(rendering.render_status(job).exact))
 
 
 def first(job: Job) -> Json:
-    return dict(orjson.loads(rendering.render(job).first))
+    return dict(orjson.loads(rendering.render_status(job).first))
 
 
 def every(status: Json) -> list[Json]:

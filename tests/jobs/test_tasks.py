@@ -20,7 +20,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from jobs import hints, tasks
+from jobs import tasks
 from jobs.models import Heartbeat, Job
 from jobs.states import State
 from jobs.worker import due
@@ -175,7 +175,7 @@ def _hint_until(condition: Callable[[], bool], site: Site) -> None:
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
-        hints.send("submit", site.pk)
+        tasks.send_hint("submit", site.pk)
         time.sleep(0.5)
 
 

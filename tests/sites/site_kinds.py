@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from sites.connections import folder_for, open_connector
 from sites.connectors.base import Rejected
 from sites.connectors.memory.job import Behaviour
 from sites.connectors.memory.site import memory_site
-from sites.connectors.registry import folder_for, open_connector
 from sites.workload import Container, Demand, JobRef, Phase, Workload
 from tests.backends import control
 from tests.sites.watch import Watch

@@ -1,4 +1,4 @@
-"""`manage.py check_heartbeat`: for a container's health check, whether a periodic task still runs."""
+"""`manage.py check_heartbeat`: checks that a periodic task still runs, for a container's health check."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 class Command(BaseCommand):
     help = "Fails unless the periodic task ran within so many seconds."
-    requires_system_checks: list[str] = []  # run every minute: it should cost little
+    requires_system_checks: list[str] = []  # it runs every minute and must cost little
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="of the task, as /metrics shows it")

@@ -1,4 +1,4 @@
-"""Writes docs/states.md from the table of moves."""
+"""`manage.py draw_states`: writes docs/states.md from the table of moves."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         page = settings.BASE_DIR / "docs" / "states.md"
-        page.write_text(states.document(), encoding="utf-8")
+        page.write_text(states.states_page(), encoding="utf-8")
         self.stdout.write(f"{page.relative_to(settings.BASE_DIR)} is drawn.")

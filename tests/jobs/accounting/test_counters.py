@@ -17,7 +17,7 @@ from django.utils import timezone
 from controlplane.audit.models import Event
 from controlplane.auth.callers import NodeCaller
 from controlplane.tenants.scope import seeing
-from jobs import cancellation, deletion, lifecycle
+from jobs import cancellation, lifecycle
 from jobs.accounting.records import correct
 from jobs.accounting.recount import reconcile
 from jobs.lifecycle import Move
@@ -144,7 +144,7 @@ def test_the_web_role_gives_back_what_a_queued_pod_of_its_tenant_holds(
     start_due(vega)
     caller = NodeCaller(node.pk, node.tenant_id, node.slug, token_id=1)
     with as_role(database_urls["web"]), seeing(tenants=[node.tenant_id]):
-        deletion.delete(caller, first.pod_uid, now=timezone.now())
+        cancellation.delete_pod(caller, first.pod_uid, now=timezone.now())
     assert exact(allocation).used_pods == 0
     assert allocation.next_start_at is not None
     start_due(vega)
@@ -183,7 +183,7 @@ def test_drift_is_told_in_words_and_repaired(vega: Site, node: VirtualNode) -> N
     make_job(node=node, state=State.RUNNING, cpus=3)
     Allocation.objects.update(used_cpus=1, used_gpus={"": 1})
     told = StringIO()
-    with pytest.raises(CommandError, match="2 counters are off"):
+    with pytest.raises(CommandError, match="2 counters are wrong"):
         call_command("reconcile_allocations", stdout=told)
     assert f"{node.tenant.slug} at vega: cpus in use is 1, and counted from the rows it is 3 (+2)." in told.getvalue()
     call_command("reconcile_allocations", "--repair", stdout=told)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.interlink.coalesce import Together
+from jobs.interlink.coalesce import Coalescer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,12 +43,12 @@ class Doubling:
 class Askers:
     """Threads that ask; until answers may come, `ask` comes back once the questions are under way or wait."""
 
-    def __init__(self, together: Together[int, int], pool: ThreadPoolExecutor, doubling: Doubling) -> None:
+    def __init__(self, together: Coalescer[int, int], pool: ThreadPoolExecutor, doubling: Doubling) -> None:
         self._together, self._pool, self._doubling = together, pool, doubling
 
     def ask(self, *questions: int, timeout: float = 30) -> Future[Sequence[int] | None]:
         lots, waiting = len(self._doubling.lots), self._together.waiting
-        answers = self._pool.submit(self._together.answers, questions, timeout=timeout)
+        answers = self._pool.submit(self._together.results, questions, timeout=timeout)
         while not (self._doubling.may_answer.is_set() or answers.done()):
             if len(self._doubling.lots) > lots or self._together.waiting > waiting:
                 break
@@ -61,7 +61,7 @@ def asking(*, most: int = 10) -> Iterator[tuple[Doubling, Askers]]:
     doubling = Doubling()
     with ThreadPoolExecutor(20) as pool:
         try:
-            yield doubling, Askers(Together(doubling, most=most), pool, doubling)
+            yield doubling, Askers(Coalescer(doubling, most=most), pool, doubling)
         finally:
             doubling.may_answer.set()
 
@@ -118,7 +118,7 @@ def test_a_wait_in_vain_ends_and_is_left_out_of_the_next_lot() -> None:
 def test_under_any_load_everybody_gets_the_answers_to_what_they_asked(asked: list[list[int]]) -> None:
     doubling = Doubling()
     doubling.may_answer.set()
-    together = Together(doubling, most=5)
+    together = Coalescer(doubling, most=5)
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda questions: together.answers(questions, timeout=30), asked))
+        answers = list(pool.map(lambda questions: together.results(questions, timeout=30), asked))
     assert answers == [[2 * question for question in questions] for questions in asked]

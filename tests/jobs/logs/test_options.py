@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from controlplane.errors import BadRequest
-from jobs.logs import LogOptions, parse
+from jobs.logs import LogOptions, parse_options
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC)
 EPOCH = 1_769_860_800
@@ -22,13 +22,13 @@ UNSET = {
 
 @pytest.mark.parametrize("opts", [None, {}, UNSET, dict.fromkeys(UNSET), {"SinceTime": ""}])
 def test_what_is_unset_asks_for_the_whole_log(opts: object) -> None:
-    assert parse(opts, now=NOW) == LogOptions()
+    assert parse_options(opts, now=NOW) == LogOptions()
 
 
 def test_every_option_is_understood() -> None:
     opts = {"Tail": 3, "Timestamps": True, "Follow": True, "SinceSeconds": 60}
-    assert parse(opts, now=NOW) == LogOptions(tail=3, timestamps=True, follow=True, since=EPOCH - 60)
-    assert parse({"Bytes": 10}, now=NOW) == LogOptions(limit=10)
+    assert parse_options(opts, now=NOW) == LogOptions(tail=3, timestamps=True, follow=True, since=EPOCH - 60)
+    assert parse_options({"Bytes": 10}, now=NOW) == LogOptions(limit=10)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_every_option_is_understood() -> None:
     ],
 )
 def test_a_time_is_taken_by_the_second_and_never_lies_ahead(text: str, since: int) -> None:
-    assert parse({"SinceTime": text}, now=NOW).since == since
+    assert parse_options({"SinceTime": text}, now=NOW).since == since
 
 
 @pytest.mark.parametrize(
@@ -67,5 +67,5 @@ def test_a_time_is_taken_by_the_second_and_never_lies_ahead(text: str, since: in
 )
 def test_what_makes_no_sense_is_named_in_a_sentence(opts: object, named: str) -> None:
     with pytest.raises(BadRequest, match=named) as refusal:
-        parse(opts, now=NOW)
+        parse_options(opts, now=NOW)
     assert refusal.value.message.endswith(".")

@@ -55,7 +55,7 @@ def pod_of(**limits: str) -> dict[str, Any]:
 
 
 def submit(caller: PersonCaller | ServiceCaller, tenant: Tenant, pod: dict[str, Any], site: str | None = None) -> Job:
-    return admission.submit(caller, {"pod": pod}, tenant_id=tenant.pk, site_slug=site, now=timezone.now())
+    return admission.submit_pod(caller, {"pod": pod}, tenant_id=tenant.pk, site_slug=site, now=timezone.now())
 
 
 def explained(tenant: Tenant, pod: dict[str, Any], site: str | None = None) -> list[SiteVerdict]:

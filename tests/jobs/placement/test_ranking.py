@@ -125,7 +125,7 @@ def submit(tenant: Tenant, pod: dict[str, Any], now: datetime) -> Job | str:
     person = make_person()
     caller = PersonCaller(person.pk, person.name)
     try:
-        return admission.submit(caller, {"pod": pod}, tenant_id=tenant.pk, now=now)
+        return admission.submit_pod(caller, {"pod": pod}, tenant_id=tenant.pk, now=now)
     except Refused as refusal:
         return refusal.message
 

@@ -202,7 +202,7 @@ def test_a_job_unknown_for_an_hour_is_lost(vega: Site, memory: MemorySite, job: 
 def test_a_sites_own_word_makes_no_job_a_lost_one(vega: Site, memory: MemorySite, job: Job) -> None:
     rows = poll.watched(vega, now=timezone.now())
     report = Report(key=job.attempt_key, native_id="1", phase=Phase.FAILED, reason=Reason.LOST)
-    poll.record(rows, {report.key: report}, now=timezone.now())
+    poll.record_reports(rows, {report.key: report}, now=timezone.now())
     job.refresh_from_db()
     assert (job.state, job.reason, job.lost_at) == (State.FAILED, "Lost", None)
     assert poll.watched(vega, now=timezone.now()) == []
@@ -266,7 +266,7 @@ def test_one_report_that_makes_no_sense_stops_no_other(
     rows = poll.watched(vega, now=timezone.now())
     nonsense = Report(key=job.attempt_key, native_id="1", phase=Phase.FAILED, exit_code=10**12)
     fine = Report(key=Job.objects.get(pk=other.pk).attempt_key, native_id="2", phase=Phase.SUCCEEDED)
-    poll.record(rows, {nonsense.key: nonsense, fine.key: fine}, now=timezone.now())
+    poll.record_reports(rows, {nonsense.key: nonsense, fine.key: fine}, now=timezone.now())
     job.refresh_from_db()
     other.refresh_from_db()
     assert (job.state, other.state) == (State.PENDING, State.SUCCEEDED)

@@ -41,7 +41,7 @@ def ended(name: str, code: int, restart: int = 0) -> ContainerReport:
 
 
 def decide(job: Watched, told: Report) -> Move:
-    move = poll_outcomes.decide(job, told, now=NOON)
+    move = poll_outcomes.decide_report(job, told, now=NOON)
     assert move is not None
     return move
 
@@ -102,7 +102,7 @@ def test_the_time_limit_is_named_though_the_container_told_of_its_signal() -> No
 
 
 def test_a_report_that_says_what_is_known_changes_nothing() -> None:
-    assert poll_outcomes.decide(watched(), report(Phase.RUNNING), now=NOON) is None
+    assert poll_outcomes.decide_report(watched(), report(Phase.RUNNING), now=NOON) is None
 
 
 def test_news_of_a_container_keeps_what_was_known_of_it() -> None:

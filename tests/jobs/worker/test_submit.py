@@ -12,7 +12,7 @@ from jobs.models import Job
 from jobs.states import State
 from jobs.worker import submit
 from jobs.worker.claim import claim
-from jobs.worker.recover import settle
+from jobs.worker.submit import settle
 from sites.connectors.base import ABSENT, Rejected
 from sites.models import Site
 from tests.factories import make_job, make_node, make_pod, make_request
@@ -124,7 +124,9 @@ def test_a_pod_that_cannot_be_read_fails_and_stops_no_other(vega: Site, memory: 
 
 def test_a_request_sealed_for_another_row_fails_in_words(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     job = make_job(node=node)
-    Job.objects.filter(pk=job.pk).update(request=payload.seal(make_request(), tenant_id=node.tenant_id, key="other"))
+    Job.objects.filter(pk=job.pk).update(
+        request=payload.seal_request(make_request(), tenant_id=node.tenant_id, key="other")
+    )
     tasks.submit(vega.pk)
     job.refresh_from_db()
     assert job.state == State.FAILED
@@ -151,7 +153,7 @@ def test_a_late_answer_about_an_old_attempt_changes_nothing(vega: Site, node: Vi
     settle(vega, {job.pk: 1}, {first.attempt_key: ABSENT}, now=timezone.now())
     Job.objects.filter(pk=job.pk).update(next_submit_at=timezone.now())
     [second] = claim(vega, now=timezone.now())
-    submit.record([first], {first.attempt_key: "77"}, now=timezone.now())
+    submit.record_submissions([first], {first.attempt_key: "77"}, now=timezone.now())
     job.refresh_from_db()
     assert (job.state, job.attempt_key, job.native_id) == (State.SUBMITTING, second.attempt_key, "")
 

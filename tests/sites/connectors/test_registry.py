@@ -6,8 +6,9 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 
+from sites.connections import folder_for, open_connector
 from sites.connectors.config import BadConfig
-from sites.connectors.registry import KINDS, ConnectorKind, folder_for, open_connector
+from sites.connectors.registry import KINDS, ConnectorKind
 from sites.models import Site
 
 KEY = "00ff" * 8

@@ -28,7 +28,7 @@ class Command(BaseCommand):
         done: dict[str, int] = {}
         lost: list[str] = []
         for name, rows, reseal, column in (
-            ("requests", Job.objects.filter(request__isnull=False), payload.reseal, "request"),
+            ("requests", Job.objects.filter(request__isnull=False), payload.reseal_request, "request"),
             ("credentials", Site.objects.filter(credential__isnull=False), connections.reseal_credential, "credential"),
         ):
             done[name] = _reseal_all(name, rows, reseal, column, lost)

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from sites.connections import open_connector
 from sites.connectors.base import ABSENT, InDoubt
 from sites.connectors.local.connector import read_jobs
-from sites.connectors.registry import open_connector
 from sites.connectors.shell.programs import read_program
 from sites.workload import Container, Demand, JobRef, Phase, Workload
 from tests.sites.attempts import link_programs

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sites.connections import open_connector
 from sites.connectors.base import ABSENT, InDoubt, Rejected, Unreachable
 from sites.connectors.config import BadConfig
-from sites.connectors.registry import open_connector
 from sites.connectors.shell.local import LocalShell
 from sites.workload import Phase
 from tests.sites.stand_in import NO_ACCOUNTING, SBATCH, StandIn, ref_of, stand_in

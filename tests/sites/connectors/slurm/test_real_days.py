@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sites.connections import open_connector
 from sites.connectors.base import ABSENT, InDoubt, Unreachable
-from sites.connectors.registry import open_connector
 from sites.workload import Container, Demand, Phase, Workload
 from tests.backends.control import (
     batch_jobs,

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobs.logs import LogOptions, output, text, window
-from jobs.logs.text import LogText, limited
+from jobs.logs import LogOptions, output, text
+from jobs.logs.output import limited
+from jobs.logs.text import LogText
 from sites.connectors.base import Unreachable
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def test_any_log_is_answered_as_a_naive_reader_would(
     entries = index_of(log, steps)
     held = Held(log, b"".join(b"%d %d\n" % entry for entry in entries))
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in [(window, "PIECE"), (text, "PIECE"), (output, "PIECE"), (window, "_TAIL_PIECE")]:
+        for module, name in [(text, "PIECE"), (output, "PIECE"), (text, "_TAIL_PIECE")]:
             patch.setattr(module, name, piece)
         patch.setattr(text, "_STAMP_PIECE", piece)
         assert read(held, options) == naive(log, entries, options)
@@ -123,8 +124,7 @@ def test_a_reading_that_fails_half_way_is_taken_up_without_losing_or_doubling_a_
     options = LogOptions(timestamps=True)
     whole = read(Held(log, index), options)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (window, text):
-            patch.setattr(module, "PIECE", 16)
+        patch.setattr(text, "PIECE", 16)
         for fails_after in range(1, 120):
             held, got = Held(log, index), []
             log_text = LogText(held, options)
