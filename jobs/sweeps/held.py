@@ -24,8 +24,10 @@ from sites.reasons import Reason, Waits
 from sites.workload import Demand
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from jobs.models import Changes
     from jobs.placement.eligibility import Situation
@@ -51,10 +53,10 @@ def settle_held(*, now: datetime) -> int:
     without_demand = Job.objects.filter(state=State.QUEUED, demand__isnull=True)
     lifecycle.move_all(without_demand, to=State.HELD, changes={**_NOTHING_DUE, "next_start_at": now}, now=now)
     unsettled = Job.objects.filter(state=State.HELD, demand__isnull=True, site__isnull=False)
-    return sum(
-        len(lifecycle.move([_settled(job, routes.of_job(job, now=now).situations, now=now)], now=now))
-        for job in unsettled.select_related("tenant", "site").order_by("pk")[: settings.BATCH_JOBS]
+    settled = _settle(
+        unsettled.select_related("tenant", "site"), lambda job: routes.of_job(job, now=now).situations, now=now
     )
+    return len(settled)
 
 
 def hold_drained(*, now: datetime) -> int:
@@ -91,17 +93,24 @@ def _place(node_id: int, *, now: datetime) -> int:
         lifecycle.move_all(outdated, changes=changes, now=now)
         return 0
     open_sites = [situation.site.pk for situation in found.situations if situation.site.enabled]
-    elsewhere = held.exclude(site__in=open_sites).order_by("pk")
-    placed: list[Job] = []
-    # A bounded batch at a time: each job that is moved is then at one of these sites, or has ended.
-    while batch := list(elsewhere[: settings.BATCH_JOBS]):
-        moved = lifecycle.move([_settled(job, found.situations, now=now) for job in batch], now=now)
-        placed += [job for job in moved if job.state == State.HELD]
-        if len(moved) < len(batch):
-            break  # another worker moves some of them now; the next sweep looks again
+    placed = _settle(held.exclude(site__in=open_sites), lambda _: found.situations, now=now)
     for site_id in {job.site_id for job in placed if job.site_id is not None}:
         nudge.nudge("submit", site_id)
     return len(placed)
+
+
+def _settle(jobs: QuerySet[Job], situations_of: Callable[[Job], Sequence[Situation]], *, now: datetime) -> list[Job]:
+    """Settles these jobs at the best of their sites; those that are still held.
+
+    A bounded batch at a time: a job that was moved is no longer among `jobs`.
+    """
+    settled: list[Job] = []
+    while batch := list(jobs.order_by("pk")[: settings.BATCH_JOBS]):
+        moved = lifecycle.move([_settled(job, situations_of(job), now=now) for job in batch], now=now)
+        settled += [job for job in moved if job.state == State.HELD]
+        if len(moved) < len(batch):
+            break  # another worker moves some of them now; the next sweep looks again
+    return settled
 
 
 def _settled(job: Job, situations: Sequence[Situation], *, now: datetime) -> Move:
