@@ -1,4 +1,4 @@
-"""All figures of docs/benchmarks.md, one benchmark after the other: `python -m benchmarks [names]`."""
+"""Run every benchmark of docs/benchmarks.md, one after the other: `python -m benchmarks [names]`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 
 from benchmarks.figures import FELL_SHORT
 
-#: Each is a module of its own, `python -m benchmarks.<name>`, in the order of docs/benchmarks.md.
+#: The names of the benchmark modules, in the order of docs/benchmarks.md. `python -m benchmarks.<name>` runs one.
 ALL = ("seen", "status", "create", "submit", "poll", "memory", "admission")
 
 
 def main() -> int:
-    """The exit code: 1 when a benchmark could not run, FELL_SHORT when a figure falls short."""
+    """Return the exit code: 1 if a benchmark could not run, FELL_SHORT if a figure falls short."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"some of {', '.join(ALL)}; all when none is named")
+    parser.add_argument("names", nargs="*", help=f"some of {', '.join(ALL)}; default: all")
     names = parser.parse_args().names or ALL
     if strangers := set(names) - set(ALL):
         parser.error(f"there is no benchmark {', '.join(sorted(strangers))}: choose among {', '.join(ALL)}")
@@ -27,7 +27,7 @@ def main() -> int:
 
 
 def _run(name: str) -> int:
-    """In a process of its own: each settles its settings before Django loads, and leaves nothing to the next."""
+    """Run one benchmark in its own process, since each must set its environment before Django loads."""
     print(f"\n== {name}", flush=True)
     return subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode
 

@@ -2,9 +2,10 @@
 
     python -m benchmarks.admission [--pods 1000] [--tenants 20] [--rounds 3]
 
-Web, worker and beat as processes, and a site in the worker's memory, which costs next to nothing. The clock runs from
-the first request until every pod is started, or held with a reason: with limits four of five fit. Rounds take turns.
-Meanwhile counters and rows are sampled: nothing may be over any limit at any time, and both must agree.
+Web, worker and beat run as processes; the site is in the worker's memory and costs almost nothing. The clock runs from
+the first request until every pod is started or held with a reason. With limits, four of five pods fit. Rounds with and
+without limits alternate. Meanwhile a thread samples counters and rows: they must agree, and no limit may be exceeded at
+any time.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 MUST = 0.7
 WITHIN = 300.0
 SAMPLES_EVERY = 0.05
-#: Of five pods of a tenant so many fit.
+#: Of five pods of a tenant, this many fit.
 FIT = 0.8
 HOURS = 2
 
@@ -43,7 +44,7 @@ _UNLIMITED = """
         gpu_hours = NULL, used_pods = 0, used_cpus = 0, used_memory = 0, used_gpus = '{}', reserved_cpu_seconds = 0,
         reserved_gpu_seconds = 0, spent_cpu_seconds = 0, spent_gpu_seconds = 0, next_start_at = NULL
 """
-# Each is as tight as the next: whichever is looked at, the same pods fit.
+# All limits are equally tight, so the same pods fit whichever limit is checked.
 _LIMITED = """
     UPDATE hpc_sites_allocation SET pods = %(fit)s, cpus = 2 * %(fit)s, memory = 1073741824 * %(fit)s::bigint,
         gpus = jsonb_build_object('', %(fit)s::int, 'a100', %(fit)s::int), cpu_hours = 2 * %(hours)s * %(fit)s,
@@ -53,7 +54,7 @@ _DONE = """
     SELECT count(*) FILTER (WHERE state <> 'held'), count(*) FILTER (WHERE state = 'held' AND reason = 'QuotaExceeded')
     FROM jobs_job
 """
-# One statement, and so one moment: what the counters say, what the rows say, what is allowed.
+# One statement reads the counters, the rows and the limits, so that all three come from the same moment.
 _WRONG = """
     SELECT count(*) FROM hpc_sites_allocation AS allocation
     LEFT JOIN (SELECT allocation_id, count(*) AS pods, sum(cpus) AS cpus, sum(memory) AS memory, sum(gpus) AS gpus,
@@ -72,7 +73,7 @@ _WRONG = """
 
 @dataclass
 class Watch:
-    """Looks at counters and rows, again and again, in a thread of its own."""
+    """Compares counters and rows repeatedly, in its own thread."""
 
     url: str
     samples: int = 0
@@ -97,7 +98,9 @@ class Watch:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Measure the admission of creates with limits, beside none.")
+    parser = argparse.ArgumentParser(
+        description="Measure the admission of creates with limits, beside the same without limits."
+    )
     parser.add_argument("--pods", type=int, default=1000)
     parser.add_argument("--tenants", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
@@ -110,7 +113,7 @@ def _measure(whole: Whole, each: int, tenants: int, rounds: int) -> int:
     nodes = json.loads(whole.stack.manage("-m", "benchmarks.tenants", given=tenants))
     clients = [Clients(f"{whole.stack.url}/vk/{node['slug']}", node["token"], 1) for node in nodes]
     url = whole.stack.database_url
-    _round(clients, url, 2, fit=None)  # connections are made, programs are read
+    _round(clients, url, 2, fit=None)  # warm up: connections open, modules load
     with Watch(url) as watch:
         pairs: list[tuple[float, float]] = []
         for number in range(1, rounds + 1):
@@ -122,7 +125,7 @@ def _measure(whole: Whole, each: int, tenants: int, rounds: int) -> int:
 
 
 def _round(clients: list[Clients], url: str, each: int, *, fit: int | None) -> float:
-    """Creates a second, until each is started or held with its reason. fit: how many of each tenant's may start."""
+    """Return creates per second, until each pod is started or held. fit: how many pods of each tenant may start."""
     pods = [[_pod(number) for number in range(each)] for _ in clients]
     with psycopg.connect(url, autocommit=True) as database:
         with database.transaction():
@@ -136,7 +139,7 @@ def _round(clients: list[Clients], url: str, each: int, *, fit: int | None) -> f
         expected = (len(clients) * (each if fit is None else fit), 0 if fit is None else len(clients) * (each - fit))
         while (found := database.execute(_DONE).fetchone()) != expected:
             if time.monotonic() - began > WITHIN:
-                raise SystemExit(f"Started and held are {found} after {WITHIN:.0f} s, and should be {expected}.")
+                raise SystemExit(f"After {WITHIN:.0f} s, (started, held) is {found} instead of {expected}.")
             time.sleep(0.02)
         took = time.monotonic() - began
         _let_submissions_end(database)
@@ -144,7 +147,7 @@ def _round(clients: list[Clients], url: str, each: int, *, fit: int | None) -> f
 
 
 def _let_submissions_end(database: psycopg.Connection) -> None:
-    """So that no worker is at work on rows that the next round takes away."""
+    """Wait until no worker uses the rows that the next round deletes."""
     while (database.execute("SELECT count(*) FROM jobs_job WHERE state IN ('queued', 'submitting')").fetchone()) != (
         0,
     ):

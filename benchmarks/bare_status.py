@@ -1,7 +1,7 @@
-"""The yardstick of /status: a WSGI function with the same SELECT, and nothing else that a service needs.
+"""The yardstick of /status: a WSGI function with the same SELECT and nothing else that a service needs.
 
-No credential, no check of what is asked, no metrics, nothing remembered. It reads the database in the same way as ours
-does; through psycopg's cursors and pool, the usual way, it would be about half as fast.
+It checks no credential and no request, counts nothing and remembers nothing. It reads the database in the same way as
+our service; with psycopg's cursors and pool, the usual way, it would be about half as fast.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NODE = os.environ["BENCHMARK_NODE"].encode()
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-    """[v1.Pod] -> the text of the first one."""
+    """Answer a request body `[v1.Pod]` with the status text of that pod."""
     (pod,) = orjson.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
     (text,) = reader(STATEMENTS).texts([PodKey(NODE, pod["metadata"]["uid"].encode(), b'["main"]')])
     body = b"[" + (text or b"") + b"]"

@@ -2,9 +2,9 @@
 
     python -m benchmarks.create [--pods 400] [--at-once 128] [--rounds 3]
 
-The yardstick inserts the rows that ours just made, jobs and first lines of history alike, each pair in a transaction
-of its own, over as many connections as the web processes may hold. Rounds take turns. After each, every answer must
-have its row.
+The yardstick inserts copies of the rows that our service has just written: a job and the first line of its history,
+each pair in its own transaction, over as many connections as the web processes may hold. Rounds alternate. After each
+round, every answer must have its row.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from tests.pods import make_pod
 
 LEAST_RATE, MEDIAN, SLOWEST = 300, 0.5, 2.0
 Row = tuple[str | None, ...]
-CONNECTIONS = 16  # two web processes with eight each: the defaults
+CONNECTIONS = 16  # two web processes with eight connections each: the defaults
 
 
 @dataclass(frozen=True)
 class Burst:
-    """rate: creates a second; took: seconds of each create."""
+    """rate: creates per second; took: seconds of each create."""
 
     rate: float
     took: list[float]
@@ -86,7 +86,7 @@ async def _burst(made: Prepared, port: int, *, pods: int, at_once: int) -> Burst
 
 
 async def _client(port: int, waiting: list[bytes], took: list[float]) -> None:
-    """One connection that sends what waits, one after the other. Anything but a 200 ends the benchmark."""
+    """Send waiting pods over one connection, one after the other. Any answer but 200 ends the benchmark."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while waiting:
         request = waiting.pop()
@@ -114,7 +114,7 @@ def _request(token: str, number: int) -> bytes:
 
 
 def _bare(made: Prepared) -> float:
-    """Rows a second when the jobs that are there are inserted again, and nothing else is done."""
+    """Return rows per second when copies of the existing jobs are inserted and nothing else is done."""
     with psycopg.connect(made.database_url) as database:
         jobs = _texts(database, "jobs_job", "id")
         history = _texts(database, "jobs_transition", "job_id")
@@ -139,7 +139,7 @@ def _insert_all(
 
 
 def _texts(database: psycopg.Connection, table: str, order: str) -> list[Row]:
-    """The table's rows with every value as PostgreSQL writes it, in the order of that column."""
+    """Return the table's rows, ordered by that column, with every value as PostgreSQL's text."""
     columns = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in _columns(database, table))
     statement = sql.SQL("SELECT {} FROM {} ORDER BY {}")
     return database.execute(statement.format(columns, sql.Identifier(table), sql.Identifier(table, order))).fetchall()

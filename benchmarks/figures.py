@@ -1,17 +1,17 @@
-"""How a benchmark tells its result: ours beside a yardstick measured in the same run, and whether that is enough."""
+"""How a benchmark reports its result: our figure, a yardstick from the same run, and whether ours is good enough."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 
-#: Exit code of a benchmark that ran well and fell short; anything else but 0 means that it did not run well.
+#: Exit code of a benchmark that ran but fell short. Any other exit code except 0 means that it failed to run.
 FELL_SHORT = 3
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure. ours, yardstick: as people read them; ratio: ours to the yardstick, None where there is none."""
+    """One figure. ours, yardstick: texts for people; ratio: ours divided by the yardstick, None without a yardstick."""
 
     name: str
     ours: str
@@ -27,7 +27,7 @@ class Figure:
 
 
 def tell(*figures: Figure) -> int:
-    """Print them with the machine's load beside; the exit code: FELL_SHORT when one does."""
+    """Print the figures and the machine's load. Return the exit code: FELL_SHORT if any figure falls short."""
     for figure in figures:
         print(figure)
     print(f"load averages of this machine: {', '.join(f'{load:.1f}' for load in os.getloadavg())}")

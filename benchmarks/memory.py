@@ -1,9 +1,9 @@
-"""Table (f): memory of the whole stack when idle, PostgreSQL and Valkey included.
+"""Table (f): memory of the whole idle stack, PostgreSQL and Valkey included.
 
     python -m benchmarks.memory [--pods 3] [--rest 10]
 
-Web, worker and beat as `make demo` starts them, with their default settings. A few pods go through first, so that
-nothing is left unloaded. Told as PSS: what processes share is counted once, divided among them.
+Web, worker and beat run as `make demo` starts them, with their default settings. A few pods run first, so that every
+module is loaded. The unit is PSS: memory that processes share is divided among them and counted once.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ MOST = 500
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Weigh the whole stack when idle.")
-    parser.add_argument("--pods", type=int, default=3, help="that go through first")
-    parser.add_argument("--rest", type=float, default=10, help="seconds of idleness before it is weighed")
+    parser = argparse.ArgumentParser(description="Measure the memory of the whole idle stack.")
+    parser.add_argument("--pods", type=int, default=3, help="pods that run first")
+    parser.add_argument("--rest", type=float, default=10, help="idle seconds before the measurement")
     asked = parser.parse_args()
     with whole_stack(lambda folder: this_host(folder, slots=4)) as whole:
         _exercise(whole, asked.pods)
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def _exercise(whole: Whole, pods: int) -> None:
-    """Pods that run, and whose logs are read."""
+    """Run pods and read their logs."""
     kubelet = Kubelet(whole.url, whole.token, poll_interval=1)
     kubelet.run()
     for pod in [kubelet.create(make_pod(f"benchmark-{number}")) for number in range(pods)]:
@@ -59,14 +59,14 @@ def _exercise(whole: Whole, pods: int) -> None:
 
 
 def _weight(pid: int) -> tuple[float, int]:
-    """Megabytes of a process and its descendants, and how many they are."""
+    """Return the megabytes of a process with its descendants, and the number of these processes."""
     shares = list(_shares(psutil.Process(pid)))
     return sum(shares) / MEGABYTE, len(shares)
 
 
 def _shares(root: psutil.Process) -> Iterator[int]:
     for process in (root, *root.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):  # PostgreSQL's own come and go
+        with suppress(psutil.NoSuchProcess):  # PostgreSQL's own children come and go
             yield process.memory_full_info().pss
 
 

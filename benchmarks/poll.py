@@ -1,9 +1,9 @@
-"""Table (e): one poll of a site with 10,000 active jobs, among a million that have ended.
+"""Table (e): one poll of a site with 10,000 active jobs, beside a million ended jobs.
 
     python -m benchmarks.poll [--jobs 10000] [--ended 1000000] [--changed 500]
 
-Prints calls to the site, statements, CPU seconds of this process and wall time, when nothing has changed and when some
-jobs have. The site is in memory: its own share of the CPU time is measured apart and printed beside.
+Prints calls to the site, statements, CPU seconds of this process and wall time: once when no job has changed, once when
+some have. The site is in memory; its own CPU time is measured separately and printed too.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _set_up(environment: dict[str, str], folder: str) -> None:
-    """Settings and a migrated database. Django is imported only from here on: importing it reads the settings."""
+    """Set the environment and migrate a database. Django is imported only afterwards, since it reads the settings."""
     os.environ |= environment | {
         "DJANGO_SETTINGS_MODULE": "controlplane.settings",
         "ISTHMUS_SECRET_KEY": secrets.token_urlsafe(48),
@@ -64,7 +64,7 @@ def _set_up(environment: dict[str, str], folder: str) -> None:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of wall time and of this process's CPU; statements sent to PostgreSQL; calls made to the site."""
+    """wall, cpu: seconds, CPU of this process only; statements sent to PostgreSQL; calls made to the site."""
 
     wall: float
     cpu: float
@@ -76,7 +76,7 @@ class Cost:
 
 
 def measure(jobs: int, ended: int, changed: int) -> int:
-    """Print what polls cost, then the figure; the exit code."""
+    """Print the cost of polls and the figure. Return the exit code."""
     from jobs.states import State
     from sites.connectors.memory.site import memory_site
     from tests.factories import make_job, make_node, make_site
@@ -114,7 +114,7 @@ def measure(jobs: int, ended: int, changed: int) -> int:
 
 
 def _queue(template: Job, site: Site, memory: MemorySite, *, first: int, last: int) -> None:
-    """Put jobs of these numbers into the site's queue, in our rows and there, under the same names."""
+    """Create jobs with these numbers in our rows and in the site's queue, under the same names."""
     from sites.workload import Container, Workload
 
     _copy(template, site, first=first, last=last)
@@ -127,7 +127,7 @@ def _key(number: int) -> str:
 
 
 def _copy(template: Job, site: Site, *, first: int, last: int) -> None:
-    """Copies of a job, made by PostgreSQL: numbered, with their own names and at `site`."""
+    """Let PostgreSQL copy a job: numbered copies, with their own names, at `site`."""
     from django.db import connection
 
     own = {
@@ -156,7 +156,7 @@ def _analyze() -> None:
 
 
 def _poll(site: Site, memory: MemorySite) -> Cost:
-    """What one poll costs, now."""
+    """Return the cost of one poll."""
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
     from django.utils import timezone
@@ -172,7 +172,7 @@ def _poll(site: Site, memory: MemorySite) -> Cost:
 
 
 def _site_alone(site: Site) -> float:
-    """CPU seconds of the imagined site's own part in a poll."""
+    """Return the CPU seconds that the in-memory site itself takes in a poll."""
     from django.utils import timezone
 
     from jobs.worker import poll

@@ -1,7 +1,7 @@
-"""The yardstick of benchmarks/submit.py: what a plain program would do over one kept SSH connection.
+"""The yardstick of benchmarks/submit.py: what a plain program would do over one open SSH connection.
 
-It stages exactly the files that our connector stages for the same pod, and calls sbatch; it keeps no record, has no
-fence and could not tell after a crash what it has done.
+It stages exactly the files that our connector stages for the same pod, and calls sbatch. It keeps no record and has no
+fence: after a crash it could not tell what it has submitted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ cd {base} && tar -xpf - && cd {key} && exec sbatch --parsable --chdir="$PWD" scr
 
 
 class RawLoop:
-    """Submits pods of one container that runs `shell`, into `partition`."""
+    """Submits pods with one container that runs `shell`, to `partition`."""
 
     def __init__(self, site: BenchmarkSite, *, shell: str, partition: str) -> None:
         self._settings = SlurmSettings.from_config(site.config)
@@ -38,7 +38,7 @@ class RawLoop:
         self._demand = Demand(partition=partition)
 
     def run(self, jobs: int, *, at_once: int) -> tuple[float, list[str]]:
-        """Submit so many jobs: the seconds that took once the connection was made, and their native ids."""
+        """Submit this many jobs. Return the seconds it took, without the time to connect, and the native ids."""
         return asyncio.run(self._run(jobs, at_once))
 
     async def _run(self, jobs: int, at_once: int) -> tuple[float, list[str]]:

@@ -1,11 +1,11 @@
-"""Table (a): from the end of a batch job to its kubelet seeing it, when a kubelet has many pods.
+"""Table (a): the delay between a batch job's end and its kubelet seeing the end, with many pods per kubelet.
 
     python -m benchmarks.seen [--pods 200] [--start 20] [--seconds 60] [--local]
 
-Web, worker and beat as processes; the model of the kubelet asks after its pods one by one, and again 5 s later; the
-site is polled each 5 s. It is the backends' Slurm over SSH where that is up, else (or with --local) this host. Pods
-sleep `start` seconds, so that all are at work before the first one ends, and then random times, so that their ends are
-spread over so many seconds. A job's end is when its container's outcome file was written.
+Web, worker and beat run as processes. The model kubelet polls its pods one by one and pauses 5 s between rounds; the
+site is polled every 5 s. The site is the backends' Slurm over SSH if that is up, else (or with --local) this host. Each
+pod sleeps `start` seconds, so that all run before the first one ends, and then a random time, so that the ends are
+spread over `seconds`. A job ends when its container's outcome file is written.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 INTERVAL = 5.0
 MOST_MEDIAN, MOST_P99 = 6.0, 12.0
-#: Pods of this host at work at a time.
+#: How many pods run on this host at a time.
 SLOTS = 50
 GIVE_UP_AFTER = 240.0
 
@@ -44,8 +44,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure how late a kubelet sees that its pods have ended.")
     parser.add_argument("--pods", type=int, default=200)
     parser.add_argument("--start", type=float, default=20, help="seconds that every pod runs")
-    parser.add_argument("--seconds", type=float, default=60, help="over which the pods' ends are spread")
-    parser.add_argument("--local", action="store_true", help="run the pods on this host even where Slurm is up")
+    parser.add_argument("--seconds", type=float, default=60, help="seconds over which the pods' ends are spread")
+    parser.add_argument("--local", action="store_true", help="run the pods on this host even if Slurm is up")
     asked = parser.parse_args()
     use_slurm = find_slurm() is not None and not asked.local
 
@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def _delays(whole: Whole, count: int, start: float, spread: float) -> list[float]:
-    """Seconds from each pod's end to its kubelet seeing it; fewer than pods where some were not seen in time."""
+    """Return the seconds from each pod's end to its kubelet seeing it. Pods that were not seen in time are left out."""
     kubelet = Kubelet(whole.url, whole.token, poll_interval=INTERVAL)
     kubelet.run()
     chance = random.Random(count)  # the same pods in each run
@@ -77,7 +77,7 @@ def _delays(whole: Whole, count: int, start: float, spread: float) -> list[float
 
 
 def _ends(whole: Whole, pods: Iterable[Pod]) -> dict[str, float]:
-    """When each pod's container ended (epoch seconds), by the pod's uid: the site's own file was written then."""
+    """Return each pod's end by UID, in epoch seconds: when the site wrote the container's outcome file."""
     with psycopg.connect(whole.stack.database_url) as database:
         rows = database.execute("SELECT pod_uid::text, folder FROM jobs_job WHERE folder <> ''").fetchall()
     folders: dict[str, str] = dict(rows)

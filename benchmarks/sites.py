@@ -1,4 +1,4 @@
-"""The sites that benchmarks send pods to: the test backends' Slurm, and this host without a scheduler."""
+"""The sites that benchmarks use: the backends' Slurm, and this host without a scheduler."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BenchmarkSite:
-    """A site as its operator sets it up. home: the account's home, in which relative folders of attempts lie."""
+    """A site as its operator sets it up. home: the account's home, which relative attempt folders start from."""
 
     kind: str
     config: dict[str, Any]
@@ -31,12 +31,12 @@ class BenchmarkSite:
     poll_interval: float = 5
 
     def row(self) -> dict[str, Any]:
-        """What a stack makes its site of."""
+        """Return the parameters from which a stack creates the site's row."""
         names = ("kind", "config", "secret", "poll_interval")
         return {name: getattr(self, name) for name in names}
 
     def tidy(self, native_ids: Sequence[str] = ()) -> None:
-        """Take away these batch jobs, and all attempt folders."""
+        """Cancel these batch jobs and delete all attempt folders."""
         if self.kind == "slurm" and native_ids:
             environ = {"PATH": os.environ["PATH"], **self.config["env"]}
             subprocess.run(["xargs", "scancel", "-Q"], input="\n".join(native_ids), text=True, env=environ, check=True)
@@ -44,17 +44,17 @@ class BenchmarkSite:
 
 
 def slurm_over_ssh(*, poll_interval: float = 5) -> BenchmarkSite:
-    """The backends' Slurm as the unprivileged user, pods as plain processes."""
+    """Yield the backends' Slurm, used as the unprivileged user; pods are plain processes."""
     backends = find_slurm()
     if backends is None:
-        raise SystemExit("There is no Slurm behind SSH to measure with: start the backends first (make backends).")
+        raise SystemExit("There is no Slurm over SSH: start the backends first (make backends).")
     ssh = {
         "host": backends.ssh_host,
         "port": backends.ssh_port,
         "user": backends.user,
         "host_key": backends.known_hosts.read_text(),
     }
-    base = f".isthmus-benchmark-{secrets.token_hex(4)}/jobs"  # of this run: another may be at work
+    base = f".isthmus-benchmark-{secrets.token_hex(4)}/jobs"  # unique: another run may use the same host
     config = {"base": base, "runtime": {"kind": "host"}, "env": {"SLURM_CONF": backends.slurm_conf}, "ssh": ssh}
     home = Path(pwd.getpwnam(backends.user).pw_dir)
     return BenchmarkSite("slurm", config, home, backends.key.read_text(), poll_interval)
@@ -66,7 +66,7 @@ def find_slurm() -> Backends | None:
 
 
 def this_host(folder: Path, *, slots: int) -> BenchmarkSite:
-    """The local connector, with its attempts in `folder`; as root, jobs run as the system user."""
+    """Yield the local connector with its attempts in `folder`. As root, jobs run as the system user."""
     user = system_user()
     base = private_folder(folder, user) / "jobs"
     config = {"base": str(base), "runtime": {"kind": "host"}, "slots": slots}

@@ -1,9 +1,9 @@
-"""Table (b): /status of a known pod, 32 connections, among 100,000 and 1,000,000 rows.
+"""Table (b): /status of a known pod, 32 connections, with 100,000 and 1,000,000 rows.
 
     python -m benchmarks.status [--rows 100000 1000000] [--seconds 8] [--rounds 3]
 
-Both servers stand side by side with the same settings and take turns, so that what else the machine does meets both.
-The pods sent are as large as a real kubelet's. Needs `wrk` on the PATH.
+Both servers run side by side with the same settings and take turns, so that other load on the machine affects both. The
+pods that are sent are as large as a real kubelet's. Needs `wrk` on the PATH.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from benchmarks.web import Prepared, prepared
 
 CONNECTIONS = 32
 LEAST_RATIO, LEAST_RATE, SLOWEST = 0.7, 10_000, 0.020
-# A slow answer (wrk calls one of two seconds a time-out) is in the p99; a broken connection is a failure.
+# A slow answer shows in the p99 (wrk reports more than two seconds as a time-out). A broken connection is a failure.
 NO_ERRORS = r"\A(?!.*Socket errors)|Socket errors: connect 0, read 0, write 0,"
-POLLED = 1000  # different pods, in turn
+POLLED = 1000  # different pods, polled in turn
 RECORDED = Path(__file__).parents[1] / "tests" / "data" / "kubelet-traffic.jsonl"
 
-# Copies of one running job, with names of their own. %s: from, to.
+# Copies of one running job, each with its own names. %s: the first and the last number.
 FILL = """
     INSERT INTO jobs_job ({columns}, key, pod_uid, attempt_key, native_id, next_submit_at, state)
     SELECT {columns}, md5('k' || n) || '00000000', md5('u' || n)::uuid, md5('a' || n) || '00000000', n::text, NULL,
@@ -59,7 +59,7 @@ end
 
 @dataclass(frozen=True)
 class Measured:
-    """rate: requests a second; p99: seconds."""
+    """rate: requests per second; p99: seconds."""
 
     rate: float
     p99: float
@@ -68,11 +68,11 @@ class Measured:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure /status beside a bare WSGI function with the same SELECT.")
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
-    parser.add_argument("--seconds", type=int, default=8, help="of each round")
+    parser.add_argument("--seconds", type=int, default=8, help="seconds of each round")
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     if shutil.which("wrk") is None:
-        raise SystemExit("Install wrk: it sends the requests.")
+        raise SystemExit("wrk is missing, which sends the requests: install it.")
     with prepared() as made:
         _model(made)
         figures = [_figure(made, rows, asked.seconds, asked.rounds) for rows in sorted(asked.rows)]
@@ -107,7 +107,7 @@ def _middle(measured: list[Measured]) -> Measured:
 
 
 class Load:
-    """wrk, sending these bodies in turn."""
+    """Runs wrk, which sends these bodies in turn."""
 
     def __init__(self, folder: Path, bodies: list[str], token: str) -> None:
         self._script, self._bodies, self._token = folder / "status.lua", folder / "bodies", token
@@ -115,21 +115,21 @@ class Load:
         self._bodies.write_text("\n".join(bodies), encoding="utf-8")
 
     def run(self, port: int, *, seconds: int) -> Measured:
-        """One round. Stops the benchmark when an answer is anything but 200."""
+        """Run one round. Stops the benchmark if any answer is not 200."""
         argv = ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(self._script)]
         environ = {"BODIES": str(self._bodies), "TOKEN": self._token}
         done = subprocess.run(
             [*argv, f"http://127.0.0.1:{port}"], env=environ, check=True, stdout=subprocess.PIPE, text=True
         )
         if "Non-2xx" in done.stdout or not re.search(NO_ERRORS, done.stdout, re.DOTALL):
-            raise SystemExit(f"Not every answer was a 200:\n{done.stdout}")
+            raise SystemExit(f"Some answers were not 200:\n{done.stdout}")
         return Measured(_number(r"Requests/sec:\s+([\d.]+)", done.stdout), _duration(r"99%\s+(\S+)", done.stdout))
 
 
 def _number(pattern: str, text: str) -> float:
     found = re.search(pattern, text)
     if found is None:
-        raise SystemExit(f"wrk said something unexpected:\n{text}")
+        raise SystemExit(f"wrk printed something unexpected:\n{text}")
     return float(found[1])
 
 
@@ -137,11 +137,11 @@ def _duration(pattern: str, text: str) -> float:
     for unit, seconds in (("us", 1e-6), ("ms", 1e-3), ("s", 1.0)):
         if re.search(pattern.replace(r"(\S+)", rf"([\d.]+){unit}\b"), text):
             return _number(pattern.replace(r"(\S+)", rf"([\d.]+){unit}\b"), text) * seconds
-    raise SystemExit(f"wrk said something unexpected:\n{text}")
+    raise SystemExit(f"wrk printed something unexpected:\n{text}")
 
 
 def _model(made: Prepared) -> None:
-    """One job through the front door: the row that the others are copies of."""
+    """Create one job over the wire; all other rows are copies of it."""
     body = next(line["body"] for line in _recorded() if line["path"] == "/create")
     with made.serving() as port:
         headers = {"Authorization": f"Bearer {made.token}"}
@@ -149,7 +149,7 @@ def _model(made: Prepared) -> None:
 
 
 def _fill(made: Prepared, rows: int) -> int:
-    """Bring the table to so many rows; the node's id."""
+    """Fill the table up to this many rows. Return the node's id."""
     with psycopg.connect(made.database_url, autocommit=True) as database:
         there, node = database.execute("SELECT count(*), min(node_id) FROM jobs_job").fetchone() or (0, 0)
         asked = "SELECT column_name FROM information_schema.columns WHERE table_name = 'jobs_job'"
@@ -160,7 +160,7 @@ def _fill(made: Prepared, rows: int) -> int:
 
 
 def _bodies(made: Prepared) -> list[str]:
-    """Polls of the recorded pod under the names of POLLED rows, spread over the table."""
+    """Return /status bodies: the recorded pod under the names of POLLED rows, spread over the table."""
     polled = next(line["body"] for line in _recorded() if line["path"] == "/status")
     with psycopg.connect(made.database_url) as database:
         rows = database.execute(

@@ -1,11 +1,11 @@
-"""Table (d): from /create to the native id at a real Slurm over SSH, by pods that stay in its queue.
+"""Table (d): from /create to the native id on a real Slurm over SSH, with pods that stay in its queue.
 
     python -m benchmarks.submit [--pods 200] [--rounds 5]
 
-Ours: web, worker and beat as processes; pods are created by eight clients at once, and the clock runs from the first
-request until the last native id is on record. Yardstick: a loop over one kept SSH connection that stages the same files
-and calls sbatch, one job after the other (raw_loop.py); the same with several at a time is told beside. Rounds are
-interleaved, and the ratio is the median of the rounds' ratios. Needs the backends (`make backends`).
+Ours: web, worker and beat run as processes, eight clients create pods at once, and the clock runs from the first
+request until the last native id is recorded. Yardstick: a loop over one open SSH connection that stages the same files
+and calls sbatch, one job after the other (raw_loop.py); the figure with several jobs at a time is printed too. Rounds
+alternate, and the ratio is the median of the rounds' ratios. Needs the backends (`make backends`).
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from benchmarks.whole import Whole
 
 CLIENTS = 8
-#: As many sbatch as our connector runs at a time by default.
+#: As many parallel sbatch calls as our connector makes by default.
 AT_ONCE = 4
-#: A partition that is down: sbatch takes its jobs, and none is started.
+#: A partition that is down: sbatch accepts its jobs, and none of them starts.
 CLOSED = "closed"
 SHELL = "echo hello"
 MUST = 0.8
@@ -40,7 +40,7 @@ WITHIN = 300.0
 
 
 class Round(NamedTuple):
-    """Jobs a second."""
+    """Jobs per second."""
 
     ours: float
     loop: float
@@ -64,7 +64,7 @@ def _measure(whole: Whole, pods: int, rounds: int) -> int:
     loop = RawLoop(whole.site, shell=SHELL, partition=CLOSED)
     found: list[Round] = []
     with psycopg.connect(whole.stack.database_url, autocommit=True) as database:
-        _round(clients, database, loop, whole.site, CLIENTS)  # connections are made, programs are read
+        _round(clients, database, loop, whole.site, CLIENTS)  # warm up: connections open, modules load
         for number in range(1, rounds + 1):
             found.append(_round(clients, database, loop, whole.site, pods))
             print(f"round {number}: {found[-1]}")
@@ -80,7 +80,7 @@ def _round(clients: Clients, database: psycopg.Connection, loop: RawLoop, site: 
 
 
 def _ours(clients: Clients, database: psycopg.Connection, pods: int) -> tuple[float, list[str]]:
-    """The seconds until the last of these pods has a native id, and the ids."""
+    """Return the seconds until the last of these pods has a native id, and the native ids."""
     annotations = {"slurm-job.vk.io/flags": f"--partition={CLOSED}"}
     sent = [make_pod(f"benchmark-{number}", SHELL, annotations=annotations) for number in range(pods)]
     uids = [pod["metadata"]["uid"] for pod in sent]

@@ -1,6 +1,6 @@
-"""The rows of many tenants at the site of a stack, each with a virtual node. Runs with the stack's environment.
+"""Create the rows of many tenants at a stack's site, each with a virtual node. Runs with the stack's environment.
 
-On standard input: how many. On standard output: a list of {"slug", "token"} of their nodes.
+Standard input: the number of tenants. Standard output: a list of {"slug", "token"} of their nodes.
 """
 
 from __future__ import annotations

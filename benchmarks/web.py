@@ -1,4 +1,4 @@
-"""Web servers of a benchmark's own: PostgreSQL with its data kept on disk, and any WSGI application behind Granian."""
+"""Web servers for benchmarks: PostgreSQL with its data on disk, and any WSGI application behind Granian."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UP_WITHIN = 60.0
 
 @dataclass(frozen=True)
 class Prepared:
-    """A migrated database with one virtual node. database_url: the owner's."""
+    """A migrated database with one virtual node. database_url: with the owner's role."""
 
     environ: Mapping[str, str]
     database_url: str
@@ -38,7 +38,7 @@ class Prepared:
 
     @contextmanager
     def serving(self, application: str = ISTHMUS, **environ: str) -> Iterator[int]:
-        """The port of `application`, served as `manage.py serve` serves ours, until the block ends."""
+        """Serve `application` with the settings of `manage.py serve`, until the block ends. Yields the port."""
         port = _free_port()
         argv = [sys.executable, "manage.py", "serve", "--port", str(port), "--application", application]
         process = subprocess.Popen(
@@ -56,10 +56,10 @@ class Prepared:
 
 @contextmanager
 def prepared() -> Iterator[Prepared]:
-    """Services that end with the block, and with this process however it ends."""
+    """Yield services that end with the block, and also when this process dies."""
     with tempfile.TemporaryDirectory(prefix="isthmus-benchmark-") as name:
         folder = Path(name)
-        folder.chmod(0o711)  # as root, the servers' user must get through to its own folder in it
+        folder.chmod(0o711)  # as root, the servers' user must be able to reach its own folder in it
         with embedded.start(folder / "services", durable=True) as running:
             environ = _environment(folder) | running.environment()
             subprocess.run(
@@ -105,4 +105,4 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.1)
         else:
             return
-    raise SystemExit("The web server did not start; what it said stands above.")
+    raise SystemExit("The web server did not start; its output is above.")

@@ -1,4 +1,4 @@
-"""The whole control plane as processes, with one site and one virtual node, for as long as a benchmark takes."""
+"""The whole control plane as processes, with one site and one virtual node, for the time of a benchmark."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Whole:
 
 @contextmanager
 def whole_stack(site_in: Callable[[Path], BenchmarkSite]) -> Iterator[Whole]:
-    """Started with the settings of production, data kept on disk. site_in: makes the site, given a folder for it."""
+    """Start the stack with production settings and data on disk. site_in: makes the site in a given folder."""
     with tempfile.TemporaryDirectory(prefix="isthmus-benchmark-") as name:
         folder = Path(name)
-        folder.chmod(0o711)  # as root, the servers' user must get through to its own folder in it
+        folder.chmod(0o711)  # as root, the servers' user must be able to reach its own folder in it
         site = site_in(folder / "site")
         with Stack(folder, {"ISTHMUS_LOG_LEVEL": "WARNING"}) as stack:
             stack.manage("manage.py", "prepare_database")

@@ -1,4 +1,4 @@
-"""Pods sent through the interLink wire as fast as a few clients can, without a kubelet's own cost."""
+"""Sends pods through the interLink wire as fast as a few clients can, without the cost of a kubelet."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Clients:
-    """So many clients of one virtual node. With http.client: others cost more than a create does."""
+    """Clients of one virtual node. They use http.client, because other libraries cost more than a create does."""
 
     url: str
     token: str
     count: int
 
     def create(self, pods: Sequence[Json]) -> None:
-        """Send every pod, each client over a connection of its own; an error unless all are answered 200."""
+        """Send every pod, each client over its own connection. Raises an error unless all answers are 200."""
         bodies = [json.dumps({"pod": pod, "configmaps": None, "secrets": None, "jobscriptURL": ""}) for pod in pods]
         with ThreadPoolExecutor(self.count) as pool:
             answers = list(chain(*pool.map(self._send, (bodies[start :: self.count] for start in range(self.count)))))
         if refused := [answer for answer in answers if answer[0] != 200]:
-            raise RuntimeError(f"{len(refused)} of {len(bodies)} creates were not answered 200, the first {refused[0]}")
+            raise RuntimeError(
+                f"{len(refused)} of {len(bodies)} creates were not answered with 200; the first: {refused[0]}"
+            )
 
     def _send(self, bodies: Sequence[str]) -> list[tuple[int, bytes]]:
         address = urlsplit(self.url)

@@ -1,4 +1,4 @@
-"""Every address of the REST API: what it is for, a body that it takes, and how its path is filled in for a caller."""
+"""Every address of the REST API: its purpose, a body that it accepts, and how to fill in its path for a caller."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from controlplane.tenants.models import ApiToken
     from tests.federation import Community, Federation
 
-#: Whoever is known may do it.
+#: Every authenticated caller may do this.
 ANYBODY = None
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What an address is for, and a body that it takes.
+    """What an address is for, and a body that it accepts.
 
-    programs: whether service accounts have use of it at all. own: whether a member may touch nothing but their own.
-    served: what becomes of those who may.
+    programs: whether service accounts can use it at all. own: whether a member may only touch their own things. served:
+    the outcome for callers who are allowed.
     """
 
     action: Action | None
@@ -108,7 +108,7 @@ ENTRIES: dict[str, Entry] = {
 
 
 def walk(patterns: list[Any], before: str = "") -> Iterator[tuple[str, type[ApiView]]]:
-    """Each address of the API, with its view."""
+    """Yield each address of the API with its view."""
     for pattern in patterns:
         path = before + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
@@ -119,7 +119,7 @@ def walk(patterns: list[Any], before: str = "") -> Iterator[tuple[str, type[ApiV
                 yield path, view
 
 
-#: Holes of addresses that are filled with something of a tenant's.
+#: Path parameters that name something of a tenant's.
 TENANTS_OWN = ("<slug:tenant>", "<slug:node>", "<slug:site>", "<int:allocation>", "<int:number>", "<slug:key>")
 VIEWS = dict(walk(api_urls.urlpatterns))
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -128,7 +128,7 @@ ALL = sorted(f"{method.upper()} {path}" for path, view in VIEWS.items() for meth
 
 @dataclass(frozen=True)
 class Someone:
-    """A caller: their token and roles; community: where those are, None for the federation's and a site's."""
+    """A caller: token and roles. community: where the roles apply; None for roles of the federation or of a site."""
 
     name: str
     token: str
@@ -139,7 +139,7 @@ class Someone:
 
 
 def filled(path: str, of: Community, federation: Federation, someone: Someone | None) -> str:
-    """The address of something of this community's; of someone's own where it is a personal token."""
+    """Return the address filled in with something of this community's, or of the caller's own for personal tokens."""
     token = of.node.tokens.first()
     if path.startswith(OWN + "/"):
         token = someone.spare if someone and someone.spare else new_token(federation.nora.person)[0]
@@ -160,12 +160,12 @@ def filled(path: str, of: Community, federation: Federation, someone: Someone | 
     }
     for hole, value in holes.items():
         path = path.replace(hole, str(value))
-    assert "<" not in path, f"fill the holes of {path}"
+    assert "<" not in path, f"fill in the parameters of {path}"
     return path
 
 
 def with_names(body: Any, of: Community, federation: Federation) -> Any:
-    """The body, with names of this community's."""
+    """Return the body with names of this community's."""
     if not isinstance(body, dict):
         return body
     names = {"tenant": of.slug, "site": of.site.slug, "subject": federation.nora.person.subject}

@@ -19,7 +19,7 @@ PROBLEM = "application/problem+json"
 
 @dataclass(frozen=True)
 class Api:
-    """The API at /api/v1/; paths are relative to it, or whole as in `next`. role: the web service's database role."""
+    """The API at /api/v1/; paths are relative to it, or absolute as in `next`. role: the web service's role."""
 
     role: str
 
@@ -32,7 +32,7 @@ class Api:
         token: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """One request, its body as JSON unless it is bytes."""
+        """Send one request. A body that is not bytes is sent as JSON."""
         sent = {"Content-Type": "application/json", **(headers or {})} if body is not None else headers
         with database_role(self.role):
             return call(method, path if path.startswith("/") else ROOT + path, body, token=token, headers=sent)
@@ -53,5 +53,5 @@ class Api:
 
 
 def role_of(url: str) -> str:
-    """The role that a database URL names."""
+    """Return the role that a database URL names."""
     return str(psycopg.conninfo.conninfo_to_dict(url)["user"])

@@ -1,8 +1,9 @@
 """A pytest plugin (see pyproject.toml) that starts PostgreSQL and Valkey before Django's settings load.
 
-Each run has servers and data of its own in a temporary folder, so that runs side by side do not meet. DATABASE_URL and
-REDIS_URL win; the test database then has a name of its own, and the Redis given should serve one run at a time.
-A run of several processes (tests/processes.py) has one of each, started by the process that runs none of the tests.
+Each run has its own servers and data in a temporary folder, so that parallel runs do not collide. DATABASE_URL and
+REDIS_URL take precedence: the test database then gets a name of its own, and one Redis should serve only one run at a
+time. A run with several processes (tests/processes.py) shares one PostgreSQL and one Valkey; the process that runs no
+tests starts them.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from deploy import embedded
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Before pytest-django's hook of the same name, which reads the settings."""
+    """Run before pytest-django's hook of the same name, which reads the settings."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         return
     folder = Path(tempfile.mkdtemp(prefix="isthmus-tests-"))
-    folder.chmod(0o711)  # as root, the servers' user must get through to their own folder in it
+    folder.chmod(0o711)  # as root, the servers' user must be able to reach its own folder in it
     early_config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     try:
         running = embedded.start(folder / "services", durable=False)
     except embedded.CannotStart as error:
         raise pytest.UsageError(str(error)) from error
-    early_config.add_cleanup(running.stop)  # the last added is the first done
+    early_config.add_cleanup(running.stop)  # cleanups run in reverse order
     os.environ |= running.environment()
     for name, value in _settings(folder).items():
         os.environ.setdefault(name, value)

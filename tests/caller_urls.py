@@ -1,4 +1,4 @@
-"""A door of the API that tells who is calling, beside all real ones: for tests, as ROOT_URLCONF."""
+"""The real addresses and one more that reports the caller. Tests use it as ROOT_URLCONF."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class WhoCalls(ApiView):
-    """GET takes leave to see jobs, POST to submit one, DELETE to change tenants."""
+    """GET needs the right to see jobs, POST to submit a job, DELETE to change tenants."""
 
     actions = {"GET": Action.JOBS_READ, "POST": Action.JOBS_SUBMIT, "DELETE": Action.TENANTS_CHANGE}
 

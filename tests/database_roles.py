@@ -1,4 +1,4 @@
-"""Django's connection as something else than the owner's: the web role's, which row security binds, or none at all."""
+"""Change Django's connection from the owner's role to the web role, which row security binds, or to no database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def database_role(name: str) -> Iterator[None]:
-    """Django's own connection as another database role."""
+    """Use another database role for Django's connection."""
     with connection.cursor() as cursor:
         cursor.execute(f'SET ROLE "{name}"')
         try:
@@ -26,7 +26,7 @@ def database_role(name: str) -> Iterator[None]:
 
 @contextmanager
 def as_role(url: str) -> Iterator[None]:
-    """This thread connects anew, as the role in `url`. For tests that commit (`django_db(transaction=True)`)."""
+    """Reconnect this thread with the role in `url`. For tests that commit (`django_db(transaction=True)`)."""
     parts = urlsplit(url)
     with _connected(USER=unquote(parts.username or ""), PASSWORD=unquote(parts.password or "")):
         yield
@@ -34,14 +34,14 @@ def as_role(url: str) -> Iterator[None]:
 
 @contextmanager
 def as_web_role() -> Iterator[None]:
-    """The same as the web role."""
+    """Reconnect this thread with the web role."""
     with as_role(os.environ["DATABASE_WEB_URL"]):
         yield
 
 
 @contextmanager
 def database_away() -> Iterator[None]:
-    """Nothing answers where the database was. For tests that commit."""
+    """Point the connection to a port where no database answers. For tests that commit."""
     with _connected(HOST="127.0.0.1", PORT="1"):
         yield
 

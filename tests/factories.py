@@ -1,4 +1,4 @@
-"""Rows for tests, by plain functions. Every one makes what it needs and takes what a test wants otherwise."""
+"""Rows for tests, made by plain functions. Each creates what it needs; a test passes only what it wants different."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_tenant(**fields: Any) -> Tenant:
 
 
 def make_person(**fields: Any) -> Person:
-    """Someone who has logged in with a home identity."""
+    """Return a person who has logged in with a home identity."""
     number = next(_numbers)
     return Person.objects.create(
         **{
@@ -49,7 +49,7 @@ def make_service(**fields: Any) -> ServiceAccount:
 
 
 def make_site(**fields: Any) -> Site:
-    """A site in memory unless `kind` says otherwise. Tenants share its account."""
+    """Return an in-memory site, or one of another `kind`. Tenants share its account."""
     number = next(_numbers)
     return Site.objects.create(
         **{
@@ -63,12 +63,12 @@ def make_site(**fields: Any) -> Site:
 
 
 def make_allocation(tenant: Tenant, site: Site, **limits: Any) -> Allocation:
-    """The tenant's allocation at the site, with these limits and no others; of one that is there, those change."""
+    """Return the tenant's allocation at the site with exactly these limits. Changes an existing allocation."""
     return Allocation.objects.update_or_create(tenant=tenant, site=site, defaults=limits)[0]
 
 
 def make_node(*, site: Site | None = None, routed: bool = True, **fields: Any) -> tuple[VirtualNode, str]:
-    """A virtual node with a route (to a new site, unless one is given), an allocation there, and a token of it."""
+    """Return a virtual node and its token, with a route (to a new site unless one is given) and an allocation there."""
     fields.setdefault("tenant", None)
     fields["tenant"] = fields["tenant"] or make_tenant()
     node = VirtualNode.objects.create(**{"slug": f"node-{next(_numbers)}", **fields})
@@ -79,7 +79,7 @@ def make_node(*, site: Site | None = None, routed: bool = True, **fields: Any) -
 
 
 def make_pod(**metadata: Any) -> dict[str, Any]:
-    """A v1.Pod as a kubelet sends it: one container `main` that says hello. Change what it returns to taste."""
+    """Return a v1.Pod as a kubelet sends it: one container `main` that prints hello. Tests may change it."""
     return {
         "metadata": {"name": "hello", "namespace": "research", "uid": str(uuid.uuid4()), **metadata},
         "spec": {
@@ -91,7 +91,7 @@ def make_pod(**metadata: Any) -> dict[str, Any]:
 
 
 def make_request(pod: dict[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
-    """The body of /create."""
+    """Return the body of /create."""
     return {
         "pod": pod or make_pod(),
         "configmaps": None,
@@ -110,9 +110,9 @@ def make_job(
     request: dict[str, Any] | None = None,
     **fields: Any,
 ) -> Job:
-    """A job in any state, with all that state demands: a site, an attempt, times. Written past the table of moves.
+    """Return a job in any state, with all columns that the state needs: a site, an attempt, times.
 
-    It is counted by its tenant's allocation from being queued to its end, as a job that was started is.
+    It bypasses the table of moves. The tenant's allocation counts it from `queued` to its end, like a started job.
     """
     node = node or make_node(site=site)[0]
     site = site or Route.objects.get(node=node).site
@@ -145,7 +145,7 @@ def make_job(
 
 
 def _demand(fields: dict[str, Any]) -> Demand:
-    """Of one task on one node, with the totals that a test names."""
+    """Return a demand of one task on one node, with the totals that a test passes."""
     gpus = {fields.get("gpu_kind", ""): fields["gpus"]} if fields.get("gpus") else {}
     named = {name: fields[name] for name in ("time_limit", "partition", "flavor") if name in fields}
     memory = fields.get("memory", 0)
@@ -160,7 +160,7 @@ def _count(job: Job) -> None:
 
 
 def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
-    """Job.containers of a pod."""
+    """Return the value of Job.containers for a pod."""
     spec = pod["spec"]
     return [
         {"name": container["name"], "image": container["image"], "init": part == "initContainers"}

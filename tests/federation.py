@@ -1,4 +1,4 @@
-"""The example people of all tests: two tenants, two sites, somebody of every role, and what communities own.
+"""The example people of all tests: two tenants, two sites, a person for every role, and what the communities own.
 
 Vega serves climate, Juno serves physics.
 """
@@ -35,7 +35,7 @@ MANAGER, MEMBER = Membership.Role.MANAGER, Membership.Role.MEMBER
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody, or a program, who calls the API with a token of all scopes, made when it is first used."""
+    """A person or program that calls the API, with a token of all scopes that is made at the first call."""
 
     person: Any
     api: Api
@@ -55,12 +55,12 @@ class Caller:
         return self.api.patch(path, body, token=self.token)
 
     def send(self, path: str, body: bytes, content_type: str, **headers: str) -> Answer:
-        """A POST of a body as it is."""
+        """POST a body unchanged."""
         return self.api.post(path, body, token=self.token, headers={"Content-Type": content_type, **headers})
 
     def statements(self, path: str) -> int:
-        """How many a GET takes."""
-        self.get(path)  # the first one of a token finds out whose it is
+        """Return how many statements a GET takes."""
+        self.get(path)  # the first call with a token looks up its owner
         with CaptureQueriesContext(connection) as queries:
             answer = self.get(path)
         assert answer.status == 200, answer.text
@@ -69,8 +69,11 @@ class Caller:
 
 @dataclass(frozen=True)
 class Federation:
-    """alice manages climate and adam is a member of it; bob manages physics and bea is a member of it; vera operates
-    vega and juna juno; olga runs the federation, and ada audits it; nora has nothing."""
+    """The example people.
+
+    alice manages climate and adam is a member of it; bob manages physics and bea is a member of it; vera operates vega
+    and juna operates juno; olga is the federation's operator and ada its auditor; nora has no role.
+    """
 
     climate: Tenant
     physics: Tenant
@@ -139,7 +142,7 @@ class Communities:
 
 
 def make_communities(federation: Federation) -> Communities:
-    """What the tenants of the federation own."""
+    """Create what the tenants of the federation own."""
     return Communities(
         climate=_community(federation.climate, federation.vega, federation.alice.person, federation.adam.person),
         physics=_community(federation.physics, federation.juno, federation.bob.person, federation.bea.person),
@@ -169,7 +172,7 @@ def _community(tenant: Tenant, site: Site, manager: Person, member: Person) -> C
 def token_of(
     owner: Person | ServiceAccount, *, scopes: Iterable[str] = frozenset(Scope), tenant: Tenant | None = None
 ) -> str:
-    """The text of a new token of a person or service account."""
+    """Return the text of a new token of a person or service account."""
     return new_token(owner, scopes=scopes, tenant=tenant)[1]
 
 

@@ -1,4 +1,4 @@
-"""Which of the program's files have functions that were run: how many rooms a reader walks through behind a pod."""
+"""Which of the program's files have functions that run: how many files a reader opens to follow a pod."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def files_run() -> Iterator[set[str]]:
-    """The files, as `jobs/lifecycle.py`, of the functions that begin in this block, filled in at its end.
+    """Yield a set of files (`jobs/lifecycle.py`) that is filled at the block's end: those with a called function.
 
-    In this thread and in those that start meanwhile. Bodies of modules and classes are none: they run once, at import.
+    Counts this thread and threads started in the block. Bodies of modules and classes do not count: they run at import.
     """
     codes: set[CodeType] = set()
     files: set[str] = set()
@@ -41,7 +41,7 @@ def files_run() -> Iterator[set[str]]:
 
 
 def _ours(code: CodeType) -> str:
-    """The file of a function of ours, "" for all other code."""
+    """Return the file of one of our functions, "" for all other code."""
     file = Path(code.co_filename)
     if not code.co_flags & inspect.CO_OPTIMIZED or not file.is_relative_to(program.PROJECT):
         return ""

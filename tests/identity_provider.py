@@ -1,7 +1,7 @@
 """An OpenID provider on loopback for tests: it plays any of the issuers' kinds, and misbehaves on request.
 
-One test owns one provider. Whoever is `provider.visitor` is logged in at once, without a page. Every behaviour is an
-attribute, read anew at each request; `calls` lists the paths that were asked for.
+Each test has its own provider. `provider.visitor` is logged in at once, without a page. Every behaviour is an attribute
+that is read at each request; `calls` lists the requested paths.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CLIENT, SECRET = "isthmus", "a secret: with+odd/signs"
 
-#: Where each kind of issuer says what: claims of `Visitor.claims` in the ID token, the access token and userinfo.
+#: Where each kind of issuer puts `Visitor.claims`: into the ID token, the access token or userinfo.
 SHOWN = {
     "egi-check-in": {"userinfo", "introspection"},
     "indigo-iam": {"userinfo", "access", "introspection"},
@@ -39,7 +39,7 @@ SHOWN = {
 
 @dataclass
 class Visitor:
-    """Someone at the provider: `claims` are those with groups, shown where the provider's kind shows them."""
+    """A person at the provider: `claims` are those with groups, shown where the provider's kind shows them."""
 
     sub: str = "a1b2c3"
     name: str = "Ada Lovelace"
@@ -59,16 +59,16 @@ class IdentityProvider:
         self.visitor: Visitor | None = Visitor()
         self.calls: list[str] = []
         self.queries: list[dict[str, str]] = []
-        self.metadata: dict[str, Any] = {}  # over what discovery says
-        self.id_claims: dict[str, Any] = {}  # over what the ID token says; a None leaves it out
+        self.metadata: dict[str, Any] = {}  # overrides the discovery document
+        self.id_claims: dict[str, Any] = {}  # overrides claims of the ID token; None removes one
         self.access_claims: dict[str, Any] = {}
         self.userinfo_claims: dict[str, Any] = {}
-        self.callback: dict[str, str | None] = {}  # over the parameters of the redirect back
+        self.callback: dict[str, str | None] = {}  # overrides parameters of the redirect back
         self.announces_iss = True
-        self.down: set[str] = set()  # endpoints that answer 503; "all" for every one
+        self.down: set[str] = set()  # endpoints that answer 503; "all" means every one
         self.delay: dict[str, float] = {}  # seconds before an endpoint answers
         self.drip = 0.0  # seconds between the bytes of discovery
-        self.padding = 0  # bytes that userinfo is longer
+        self.padding = 0  # extra bytes in userinfo's answer
         self.skew = 0  # seconds by which the provider's clock is ahead
         self.takes_wrong_grants = False
         self.server = _Server(("127.0.0.1", 0), _Handler)
@@ -85,24 +85,24 @@ class IdentityProvider:
         return self.origin + self.path
 
     def configuration(self, alias: str = "idp", **fields: Any) -> dict[str, Any]:
-        """This provider as an entry of the file of issuers."""
+        """Return this provider's entry for the file of issuers."""
         return {
             "alias": alias, "name": f"Issuer {alias}", "profile": self.kind, "issuer": self.issuer,
             "client_id": CLIENT, "client_secret": SECRET, **fields,
         }  # fmt: skip
 
     def rotate(self, *, keep: bool = False) -> None:
-        """From now on sign with a new key, and publish the old one only if `keep`."""
+        """Sign with a new key from now on, and publish the old one only if `keep`."""
         self.keys = [RSAKey.generate_key(2048, auto_kid=True), *(self.keys if keep else [])]
 
     def sign(self, claims: dict[str, Any], *, key: Any = None, alg: str = "RS256", **header: Any) -> str:
-        """A JWT of just these claims."""
+        """Return a JWT with exactly these claims."""
         key = key or self.keys[0]
         found = {"alg": alg, "kid": key.kid, **header}
         return jwt.encode({k: v for k, v in found.items() if v is not None}, claims, key, algorithms=[alg])
 
     def access_token(self, visitor: Visitor | None = None, **claims: Any) -> str:
-        """A JWT access token as this kind of provider issues them; a claim given as None is left out."""
+        """Return a JWT access token as this kind of provider issues it; a claim given as None is left out."""
         visitor = visitor or self.visitor or Visitor()
         now = int(time.time()) + self.skew
         body: dict[str, Any] = {
@@ -111,14 +111,14 @@ class IdentityProvider:
         }  # fmt: skip
         if self.kind == "wlcg-iam":
             body |= {"aud": "https://wlcg.cern.ch/jwt/v1/any", "wlcg.ver": "1.0"}
-        elif self.kind != "egi-check-in":  # whose access tokens have none
+        elif self.kind != "egi-check-in":  # Check-in's access tokens have no audience
             body |= {"aud": ["isthmus-api", "account"]}
         if "access" in SHOWN[self.kind]:
             body |= visitor.claims
         return self.sign({k: v for k, v in {**body, **self.access_claims, **claims}.items() if v is not None})
 
     def opaque_token(self, visitor: Visitor | None = None, **claims: Any) -> str:
-        """An access token that only introspection and userinfo know; `active=False` for one that is over."""
+        """Return an access token that only introspection and userinfo know; `active=False` for an expired one."""
         visitor = visitor or self.visitor or Visitor()
         token = secrets.token_urlsafe(32)
         body = {
@@ -160,7 +160,7 @@ class IdentityProvider:
         return {"keys": [key.as_dict(private=False) for key in self.keys]}
 
     def authorize(self, query: dict[str, str]) -> str:
-        """Where the browser goes next: back, with a code, or with an error if nobody logs in."""
+        """Return the redirect back to the client: with a code, or with an error if nobody logs in."""
         self.queries.append(query)
         back: dict[str, str | None] = {"state": query.get("state", "")}
         if self.announces_iss:
@@ -174,7 +174,10 @@ class IdentityProvider:
         return query["redirect_uri"] + "?" + urlencode({k: v for k, v in back.items() if v is not None})
 
     def token(self, form: dict[str, str], client: tuple[str, str]) -> dict[str, Any] | None:
-        """None refuses the grant. A code is good once, for its client, redirect URI and PKCE verifier."""
+        """Return the token answer, or None to refuse the grant.
+
+        A code works once, for its client, redirect URI and PKCE verifier.
+        """
         code = self._codes.pop(form.get("code", ""), None)
         if code is None or self.visitor is None or client != (CLIENT, SECRET):
             return None
@@ -217,7 +220,7 @@ class IdentityProvider:
 
 @contextmanager
 def running(kind: str = "keycloak", *, path: str = "") -> Iterator[IdentityProvider]:
-    """A provider that answers until the block ends."""
+    """Run a provider until the block ends."""
     provider = IdentityProvider(kind, path=path)
     thread = threading.Thread(target=provider.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -302,7 +305,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(piece)
                 time.sleep(drip)
         except OSError:
-            return  # whoever asked has lost patience
+            return  # the client has already closed the connection
 
     def log_message(self, *args: Any) -> None:
-        """Quiet."""
+        """Log nothing."""

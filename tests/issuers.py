@@ -1,4 +1,4 @@
-"""An issuer as the operator's file has it, and issuers and rules as they are read from one."""
+"""An issuer as in the operator's file, and functions that parse issuers and rules from one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EGI: dict[str, Any] = {
     "client_id": "isthmus",
     "client_secret": "hush",
 }
-#: How entitlements of EGI's groups begin.
+#: The prefix of entitlements for EGI's groups.
 E = "urn:mace:egi.eu:group:"
 MEMBERS = Rule("members", Give.MEMBER, group=("vo.a",), role="member", tenant="vo-a")
 MANAGERS = Rule("managers", Give.MANAGER, group=("vo.a",), role="manager", tenant="vo-a")

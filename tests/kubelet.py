@@ -1,4 +1,4 @@
-"""A small model of interLink's virtual kubelet: it drives us over the wire as the real one would, and believes us.
+"""A small model of interLink's virtual kubelet: it calls us over the wire as the real one does, and believes us.
 
     kubelet = Kubelet("http://127.0.0.1:8000/vk/demo", token)
     kubelet.run()
@@ -6,7 +6,7 @@
     ...
     kubelet.stop()
 
-`pods[uid]` tells `.phase`, `.message` and `.history` of each pod. Source: see kubelet_rules.py.
+`pods[uid]` has `.phase`, `.message` and `.history` of each pod. Source: see kubelet_rules.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.kubelet_rules import ENDS, Json, KubeletPanic
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CREATE_TIMEOUT = 120.0  # response headers must arrive within this time, or the pod has failed
+CREATE_TIMEOUT = 120.0  # response headers must arrive within these seconds, or the pod has failed
 NO_TIME = "0001-01-01T00:00:00Z"
 
 
@@ -41,8 +41,8 @@ class LogsRefused(Exception):
 class Kubelet:
     """One virtual node. poll_interval, ping_interval: seconds between the end of one round and the next.
 
-    new_connections: each request opens a connection of its own and leaves it open, as the real one does with TLS.
-    `ready` is the node's condition, None before the first ping; `capacity` what the last ping wrote into the node.
+    new_connections: each request opens its own connection and leaves it open, as the real kubelet does with TLS.
+    `ready` is the node's condition, None before the first ping; `capacity` is what the last ping wrote into the node.
     """
 
     def __init__(
@@ -101,11 +101,11 @@ class Kubelet:
             return 0
 
     def logs(self, uid: str, container: str, **options: object) -> bytes:
-        """The container's log. options: Tail, Bytes, Timestamps, Previous, SinceSeconds, SinceTime."""
+        """Return the log. options: Tail, Bytes, Timestamps, Previous, SinceSeconds, SinceTime. Raises LogsRefused."""
         return b"".join(self.follow(uid, container, Follow=False, **options))
 
     def follow(self, uid: str, container: str, **options: object) -> Iterator[bytes]:
-        """The log piece by piece as it arrives, until the container ends. Closing the iterator hangs up."""
+        """Yield the log piece by piece until the container ends. Closing the iterator closes the connection."""
         body = json.dumps(self._log_request(uid, container, options)).encode()
         response = self._send("GET", "/getLogs", "GetLogs", body, stream=True, timeout=(10, 300))
         with response:
@@ -116,7 +116,7 @@ class Kubelet:
     # What it does by itself
 
     def poll_once(self) -> int:
-        """Ask after every pod that has not ended, one by one. Returns how many were asked after."""
+        """Poll every pod that has not ended, one by one. Return the number of polls."""
         with self._lock:
             live = [pod for pod in self.pods.values() if not pod.ended]
         for pod in live:
@@ -124,7 +124,7 @@ class Kubelet:
         return len(live)
 
     def poll(self, pod: Pod) -> None:
-        """One GET /status with this pod as the body. Anything but a non-empty list with 200 changes nothing."""
+        """Send one GET /status with this pod as the body. Anything but 200 with a non-empty list changes nothing."""
         try:
             response = self._send("GET", "/status", "GetStatus", b"[%s]" % pod.as_json(), timeout=30)
             answer = response.json() if response.status_code == 200 else None
@@ -134,14 +134,14 @@ class Kubelet:
             pod.learn(answer[0])
 
     def ping(self) -> None:
-        """Any answer but 200 turns the node NotReady at once."""
+        """Send a ping. Any answer but 200 turns the node NotReady at once."""
         try:
             response = self._send("POST", "/pinglink", "PingInterLink", timeout=30)
             self.ready = response.status_code == 200
             if self.ready:
                 self.capacity = response.json().get("resources") or {}
         except requests.JSONDecodeError:
-            return  # older servers answer in plain words: ready, and nothing told of capacity
+            return  # older servers answer with plain text: ready, without a capacity
         except requests.RequestException:
             self.ready = False
 
@@ -154,7 +154,7 @@ class Kubelet:
             loop.start()
 
     def stop(self) -> None:
-        """End the threads and hang up. Raises the KubeletPanic that ended them earlier, should there be one."""
+        """End the threads and close connections. Raises the KubeletPanic that ended a thread earlier, if any."""
         self._stopping.set()
         for loop in self._loops:
             loop.join()
@@ -166,9 +166,10 @@ class Kubelet:
             raise self.panic
 
     def restart(self) -> None:
-        """As after a crash: pods that carry a job id go on being polled, the others are created again.
+        """Continue as after a crash: pods with a job id are polled, the others are created again.
 
-        The pods' ConfigMaps and Secrets are read from the cluster anew; this model sends none the second time.
+        The real kubelet reads the pods' ConfigMaps and Secrets from the cluster again; this model sends none the second
+        time.
         """
         self.settle()
         with self._lock:
@@ -183,7 +184,7 @@ class Kubelet:
             create.join(timeout)
 
     def wait(self, uid: str, *phases: str, timeout: float = 60.0) -> Pod:
-        """Wait, while `run` is at work, until the pod is in one of these phases (none named: has ended)."""
+        """Wait, while `run` is active, until the pod is in one of these phases (default: the final ones)."""
         deadline = time.monotonic() + timeout
         pod = self.pods[uid]
         while pod.phase not in (phases or ENDS):
@@ -194,7 +195,7 @@ class Kubelet:
             time.sleep(0.05)
         return pod
 
-    # How
+    # How it sends
 
     def _create(self, pod: Pod, with_objects: Json) -> None:
         with pod.lock:
@@ -249,11 +250,11 @@ class Kubelet:
         return self._session().request(method, self.url + path, headers=headers, data=body, **how)
 
     def _session(self) -> requests.Session:
-        """This thread's connection; or, with new_connections, one more that nobody will close before `stop`."""
+        """Return this thread's connection; with new_connections, a new one that stays open until `stop`."""
         session = getattr(self._own, "session", None)
         if session is None or self._new_connections:
             session = self._own.session = requests.Session()
-            session.trust_env = False  # proxies and netrc of this machine are no part of a cluster
+            session.trust_env = False  # this machine's proxies and netrc do not belong to a cluster
             with self._lock:
                 self._sessions.append(session)
         return session

@@ -32,7 +32,7 @@ class Pod:
 
     @property
     def job_id(self) -> str:
-        """What /create answered; a pod that carries it is not created again after a restart."""
+        """Return the answer of /create. A pod that has a job id is not created again after a restart."""
         return str((self.body["metadata"].get("annotations") or {}).get("JobID", ""))
 
     @property
@@ -44,7 +44,7 @@ class Pod:
             self.history.append((time.monotonic(), self.phase))
 
     def as_json(self) -> bytes:
-        """The body as it stands: a create's thread and the polls work on the same pod."""
+        """Return the current body as JSON, under the lock: the create's thread and the polls use the same pod."""
         with self.lock:
             return json.dumps(self.body).encode()
 
@@ -54,7 +54,7 @@ class Pod:
         self.created.set()
 
     def fail(self, message: str) -> None:
-        """For good: whatever a create answered that the kubelet does not take as success."""
+        """Fail the pod for good, with an answer to /create that the kubelet does not accept as success."""
         with self.lock:
             self.message = message
             self.body["status"] |= {"phase": "Failed", "message": message}
@@ -64,7 +64,7 @@ class Pod:
     def learn(self, told: Json) -> None:
         """Take over element 0 of an answer to /status. Raises KubeletPanic."""
         if told["UID"] != self.uid:
-            self.complaints.append(f"asked after {self.uid}, told of {told['UID']}")
+            self.complaints.append(f"polled {self.uid}, answered {told['UID']}")
             return
         with self.lock:
             self.complaints += observe(self.body, told)
@@ -72,7 +72,7 @@ class Pod:
 
 
 def as_scheduled(pod: Json) -> Json:
-    """The pod as it is when its kubelet gets it: waiting, and its containers told so."""
+    """Return the pod as its kubelet gets it: pending, with all containers waiting."""
     own = copy.deepcopy(pod)
     waiting = {
         "reason": "Remote pod submitted",
@@ -87,7 +87,7 @@ def as_scheduled(pod: Json) -> Json:
 
 
 def as_sent(pod: Json) -> Json:
-    """The pod as /create carries it: without the containers that stay in the cluster."""
+    """Return the pod as /create carries it: without the containers that stay in the cluster."""
     sent = copy.deepcopy(pod)
     for key, init in (("containers", False), ("initContainers", True)):
         names = offloaded(sent, init=init)

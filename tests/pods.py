@@ -18,7 +18,7 @@ def make_pod(
     annotations: dict[str, str] | None = None,
     **more: str,
 ) -> Json:
-    """A v1.Pod whose container `main` runs `shell`; `init` and `more` name further containers and their commands."""
+    """Return a v1.Pod whose container `main` runs `shell`; `init` and `more` map further containers to commands."""
     spec = {
         "containers": [_container(each, text) for each, text in {"main": shell, **more}.items()],
         "initContainers": [_container(each, text) for each, text in (init or {}).items()] or None,

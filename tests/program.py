@@ -1,4 +1,4 @@
-"""The program as tests read it: its own files, and the statements in SQL that are written in them by hand."""
+"""The program as tests read it: its own files, and the hand-written SQL statements in them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Statement(NamedTuple):
 
 @cache
 def files() -> dict[str, Path]:
-    """Module name -> file, of all that runs in production. Migrations are left out: each ran before the first test."""
+    """Return module name -> file for all production code. Migrations are left out: each ran before the first test."""
     found = {}
     for package in PACKAGES:
         for file in sorted((PROJECT / package).rglob("*.py")):
@@ -52,8 +52,7 @@ def imported(module: str) -> ModuleType:
 
 @cache
 def statements() -> list[Statement]:
-    """The module constants that are SQL, also those in tuples and those put together at import, and the literals that
-    are executed where they are written. Each text once."""
+    """Return the SQL in module constants (also in tuples or built at import) and in literals executed in place."""
     found: dict[str, Statement] = {}
     for module in files():
         for name, value in vars(imported(module)).items():
@@ -70,7 +69,7 @@ def is_sql(text: object) -> bool:
 
 
 def executed(module: str) -> Iterator[ast.expr]:
-    """What a module gives to PostgreSQL: the statement of each `execute`, `first`, `prepare` and the like."""
+    """Yield what a module passes to PostgreSQL: the statements of `execute`, `first`, `prepare` and the like."""
     for node in ast.walk(tree(module)):
         match node:
             case ast.Call(func=ast.Attribute(attr="execute" | "executemany" | "first" | "raw"), args=[statement, *_]):
@@ -91,5 +90,5 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def path(module: str) -> str:
-    """A module's file, as a column's help text writes it."""
+    """Return a module's file as a column's help text writes it."""
     return files()[module].relative_to(PROJECT).as_posix()

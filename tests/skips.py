@@ -1,6 +1,6 @@
-"""A pytest plugin (see pyproject.toml): why tests were skipped, a line for each reason with the number of tests.
+"""A pytest plugin (see pyproject.toml) that prints why tests were skipped: a line per reason, with the number of tests.
 
-pytest's own `-rs` has a line for each place in a file, which is a hundred of them where no Slurm is.
+pytest's own `-rs` prints one line per place in a file, which is a hundred lines on a machine without Slurm.
 """
 
 from __future__ import annotations
@@ -22,6 +22,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """Of a skipped test, or of a module that skipped itself; its longrepr is (file, line, `Skipped: reason`)."""
+    """Return why a test, or a whole module, was skipped; its longrepr is (file, line, `Skipped: reason`)."""
     told = report.longrepr
     return told[2].removeprefix("Skipped: ") if isinstance(told, tuple) else str(told)

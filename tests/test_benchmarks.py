@@ -1,4 +1,4 @@
-"""Every benchmark still runs and tells its figure. Tiny: what the figures are is no test's business."""
+"""Every benchmark still runs and prints its figure. The runs are tiny, and no test asserts a figure."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ TINY = {
 }
 
 
-def test_no_benchmark_is_forgotten() -> None:
+def test_no_benchmark_is_missing_here() -> None:
     assert TINY.keys() == set(ALL)
 
 
 @pytest.mark.parametrize("name", sorted(TINY.keys() - {"submit", "status"}))
-def test_a_benchmark_tells_its_figure(name: str) -> None:
+def test_a_benchmark_prints_its_figure(name: str) -> None:
     run(name)
 
 
-def test_the_benchmark_of_status_tells_its_figure() -> None:
+def test_the_benchmark_of_status_prints_its_figure() -> None:
     if shutil.which("wrk") is None:
-        unavailable("There is no wrk to send requests with: install it (tests/backends/install.sh).")
+        unavailable("There is no wrk to send requests: install it (tests/backends/install.sh).")
     run("status")
 
 
-def test_the_benchmark_of_submissions_tells_its_figure(ssh_backend: Backends) -> None:
+def test_the_benchmark_of_submissions_prints_its_figure(ssh_backend: Backends) -> None:
     run("submit")
 
 
 def run(name: str) -> None:
-    """In a process of its own, with services of its own."""
+    """Run a benchmark in its own process with its own services."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("DATABASE_", "REDIS_"))}
     argv = [sys.executable, "-m", f"benchmarks.{name}", *TINY[name]]
     done = subprocess.run(argv, cwd=PROJECT, env=environ, capture_output=True, text=True, timeout=100, check=False)

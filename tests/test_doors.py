@@ -1,4 +1,4 @@
-"""Every URL is closed to strangers, unless it is named here with its reason."""
+"""Every URL refuses anonymous visitors, except those named here with the reason."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def urls(resolver: URLResolver, before: str = "") -> Iterator[str]:
 
 
 def filled(path: str) -> str:
-    """The pattern with something in its holes."""
+    """Return the pattern with values for its parameters."""
     for hole in ("<path:object_id>", "<str:id>", "<int:content_type_id>", "<path:object_id>", "<str:app_label>"):
         path = path.replace(hole, "1")
     path = path.replace("<slug:slug>", "some-node").replace("<slug:node>", "some-node")
@@ -50,13 +50,13 @@ def filled(path: str) -> str:
 ALL = sorted(set(urls(get_resolver())))
 
 
-def test_the_open_ones_exist() -> None:
+def test_the_open_urls_exist() -> None:
     assert set(OPEN) <= set(ALL)
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", [path for path in ALL if path not in OPEN])
-def test_a_stranger_is_sent_away(path: str) -> None:
+def test_an_anonymous_visitor_is_refused(path: str) -> None:
     for method in ("get", "post"):
         answer = getattr(Client(), method)(f"/{filled(path)}")
         sent_to_login = answer.status_code == 302 and "/login/" in answer["Location"]

@@ -1,4 +1,4 @@
-"""One pod, from the kubelet's request to its usage: docs' "follow a pod", step by step. Read it aloud."""
+"""One pod, from the kubelet's request to its usage: the steps of "Follow a pod" in docs/design.md, in order."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def vega() -> Iterator[Site]:
 
 @pytest.fixture
 def tell(capsys: pytest.CaptureFixture[str], record_property: Callable[[str, object], None]) -> Tell:
-    """Say in the run's output, and in its report, which files were run."""
-    get_resolver().url_patterns  # noqa: B018  (loaded before anything is counted)
+    """Print the files in the run's output and add them to its report."""
+    get_resolver().url_patterns  # noqa: B018  (loads everything before counting)
 
     def tell(whose: str, files: set[str]) -> None:
         record_property(whose, sorted(files))
@@ -55,7 +55,7 @@ def tell(capsys: pytest.CaptureFixture[str], record_property: Callable[[str, obj
 
 @pytest.fixture
 def memory(vega: Site) -> MemorySite:
-    """What happens at Vega."""
+    """The site behind `vega`, which the test controls."""
     return memory_site("vega")
 
 
@@ -64,7 +64,7 @@ def test_a_pod_from_request_to_usage(vega: Site, memory: MemorySite) -> None:
     node, token = make_node(site=vega)
     pod = make_pod(name="simulation", namespace="climate")
 
-    # The kubelet creates a pod. It is answered at once, and no site has been called.
+    # The kubelet creates a pod. It gets an answer at once, without a call to any site.
     created = call("POST", "/create", make_request(pod), token=token)
     assert created.status == 200
     assert list(memory.calls) == []
@@ -72,23 +72,23 @@ def test_a_pod_from_request_to_usage(vega: Site, memory: MemorySite) -> None:
     assert created.json == {"PodUID": pod["metadata"]["uid"], "PodJID": job.key}
     assert state_of(pod, token)["waiting"]["reason"] == "Held"
 
-    # The kubelet is restarted and, unsure, creates it again: it is the same job.
+    # The kubelet restarts and creates the pod again, since it is unsure: it gets the same job.
     assert call("POST", "/create", make_request(pod), token=token).json == created.json
 
-    # A worker hears that there is work at Vega, and submits what is due there.
+    # A worker learns that there is work at Vega, and submits what is due there.
     tasks.submit(vega.pk)
     job.refresh_from_db()
     assert memory.keys() == [job.attempt_key]
     assert memory.job(job.attempt_key).native_id == job.native_id
 
-    # Vega has other jobs before it. The next poll says so, and so does the pod.
+    # Vega has other jobs first. The next poll says so, and so does the pod.
     memory.explain_waiting(job.attempt_key, "Priority", "Jobs of higher priority are before it.")
     poll(vega)
     assert state_of(pod, token) == {
         "waiting": {"reason": "Priority", "message": "Jobs of higher priority are before it."}
     }
 
-    # It starts at noon, and writes to its log.
+    # The job starts at noon, and writes to its log.
     noon = timezone.now().replace(hour=12, minute=0, second=0, microsecond=0)
     memory.clock = lambda: noon
     memory.start(job.attempt_key)
@@ -97,7 +97,7 @@ def test_a_pod_from_request_to_usage(vega: Site, memory: MemorySite) -> None:
     assert state_of(pod, token) == {"running": {"startedAt": f"{noon:%Y-%m-%dT%H:%M:%SZ}"}}
     assert logs_of(pod, token) == "hello\n"
 
-    # Vega falls silent. Nothing is known any more, and so nothing changes.
+    # Vega falls silent. Nothing new is known, so nothing changes.
     memory.go_silent()
     poll(vega)
     assert "running" in state_of(pod, token)
@@ -105,44 +105,44 @@ def test_a_pod_from_request_to_usage(vega: Site, memory: MemorySite) -> None:
     Site.objects.update(next_probe_at=timezone.now())
     tasks.probe(vega.pk)
 
-    # Two minutes later it ends, well.
+    # Two minutes later the job ends successfully.
     memory.clock = lambda: noon + timedelta(minutes=2)
     memory.finish(job.attempt_key)
     poll(vega)
     ended = state_of(pod, token)["terminated"]
     assert (ended["exitCode"], ended["reason"]) == (0, "Completed")
 
-    # What it cost was written down with its end, from Vega's own clock; what it had brought along was erased.
+    # Its usage was recorded with its end, from Vega's own clock; its ConfigMaps and Secrets were erased.
     usage = UsageRecord.objects.get(job=job)
     assert (usage.tenant, usage.site, usage.cpu_seconds, usage.outcome) == (node.tenant, vega, 120, "succeeded")
     job.refresh_from_db()
     assert job.request is None
 
-    # Its log is kept when its folder goes.
+    # Its log is archived before its folder is cleaned.
     tasks.clean(vega.pk)
     Job.objects.update(next_clean_at=timezone.now())
     tasks.clean(vega.pk)
     assert memory.keys() == []
     assert logs_of(pod, token) == "hello\n"
 
-    # The kubelet deletes the pod, and never hears of it again.
+    # The kubelet deletes the pod, and gets no more answers about it.
     assert call("DELETE", "/delete", pod, token=token).status == 200
     assert call("GET", "/status", [pod], token=token).json == []
 
-    # All of that is the job's history.
+    # All of this is in the job's history.
     states = job.history.values_list("new", flat=True)
     assert list(states) == ["held", "queued", "submitting", "pending", "running", "succeeded"]
 
 
-def test_the_story_walks_through_few_files(vega: Site, memory: MemorySite, tell: Tell) -> None:
+def test_the_story_runs_through_few_files(vega: Site, memory: MemorySite, tell: Tell) -> None:
     with files_run() as files:
         test_a_pod_from_request_to_usage(vega, memory)
     tell("the story of a pod", files)
     assert len(files) <= FILES_OF_THE_STORY
 
 
-def test_a_pod_walks_through_few_files(vega: Site, memory: MemorySite, tell: Tell) -> None:
-    """From /create to the usage record, without the questions and the logs in between."""
+def test_a_pod_runs_through_few_files(vega: Site, memory: MemorySite, tell: Tell) -> None:
+    """From /create to the usage record, without the status and log requests in between."""
     token, request = make_node(site=vega)[1], make_request()
     with files_run() as files:
         assert call("POST", "/create", request, token=token).status == 200
@@ -157,7 +157,7 @@ def test_a_pod_walks_through_few_files(vega: Site, memory: MemorySite, tell: Tel
     assert len(files) <= FILES_OF_A_POD
 
 
-def test_what_threads_run_is_counted_and_what_classes_are_made_of_is_not() -> None:
+def test_code_in_threads_is_counted_and_class_bodies_are_not() -> None:
     with files_run() as files:
         thread = threading.Thread(target=states.diagram)
         thread.start()
@@ -167,13 +167,13 @@ def test_what_threads_run_is_counted_and_what_classes_are_made_of_is_not() -> No
 
 
 def poll(site: Site) -> None:
-    """Vega's next poll, now."""
+    """Run Vega's next poll now."""
     Site.objects.filter(pk=site.pk).update(next_poll_at=timezone.now())
     tasks.poll(site.pk)
 
 
 def state_of(pod: dict[str, Any], token: str) -> dict[str, Any]:
-    """The state of the pod's container as its kubelet is told it, which from then on it knows."""
+    """Poll the pod as its kubelet does, remember the status, and return the state of its container."""
     [told] = call("GET", "/status", [pod], token=token).json
     pod["status"]["containerStatuses"] = told["containers"]
     [container] = told["containers"]

@@ -1,4 +1,4 @@
-"""What import-linter cannot see: which parts of Django a module imports. Its contracts are in pyproject.toml."""
+"""What import-linter cannot check: which parts of Django a module imports. Its own contracts are in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
 WITHOUT_WEB = "Rules and use cases import neither the web nor the queue"
-#: Django's own half of the web.
+#: The parts of Django that belong to the web.
 WEB = ("django.http", "django.views", "django.urls", "django.shortcuts", "django.template", "django.middleware")
 
 
 def imports_of(path: Path) -> set[str]:
-    """Dotted names that a module's imports mention: `from a import b` is a.b."""
+    """Return the dotted names that a module's imports mention: `from a import b` is a.b."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -43,8 +43,8 @@ def test_rules_and_use_cases_import_nothing_of_djangos_web(module: str) -> None:
         assert not web, f"{path.relative_to(ROOT)} imports {web}"
 
 
-def test_every_package_has_an_order_that_names_all_of_its_modules() -> None:
-    """A new package without a contract would be a place where anything may import anything."""
+def test_every_package_has_a_layer_contract_that_names_all_its_modules() -> None:
+    """In a new package without a contract, any module could import any other."""
     ordered = {
         container
         for contract in CONTRACTS

@@ -1,9 +1,9 @@
-"""Whatever is killed, and whenever: nothing is lost and nothing is doubled. Real processes, and a real Slurm over SSH.
+"""Whatever is killed, and whenever: no pod is lost and none runs twice. Real processes, and a real Slurm over SSH.
 
-One long-lived stack takes burst after burst of pods while its parts are killed: first the worker at each step of a
-submission, then KILL_POINTS blows at random (20; `make soak POINTS=200`). Nothing is waited for in between, so that
-what one blow leaves in doubt meets the next. At the end every pod is accounted for. KILL_SEED repeats a run's plan,
-and KILL_KEEP=1 keeps its folder, logs included.
+One stack receives burst after burst of pods while its parts are killed: first the worker at each step of a submission,
+then KILL_POINTS times at random (20; `make soak POINTS=200`). The run does not wait in between, so the effects of one
+kill meet the next. At the end every pod is checked. KILL_SEED repeats a run's plan, and KILL_KEEP=1 keeps its folder
+with the logs.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["aftermath", "folder", "slurm_backend", "ssh_backend", "stack"]
 
-# The first test carries out everything; a point takes seconds, the worst of them half a minute.
+# The first test carries out all points. A point takes seconds, the slowest half a minute.
 pytestmark = pytest.mark.timeout(600 + 30 * POINTS)
 
 
 def test_every_job_has_ended(aftermath: Aftermath) -> None:
-    """None is left in `submitting`, nor anywhere else, and Slurm has none of them any more."""
+    """No job is left in `submitting` or any other live state, and Slurm has none of their batch jobs."""
     assert not [row for row in aftermath.rows.values() if State(row.state) not in ENDS]
     assert not aftermath.alive
 
@@ -39,15 +39,15 @@ def test_every_answered_pod_has_exactly_one_batch_job(aftermath: Aftermath) -> N
     assert not [f"{sent}: {aftermath.row(sent)}" for sent in aftermath.kept if aftermath.load.runs_of(sent) != 1]
 
 
-def test_every_other_pod_has_at_most_one(aftermath: Aftermath) -> None:
-    """Those whose create was not answered, and those that were deleted."""
+def test_every_other_pod_has_at_most_one_batch_job(aftermath: Aftermath) -> None:
+    """The others are pods whose create was not answered, and deleted pods."""
     others = [sent for sent in aftermath.load.sent if sent not in aftermath.kept]
     assert not [f"{sent}: {aftermath.row(sent)}" for sent in others if aftermath.batch_jobs_of(sent) > 1]
     assert not [f"{sent}: {aftermath.row(sent)}" for sent in others if aftermath.load.runs_of(sent) > 1]
 
 
-def test_slurm_has_no_batch_job_but_of_each_pods_last_attempt(aftermath: Aftermath) -> None:
-    """So a fenced attempt never had one, nor any other that was given up."""
+def test_slurm_has_only_the_batch_job_of_each_pods_last_attempt(aftermath: Aftermath) -> None:
+    """So no fenced or abandoned attempt ever had one."""
     last = {row.attempt_key for row in aftermath.rows.values()}
     assert not aftermath.batch_jobs.keys() - last
     assert not aftermath.batch_jobs.keys() & aftermath.abandoned
@@ -62,18 +62,18 @@ def test_every_pod_that_was_not_deleted_ends_as_its_script_says(aftermath: After
     assert not wrong
 
 
-def test_the_kubelet_saw_that_end(aftermath: Aftermath) -> None:
+def test_the_kubelet_saw_the_same_end(aftermath: Aftermath) -> None:
     phases = {"succeeded": "Succeeded", "failed": "Failed"}
     assert not [f"{sent}: {sent.pod.phase}" for sent in aftermath.kept if sent.pod.phase != phases[_own_end(sent)[0]]]
 
 
-def test_the_kubelet_was_never_told_what_it_cannot_survive(aftermath: Aftermath) -> None:
+def test_the_kubelet_never_got_an_answer_that_it_cannot_survive(aftermath: Aftermath) -> None:
     assert aftermath.load.kubelet.panic is None
     assert not [sent.pod.complaints for sent in aftermath.load.sent if sent.pod.complaints]
 
 
 def test_a_deleted_pod_is_cancelled_or_had_ended(aftermath: Aftermath) -> None:
-    """A long one cannot have ended before."""
+    """A long-running one cannot have ended before."""
     wrong = []
     for sent in aftermath.load.sent:
         row = aftermath.row(sent)
@@ -82,7 +82,7 @@ def test_a_deleted_pod_is_cancelled_or_had_ended(aftermath: Aftermath) -> None:
     assert not wrong
 
 
-def test_every_batch_job_is_accounted_for_once(aftermath: Aftermath) -> None:
+def test_every_batch_job_has_exactly_one_usage_record(aftermath: Aftermath) -> None:
     assert not [row for row in aftermath.rows.values() if row.usages != bool(row.native_id)]
     assert not [row for row in aftermath.rows.values() if aftermath.batch_jobs[row.attempt_key] != row.usages]
 
@@ -102,8 +102,8 @@ def test_no_process_has_ended_by_itself(aftermath: Aftermath, stack: Stack) -> N
     assert not stack.dead()
 
 
-def test_the_blows_have_met_each_step(aftermath: Aftermath) -> None:
-    """Or all of the above says little: some creates were not answered, and some attempts were given up."""
+def test_the_kills_reached_each_step(aftermath: Aftermath) -> None:
+    """Otherwise the tests above prove little: some creates must be unanswered, and some attempts abandoned."""
     assert not [str(point) for point in aftermath.strikes.missed if point.is_named]
     assert not all(sent.answered for sent in aftermath.load.sent)
     assert aftermath.abandoned

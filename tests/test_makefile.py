@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ROOT: Path = settings.BASE_DIR
 
 
-def test_make_help_lists_each_target_once_and_tells_what_it_does() -> None:
+def test_make_help_lists_each_target_once_with_a_description() -> None:
     argv = ["make", "--no-print-directory", "help"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
     targets = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Migrations that carry facts over: what the rows of the release before say afterwards."""
+"""Migrations that carry data over: what rows of the previous release contain afterwards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOON = timezone.now()
 
 @pytest.fixture
 def migrate(transactional_db: None) -> Iterator[Callable[[str], Any]]:
-    """Go to a migration of jobs; the registry of models as they were then. Afterwards all are applied again."""
+    """Go to a migration of jobs. Return the models of that time. Afterwards all migrations are applied again."""
 
     def to(name: str) -> Any:
         executor = MigrationExecutor(connection)

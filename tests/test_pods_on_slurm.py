@@ -41,7 +41,7 @@ def stack(ssh_backend: Backends) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def kubelet(stack: Stack, ssh_backend: Backends) -> Iterator[Kubelet]:
-    """A kubelet whose node sends to the real Slurm, charliecloud running the containers there."""
+    """A kubelet whose node sends to the real Slurm, where charliecloud runs the containers."""
     ssh = {"host": ssh_backend.ssh_host, "port": ssh_backend.ssh_port, "user": ssh_backend.user}
     config = {
         "ssh": ssh | {"host_key": ssh_backend.known_hosts.read_text()},
@@ -60,10 +60,10 @@ def kubelet(stack: Stack, ssh_backend: Backends) -> Iterator[Kubelet]:
     kubelet.stop()
 
 
-def test_what_a_real_kubelet_sent_runs_and_comes_back(kubelet: Kubelet, stack: Stack) -> None:
+def test_recorded_pods_run_and_report_back(kubelet: Kubelet, stack: Stack) -> None:
     sent = {body["pod"]["metadata"]["name"]: body for body in recorded()}
 
-    # A pod with an init container, a ConfigMap, a Secret, an emptyDir and two containers; one that fails on purpose.
+    # One pod has an init container, a ConfigMap, a Secret, an emptyDir and two containers; another fails on purpose.
     train, fails, hello = (create(kubelet, sent[name]) for name in ("train", "fails-with-3", "hello"))
     followed = kubelet.follow(train, "watcher")
 
@@ -73,7 +73,7 @@ def test_what_a_real_kubelet_sent_runs_and_comes_back(kubelet: Kubelet, stack: S
     failed = kubelet.wait(fails).body["status"]["containerStatuses"][0]["state"]["terminated"]
     assert failed["exitCode"] == 3
 
-    # The init container copied the ConfigMap's file, the Secret arrived as a file and as a variable, exactly.
+    # The init container copied the ConfigMap's file; the Secret arrived exactly, as a file and as a variable.
     log = kubelet.logs(train, "trainer").decode()
     assert "steps = 3" in log
     assert "NAME=a value with spaces, 'quotes', \"double\" and $VARS POD=train" in log
@@ -82,15 +82,15 @@ def test_what_a_real_kubelet_sent_runs_and_comes_back(kubelet: Kubelet, stack: S
     assert b"".join(followed) == b"watched\n"
     assert kubelet.logs(fails, "main") == b"about to fail\n"
 
-    # Usage is on record for each, from Slurm's own figures.
+    # Each pod has a usage record with Slurm's own figures.
     with psycopg.connect(stack.database_url) as database:
         rows = database.execute("SELECT pod, cpus FROM jobs_usagerecord WHERE NOT estimated").fetchall()
         kept = database.execute("SELECT count(*) FROM jobs_job WHERE request IS NOT NULL").fetchone()
     assert dict(rows) == {"research/train": 2, "research/fails-with-3": 1, "research/hello": 1}
-    assert kept == (0,), "what the pods brought along is erased at their end"
+    assert kept == (0,), "ConfigMaps and Secrets are erased at the pods' end"
     assert all(not pod.complaints for pod in kubelet.pods.values())
 
-    # The figures are those of all web processes together.
+    # The metrics are the sum over all web processes.
     page = requests.get(f"{stack.url}/metrics", timeout=10).text
     assert 'isthmus_requests_total{method="POST",route="vk/<slug:slug>/create",status="200"} 3.0' in page
 
@@ -111,7 +111,7 @@ def test_a_pod_deleted_while_it_runs_is_gone_from_slurm(kubelet: Kubelet, stack:
 
 
 def create(kubelet: Kubelet, body: dict[str, Any]) -> str:
-    """Send a recorded create, its long sleeps shortened; the pod's UID."""
+    """Send a recorded create with its long sleeps shortened. Return the pod's UID."""
     body = json.loads(json.dumps(copy.deepcopy(body)).replace("sleep 60", "sleep 2").replace("sleep 15", "sleep 1"))
     objects = {
         "configmaps": body["configmaps"],

@@ -1,4 +1,4 @@
-"""docs/roles.md holds: every address of the API with every role, as PostgreSQL's web role sees the rows."""
+"""docs/roles.md is true: every address of the API with every role, with rows as PostgreSQL's web role sees them."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def people(federation: Federation, communities: Communities) -> dict[str, Someon
     return found
 
 
-def test_every_address_is_in_the_table_and_nothing_else() -> None:
+def test_the_table_has_exactly_the_addresses_of_the_api() -> None:
     assert sorted(ENTRIES) == ALL
 
 
-def test_the_page_of_roles_is_the_one_the_table_draws() -> None:
+def test_the_page_of_roles_matches_the_table() -> None:
     page = settings.BASE_DIR / "docs" / "roles.md"
     assert page.read_text(encoding="utf-8") == roles.as_markdown(), "Run `manage.py draw_roles`."
 
 
 @pytest.mark.parametrize("address", ALL)
-def test_each_role_is_let_in_or_refused_as_the_table_says(
+def test_each_role_is_allowed_or_refused_as_the_table_says(
     address: str, api: Api, federation: Federation, communities: Communities, people: dict[str, Someone]
 ) -> None:
     entry, climate = ENTRIES[address], communities.climate
@@ -76,7 +76,7 @@ def test_an_auditor_may_read_everything_and_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("address", [each for each in ALL if each.startswith("GET ") and f" {OWN}" not in each])
-def test_an_auditor_reads_what_is_of_any_tenant(
+def test_an_auditor_reads_every_tenants_things(
     address: str, api: Api, federation: Federation, communities: Communities
 ) -> None:
     auditor = Someone("auditor", federation.ada.token, frozenset({Role.FEDERATION_AUDITOR}))
@@ -85,7 +85,7 @@ def test_an_auditor_reads_what_is_of_any_tenant(
 
 
 @pytest.mark.parametrize("address", ALL)
-def test_nobody_is_answered_without_a_token(
+def test_no_address_answers_without_a_token(
     address: str, api: Api, federation: Federation, communities: Communities
 ) -> None:
     method, path = address.split(" ", 1)
@@ -94,10 +94,10 @@ def test_nobody_is_answered_without_a_token(
 
 
 @pytest.mark.parametrize("address", [each for each in ALL if "<" in each])
-def test_what_is_another_tenants_does_not_exist(
+def test_another_tenants_things_do_not_exist(
     address: str, api: Api, federation: Federation, communities: Communities, people: dict[str, Someone]
 ) -> None:
-    """Asked by those of climate whose role would allow it, for a thing of physics's. The site operator's is Vega."""
+    """Callers of climate whose role would allow it ask for a thing of physics; the site operator asks for Juno's."""
     entry = ENTRIES[address]
     for name, someone in people.items():
         everywhere = someone.roles & {Role.FEDERATION_OPERATOR, Role.FEDERATION_AUDITOR} and f" {OWN}/" not in address
@@ -107,7 +107,7 @@ def test_what_is_another_tenants_does_not_exist(
 
 
 def ask(api: Api, address: str, of: Community, federation: Federation, someone: Someone, *, is_own: bool = True) -> int:
-    """The status; whatever it did is undone."""
+    """Send the request and return its status; its effects are rolled back."""
     method, path = address.split(" ", 1)
     body = with_names(ENTRIES[address].body, of, federation)
     if body is None and method in {"POST", "PATCH", "PUT"}:
@@ -119,20 +119,23 @@ def ask(api: Api, address: str, of: Community, federation: Federation, someone: 
 
 
 def kind(status: int) -> str:
-    """Let in is who is served, or told of a conflict; a body that is no good would hide who may send a good one."""
+    """Return the kind of a status.
+
+    Success and conflict both mean allowed; an invalid body would hide who may send a valid one.
+    """
     known = {400: "misunderstood", 401: "unknown", 403: "refused", 404: "not there", 422: "misunderstood"}
     return known.get(status, "let in" if status < 500 else "broken")
 
 
 def may(entry: Entry, someone: Someone) -> bool:
-    """Whether a role of theirs allows it, wherever that reaches."""
+    """Return whether one of the caller's roles allows the action, wherever the role applies."""
     if Role.VIRTUAL_NODE in someone.roles or (someone.is_program and not entry.programs):
         return False
     return entry.action is None or bool(RULES[entry.action].roles & someone.roles)
 
 
 def is_let_in(entry: Entry, someone: Someone, of: Community) -> str:
-    """What `kind` says of an allowed caller's request for a thing of this community's, or for a list."""
+    """Return what `kind` must say of an allowed caller's request for a thing of this community, or for a list."""
     if not may(entry, someone):
         return "refused"
     address = next(each for each, known in ENTRIES.items() if known is entry)
@@ -140,7 +143,7 @@ def is_let_in(entry: Entry, someone: Someone, of: Community) -> str:
     if is_elsewhere and any(hole in address for hole in TENANTS_OWN):
         return "not there"
     if is_elsewhere and "{tenant}" in str(entry.body):
-        return "misunderstood"  # told as of a tenant that is none
+        return "misunderstood"  # answered like an unknown tenant
     is_a_strangers = someone.roles == {Role.TENANT_MEMBER} and someone.name != of.member.name
     return "refused" if entry.own and is_a_strangers else entry.served
 
@@ -155,6 +158,6 @@ def test_a_method_without_an_action_is_closed_to_everybody(
     assert answer.json["code"] == "forbidden"
 
 
-def test_the_walk_sees_what_is_served() -> None:
+def test_the_walk_finds_the_served_addresses() -> None:
     served = [each for each in get_resolver().url_patterns if str(each.pattern) == "api/v1/"]
     assert [each.urlconf_name for each in served if isinstance(each, URLResolver)] == [api_urls]

@@ -1,4 +1,7 @@
-"""Rules that the code itself keeps, so that its readers can rely on them."""
+"""Rules that the program's code keeps, so that its readers can rely on them.
+
+test_rules_of_tests.py has the rules of the tests' own code.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OURS = ("controlplane", "frontend", "jobs", "sites")
-#: A view asks `queries`, or a use case, for rows: what builds a query is not for it.
+#: A view gets rows from `queries` or a use case. It uses nothing that builds a query.
 QUERY_METHODS = frozenset({
     "aggregate", "alias", "annotate", "cursor", "defer", "exclude", "extra", "filter", "get_or_create", "only",
     "order_by", "prefetch_related", "raw", "select_for_update", "select_related", "values_list",
 })  # fmt: skip
-#: Who may do what is said by `rights`, `permissions` and `within`.
+#: `rights`, `permissions` and `within` decide who may do what. A view uses nothing else for that.
 RULE_ATTRIBUTES = frozenset({"everything", "held"})
-#: Modules with views that may ask the database by themselves, and why.
+#: Modules with views that may query the database themselves, and why.
 VIEW_EXCEPTIONS = {
     "controlplane.api.idempotency": "keeps what was answered: its rows are the API's own, and no tenant's",
     "controlplane.probes": "asks whether PostgreSQL answers, and for no rows",
@@ -38,7 +41,7 @@ VIEW_EXCEPTIONS = {
 
 @cache
 def view_modules() -> tuple[str, ...]:
-    """Every module of ours that an address leads to, and all others of the packages that views live in."""
+    """Return every module of ours that an address leads to, and all other modules of packages that contain views."""
     files = [path for package in ("controlplane/api", "jobs/api", "sites/api", "frontend") for path in python(package)]
     named = {".".join(path.relative_to(settings.BASE_DIR).with_suffix("").parts) for path in files}
     called = set(modules_of_views(get_resolver()))
@@ -62,7 +65,7 @@ def modules_of_views(resolver: URLResolver) -> Iterator[str]:
 
 
 def breaches(text: str) -> list[str]:
-    """What a module with views must not hold: a query of its own, or a look into rights."""
+    """Yield what a module with views must not contain: a query of its own, or a use of rights."""
     tree = ast.parse(text)
     doors = {
         id(node.func.value)
@@ -73,7 +76,7 @@ def breaches(text: str) -> list[str]:
 
 
 def is_breach(node: ast.AST, doors: set[int]) -> bool:
-    """doors: the nodes on which `.within(...)` is called."""
+    """Return whether a node breaks the rule. doors: the nodes on which `.within(...)` is called."""
     match node:
         case ast.Attribute(attr="objects" | "_default_manager" | "_base_manager"):
             return id(node) not in doors
@@ -91,15 +94,17 @@ def is_breach(node: ast.AST, doors: set[int]) -> bool:
 
 
 @pytest.mark.parametrize("module", view_modules())
-def test_a_view_holds_no_query_and_no_rule(module: str) -> None:
+def test_a_view_contains_no_query_and_no_rule_of_access(module: str) -> None:
     found = breaches(path_of(module).read_text(encoding="utf-8"))
     if module in VIEW_EXCEPTIONS:
-        assert found, f"{module} needs its exception no more."
+        assert found, f"{module} no longer needs its exception."
     else:
-        assert not found, f"{module} asks the database or the rights by itself; ask `queries` or `permissions`: {found}"
+        assert not found, (
+            f"{module} queries the database or checks rights itself; use `queries` or `permissions`: {found}"
+        )
 
 
-def test_the_walk_over_views_finds_them_all() -> None:
+def test_the_walk_over_views_finds_all_of_them() -> None:
     assert {"jobs.interlink.views", "controlplane.auth.login.pages"} <= set(view_modules())
     assert {"controlplane.auth.tokens.endpoint", "controlplane.auth.login.views"} <= set(view_modules())
     assert set(VIEW_EXCEPTIONS) <= set(view_modules())
@@ -122,16 +127,16 @@ def test_the_walk_over_views_finds_them_all() -> None:
         "caller.rights.held",
     ],
 )
-def test_a_query_or_a_rule_in_a_view_is_seen(line: str) -> None:
+def test_a_query_or_a_rule_of_access_in_a_view_is_detected(line: str) -> None:
     assert breaches(line)
 
 
-def test_the_door_and_a_call_of_queries_are_no_breach() -> None:
+def test_within_and_calls_of_queries_are_allowed() -> None:
     assert not breaches("Job.objects.within(self.reach).one('None.', key=key)\nqueries.jobs(self.reach, {}, caller)")
 
 
 def test_rows_are_rendered_in_one_place() -> None:
-    """`shown` and `page` alone ask a serializer for its data: one way, whatever the row is of."""
+    """Only `shown` and `page` read a serializer's data: one way for every kind of row."""
     found = {
         module
         for module in view_modules()
@@ -141,8 +146,8 @@ def test_rows_are_rendered_in_one_place() -> None:
     assert found == {"controlplane.api.pages"}
 
 
-def test_templates_ask_for_no_rows() -> None:
-    """Django's templates would call a manager without a word."""
+def test_templates_query_no_rows() -> None:
+    """Django's templates would silently call a manager."""
     pages = [path for name in OURS for path in (settings.BASE_DIR / name).rglob("*.html")]
     assert pages
     for path in pages:
@@ -150,7 +155,7 @@ def test_templates_ask_for_no_rows() -> None:
         assert not [tag for tag in tags if re.search(r"\.(objects|all|count|exists|first|last)\b|_set\b", tag)], path
 
 
-def test_each_table_under_row_security_has_the_one_door() -> None:
+def test_each_table_under_row_security_has_within() -> None:
     models = {model._meta.db_table: model for model in apps.get_models()}
     doors = {table for table in row_security.VISIBLE if isinstance(models[table]._default_manager.all(), Reached)}
     assert doors == set(row_security.VISIBLE)

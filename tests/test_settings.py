@@ -1,4 +1,4 @@
-"""docs/settings.md says what the code reads: every name, and every default that is a value."""
+"""docs/settings.md matches the code: every name, and every default that is a value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ READERS = {"string", "number", "seconds", "boolean", "items", "_given"}
 ROW = re.compile(r"^\| `(?P<name>[A-Z_]+)` \| (?P<default>[^|]+) \| (?P<meaning>[^|]+) \|$", re.MULTILINE)
 
 
-def test_every_setting_is_documented_and_nothing_else() -> None:
+def test_the_page_documents_exactly_the_settings_of_the_code() -> None:
     pages, code = set(documented()), set(read_by_the_code())
     assert (code - pages, pages - code) == (set(), set()), "(not in docs/settings.md, not in the code)"
 
@@ -30,13 +30,13 @@ def test_the_documented_defaults_are_the_real_ones() -> None:
 
 
 def documented() -> dict[str, str]:
-    """Name to default: the first `quoted` value of the cell, or its text without a note in brackets."""
+    """Return name -> default: the first `quoted` value of the cell, or its text without a note in brackets."""
     rows = {row["name"]: row["default"].strip() for row in ROW.finditer(PAGE.read_text(encoding="utf-8"))}
     return {name: re.sub(r"^`([^`]*)`( \(.*\))?$", r"\1", default) for name, default in rows.items()}
 
 
 def read_by_the_code() -> dict[str, str]:
-    """Name to default as the page writes it; "" where the default is no plain value, such as a path beside the code."""
+    """Return name -> default as the page writes it; "" if the default is not a plain value (a path, say)."""
     found = {f"DATABASE_{role.upper()}_URL": "DATABASE_URL" for role in ROLES}
     for package in ("controlplane", "sites", "jobs", "frontend", "deploy/embedded"):
         for file in (PROJECT / package).rglob("*.py"):
@@ -69,7 +69,7 @@ def default_of(call: ast.Call) -> str:
 
 
 def plain(expression: ast.expr) -> str:
-    """A literal, or a product of them, as the page writes it."""
+    """Return a literal, or a product of literals, as the page writes it."""
     match expression:
         case ast.Constant(value=""):
             return "empty"

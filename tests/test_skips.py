@@ -1,4 +1,4 @@
-"""What a run tells of the tests that it skipped."""
+"""What a run reports about skipped tests."""
 
 from __future__ import annotations
 

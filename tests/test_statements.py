@@ -1,5 +1,6 @@
-"""PostgreSQL plans each statement that is written by hand, as the roles that send it: a column that is renamed, or a
-right that a role does not have, is found here and not by a pod.
+"""PostgreSQL plans each hand-written statement with the roles that send it.
+
+So a test finds a renamed column or a missing right, instead of a pod in production.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 
-#: Modules (and those below) whose statements not both of web and worker send -> who does.
+#: Modules (or packages) whose statements only one of web and worker sends -> that role.
 SENT_BY = {
     "controlplane.ops": ("owner",),
     "controlplane.audit.months": ("owner",),
@@ -31,7 +32,7 @@ SENT_BY = {
     "jobs.interlink": ("web",),
     "jobs.worker": ("worker",),
 }
-#: (module, what it executes there) -> why that is neither a constant nor a literal.
+#: (module, what it executes) -> why the statement is neither a constant nor a literal.
 _UTILITY = "names and passwords in commands that have no plan; prepare_database runs them before the first test"
 NOT_NAMED = {
     ("controlplane.audit.months", "sql.SQL(statement).format(**names)"): _UTILITY,
@@ -74,38 +75,40 @@ NOT_NAMED = {
         for role in next((r for name, r in SENT_BY.items() if each.module.startswith(name)), ("web", "worker"))
     ],
 )
-def test_each_has_a_plan(statement: Statement, role: str, database_urls: dict[str, str]) -> None:
+def test_each_statement_has_a_plan(statement: Statement, role: str, database_urls: dict[str, str]) -> None:
     with database_role(role_of(database_urls[role])):
         assert plan_of(statement.sql)
 
 
 @pytest.mark.parametrize("model", [each for each in apps.get_models() if each.__module__.startswith(program.PACKAGES)])
-def test_each_insert_that_is_made_for_a_model_has_a_plan(model: type) -> None:
+def test_each_insert_made_for_a_model_has_a_plan(model: type) -> None:
     statement, _ = database._insert(model)
     assert "Insert on" in plan_of(statement)
 
 
-def test_everything_executed_is_a_constant_or_a_literal() -> None:
+def test_each_executed_statement_is_a_constant_or_a_literal() -> None:
     others = {
         (module, ast.unparse(argument))
         for module in program.files()
         for argument in program.executed(module)
         if not is_named(module, argument)
     }
-    assert (others - set(NOT_NAMED), set(NOT_NAMED) - others) == (set(), set()), "(new ones, those that are gone)"
+    assert (others - set(NOT_NAMED), set(NOT_NAMED) - others) == (set(), set()), (
+        "(new statements, entries without a statement)"
+    )
 
 
-def test_a_statement_that_is_put_together_is_found_too() -> None:
+def test_a_statement_built_at_run_time_is_detected() -> None:
     found = {str(each) for each in program.statements()}
     assert {"jobs.lifecycle._STORE", "jobs.interlink.status._ALL", "controlplane.tenants.scope._SET_BY_SLUGS"} <= found
 
 
-def test_a_wrong_column_is_found() -> None:
+def test_a_wrong_column_is_detected() -> None:
     with pytest.raises(DatabaseError, match="no_such_column"):
         plan_of("SELECT no_such_column FROM jobs_job WHERE id = %s")
 
 
-def test_a_missing_right_is_found(database_urls: dict[str, str]) -> None:
+def test_a_missing_right_is_detected(database_urls: dict[str, str]) -> None:
     with database_role(role_of(database_urls["web"])), pytest.raises(DatabaseError, match="permission denied"):
         plan_of("UPDATE jobs_usagerecord SET cpus = %s")
 
@@ -120,9 +123,9 @@ def is_named(module: str, argument: ast.expr) -> bool:
 
 
 def plan_of(sql: str) -> str:
-    """What EXPLAIN says of it without values, which works from PostgreSQL 12 on (its GENERIC_PLAN needs 16)."""
+    """Return EXPLAIN's output without parameter values, for PostgreSQL 12 and newer (GENERIC_PLAN needs 16)."""
     numbers = itertools.count(1)
-    # Django's placeholders: each its own parameter, since one name may stand for values of two types.
+    # Replace each of Django's placeholders by its own parameter, because one name may stand for values of two types.
     ours = re.sub(r"%(%|s|\(\w+\)s)", lambda found: "%" if found[1] == "%" else f"${next(numbers)}", sql)
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")

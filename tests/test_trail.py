@@ -1,4 +1,4 @@
-"""Every address of the API that changes something writes it down, and changes nothing that it cannot write down."""
+"""Every address of the API that changes something records it, and changes nothing that it cannot record."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from tests.api import Api
     from tests.federation import Communities, Federation
 
-#: They only tell.
+#: Actions that only answer a question.
 QUIET = frozenset({"POST claims/try", "POST jobs/explain"})
 CHANGING = [each for each in ALL if not each.startswith("GET ") and each not in QUIET]
-#: Where the body of the walk through the roles would be a conflict.
+#: Requests with another body than in test_roles.py, which would be a conflict here.
 BODIES: dict[str, Any] = {
     "POST allocations": {"tenant": "physics", "site": "vega", "local_account": "bio"},
     "POST requests": {"kind": "allocation", "site": "juno", "tenant": "climate", "payload": {"cpus": 4}},
@@ -35,7 +35,7 @@ APPS = ("tenants", "hpc_sites", "jobs")
 
 @dataclass(frozen=True)
 class Request:
-    """One that is allowed, with everything that it needs already there. by: the token, whose text is in `text`."""
+    """An allowed request for which everything exists already. by: the token, whose text is in `text`."""
 
     method: str
     path: str
@@ -54,7 +54,7 @@ def asked(address: str, api: Api, federation: Federation, communities: Communiti
     is_operators = Role.FEDERATION_OPERATOR in RULES[action].roles and action is not Action.TOKENS_OWN
     person = federation.olga.person if is_operators else federation.alice.person
     by, text = new_token(person)
-    assert api.get("me", token=text).status == 200  # that it is used is noted now, and not again within the minute
+    assert api.get("me", token=text).status == 200  # its first use is recorded now, and not again within the minute
     method, pattern = address.split(" ", 1)
     someone = Someone(person.name, text, frozenset(), spare=new_token(person)[0])
     body = with_names(BODIES.get(address, ENTRIES[address].body), communities.climate, federation)
@@ -63,16 +63,16 @@ def asked(address: str, api: Api, federation: Federation, communities: Communiti
 
 
 @pytest.mark.parametrize("address", CHANGING)
-def test_what_is_changed_is_on_record_with_who_did_it(api: Api, asked: Request) -> None:
+def test_each_change_is_recorded_with_who_did_it(api: Api, asked: Request) -> None:
     before = set(Event.objects.values_list("pk", flat=True))
     status = asked.send(api)
-    assert 200 <= status < 300, f"it answers {status}: ask for something here that is done"
+    assert 200 <= status < 300, f"it answers {status}: this test needs a request that succeeds"
     told = {(each.actor_id, each.token_id, each.outcome) for each in Event.objects.exclude(pk__in=before)}
     assert told == {(asked.by.person_id, asked.by.pk, "done")}
 
 
 @pytest.mark.parametrize("address", CHANGING)
-def test_what_cannot_be_written_down_is_not_done(api: Api, asked: Request) -> None:
+def test_a_change_that_cannot_be_recorded_is_not_made(api: Api, asked: Request) -> None:
     before = rows()
     with full_trail():
         assert asked.send(api) >= 500
@@ -81,7 +81,7 @@ def test_what_cannot_be_written_down_is_not_done(api: Api, asked: Request) -> No
 
 @contextmanager
 def full_trail() -> Iterator[None]:
-    """Nothing more can be written into the trail. With the test's own transaction that is over at the latest."""
+    """Make inserts into the trail fail, until the test's transaction ends at the latest."""
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE FUNCTION say_no() RETURNS trigger LANGUAGE plpgsql AS"
@@ -93,7 +93,7 @@ def full_trail() -> Iterator[None]:
 
 
 def rows() -> dict[str, Any]:
-    """All there is in our tables but the trail, by table."""
+    """Return all rows of our tables except the trail, by table."""
     found = {}
     with connection.cursor() as cursor:
         for model in [model for label in APPS for model in apps.get_app_config(label).get_models()]:

@@ -1,14 +1,14 @@
-"""One writer for each column: the file that the column's help text names, or else the docstring of its model.
+"""Each column has one writer: the file that the column's help text names, or else the docstring of its model.
 
-Both say "Written by <file>."; a column for which neither does never changes once its row is there. Rows are inserted by
-others too: that is no change.
+Both say "Written by <file>."; a column without either never changes after its row is inserted. Other files may insert
+rows: an insert is not a change.
 
-What this sees, in every module: `row.column = ...` and `setattr(row, "column", ...)`, `update(column=...)`, the names
-in `update_fields`, `bulk_update` and `update_or_create(defaults=...)`, and the UPDATE statements that are written by
-hand. It knows a row or a queryset by its annotation, by where it comes from in the same function, or by being the only
-imported model with such a column. What it cannot see: names that are put together at run time (`update(**values)`,
-`setattr(row, name, value)`: of those lifecycle.py's are held by the types of `Changes`), forms of Django's admin, rows
-that reach a function without any annotation, and what else has the password of the database.
+This test reads every module and detects `row.column = ...` and `setattr(row, "column", ...)`, `update(column=...)`, the
+names in `update_fields`, `bulk_update` and `update_or_create(defaults=...)`, and hand-written UPDATE statements. It
+recognises a row or a queryset by its annotation, by its origin in the same function, or because only one imported model
+has such a column. It cannot detect: names built at run time (`update(**values)`, `setattr(row, name, value)`; in
+lifecycle.py the types of `Changes` restrict these), forms of Django's admin, rows passed to a function without any
+annotation, and other programs that have the database's password.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from jobs.models import Changes, Job, QuietChanges
 from tests import program
 from tests.writes import Module, is_djangos, our_models, set_by, stated, writes
 
-#: (file, column) -> why it may, though another file is the column's writer.
+#: (file, column) -> why this file may write the column, though another file is its writer.
 ALSO = {
     ("jobs/admission.py", "Job.polled_minute"): "of a row that is not there yet",
     ("controlplane/auth/admin.py", "HeldRight.origin"): "of a row that is not there yet",
     ("jobs/worker/claim.py", "Job.request"): "read into the object while a batch is made, and never saved",
     ("jobs/payload.py", "Job.request"): "the same text under another key: `manage.py reseal` saves it",
 }
-#: How a column's value is written down in Python.
+#: How Python code refers to a column's value.
 PYTHON: dict[type[models.Field[object, object]], type] = {
     models.CharField: str,
     models.DateTimeField: datetime,
@@ -46,17 +46,19 @@ PYTHON: dict[type[models.Field[object, object]], type] = {
 
 def test_each_column_is_written_by_the_file_that_it_names() -> None:
     wrong = {(write.file, each) for write in writes() if not write.is_stated for each in write.columns}
-    assert (wrong - ALSO.keys(), ALSO.keys() - wrong) == (set(), set()), "(other writers, excuses that nobody needs)"
+    assert (wrong - ALSO.keys(), ALSO.keys() - wrong) == (set(), set()), (
+        "(other writers, exceptions that are no longer needed)"
+    )
 
 
-def test_the_files_that_columns_name_are_there() -> None:
+def test_the_files_that_columns_name_exist() -> None:
     for model in our_models().values():
         for field in model._meta.concrete_fields:
             assert (program.PROJECT / stated(model, field)).exists(), field
 
 
 def test_each_column_of_ours_has_a_help_text() -> None:
-    """But for the keys that Django makes, and for what Person has from Django."""
+    """Except the keys that Django creates, and the columns that Person inherits from Django."""
     silent = {
         f"{name}.{field.name}"
         for name, model in our_models().items()
@@ -93,16 +95,16 @@ def test_what_a_move_may_change_fits_the_columns(changes: type) -> None:
         ("def f(anything) -> None: anything.tries = 3", "Job.tries"),
     ],
 )
-def test_a_write_is_seen(code: str, found: str) -> None:
+def test_a_write_is_detected(code: str, found: str) -> None:
     source = f"from jobs.models import Job\nfrom sites.models import Allocation\n{code}"
     [write] = Module("somewhere.py", ast.parse(source), {}).writes()
     assert (write.columns, write.is_stated) == ([found], False)
 
 
-def test_a_write_in_sql_is_seen() -> None:
+def test_a_write_in_sql_is_detected() -> None:
     assert set_by("a = 1, b = f(x = 2, 3), c = CASE WHEN d THEN 1 END FROM t WHERE e = 1") == ["a", "b", "c"]
 
 
 @pytest.mark.django_db
-def test_the_migrations_say_what_the_models_say() -> None:
+def test_the_migrations_match_the_models() -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)

@@ -1,4 +1,4 @@
-"""Work in other threads, each with database connections of its own."""
+"""Work in other threads, each with its own database connections."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-#: Seconds that the slowest of them may take.
+#: Seconds that the slowest thread may take.
 WITHIN = 60.0
 
 
 def at_once(*work: Callable[[], Answer]) -> list[Answer]:
-    """Run each of them in a thread of its own, all from the same moment on, and return their answers in order.
+    """Run each function in its own thread, all starting at the same moment. Return their results in order.
 
-    Raises the error of the first that failed, when all have ended.
+    Raises the error of the first that failed, after all have ended.
     """
     barrier = threading.Barrier(len(work))
 
@@ -33,12 +33,12 @@ def at_once(*work: Callable[[], Answer]) -> list[Answer]:
 
 
 def elsewhere(work: Callable[[], Answer]) -> Answer:
-    """Run it in another thread, and so on another connection, and wait for its answer."""
+    """Run the function in another thread, and so on another connection. Return its result."""
     return at_once(work)[0]
 
 
 def closing_connections(work: Callable[[], Answer]) -> Callable[[], Answer]:
-    """The same, for a thread that ends with it: its connections would keep the test database from being dropped."""
+    """Wrap the function for a thread that ends with it: open connections would prevent dropping the test database."""
 
     def run() -> Answer:
         try:

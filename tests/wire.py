@@ -1,4 +1,4 @@
-"""Calls to the whole WSGI application in this process: the door of /status and everything behind it."""
+"""Calls to the whole WSGI application in this process: the handler of /status and everything behind it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Answer:
 def call(
     method: str, path: str, body: Any = None, *, token: str | None = None, headers: dict[str, str] | None = None
 ) -> Answer:
-    """One request; `path` may have a query. `body` is sent as it is if bytes, else as JSON."""
+    """Send one request; `path` may have a query. `body` is sent unchanged if bytes, else as JSON."""
     sent = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
@@ -72,7 +72,7 @@ def call(
 
 @contextmanager
 def connection_left_open() -> Iterator[None]:
-    """As Django's own test client does: the connection that a request would give back is the test's."""
+    """Keep the connection open, as Django's own test client does: it belongs to the test."""
     signals = (request_started, request_finished)
     for signal in signals:
         signal.disconnect(close_old_connections)

@@ -1,4 +1,4 @@
-"""Which file writes which column of which model, read from the program's text."""
+"""Which file writes which column of which model, read from the program's source."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UPDATE = re.compile(r"\bUPDATE\s+(?P<table>\w+)(?:\s+AS\s+\w+)?\s+SET\s+(?P<res
 
 
 class Write(NamedTuple):
-    """models: those that the row may be of, one where that is plain."""
+    """models: those that the row may belong to; one if that is clear."""
 
     file: str
     line: int
@@ -33,7 +33,7 @@ class Write(NamedTuple):
 
     @property
     def columns(self) -> list[str]:
-        """By the class that has the column: what two models inherit is one."""
+        """Group the writes by the class that declares the column: a column that two models inherit is one."""
         return sorted({f"{owner_of(our_models()[name], self.column)}.{self.column}" for name in self.models})
 
     @property
@@ -44,19 +44,19 @@ class Write(NamedTuple):
 
 
 def stated(model: type[Model], field: Field[Any, Any]) -> str:
-    """The file that a column names as its writer, or its model for it; "" for one that never changes."""
+    """Return the file that the column, or else its model, names as the writer; "" for a column that never changes."""
     found = _WRITTEN_BY.search(str(field.help_text)) or _WRITTEN_BY.search(model.__doc__ or "")
     return found["file"] if found else ""
 
 
 def is_djangos(model: type[Model], field: Field[Any, Any]) -> bool:
-    """Whether a person's column is one that Django's own user has."""
+    """Return whether Person inherits this column from Django's own user."""
     return model is Person and field.name in {each.name for each in AbstractUser._meta.fields}
 
 
 @cache
 def our_models() -> dict[str, type[Model]]:
-    """Our own models by name."""
+    """Return our own models by name."""
     return {each.__name__: each for each in apps.get_models() if each.__module__.startswith(program.PACKAGES)}
 
 
@@ -65,7 +65,7 @@ def field_of(model: type[Model], column: str) -> Field[Any, Any]:
 
 
 def owner_of(model: type[Model], column: str) -> str:
-    """The class that declares the column: the model, or an abstract one of ours that it inherits from."""
+    """Return the class that declares the column: the model, or an abstract model of ours that it inherits from."""
     ours = [base for base in reversed(model.__mro__) if issubclass(base, Model) and base is not Model]
     return next(base.__name__ for base in ours if column in _names(base))
 
@@ -91,7 +91,7 @@ def writes() -> list[Write]:
 
 
 def set_by(rest: str) -> list[str]:
-    """The columns in what follows SET: `a = 1, b = f(c = 2) FROM ...` -> a, b."""
+    """Return the columns in the text after SET: `a = 1, b = f(c = 2) FROM ...` -> a, b."""
     flat = rest
     while (inner := re.sub(r"\([^()]*\)", "", flat)) != flat:
         flat = inner
@@ -114,7 +114,7 @@ class Module:
         yield from self._of_scope(self.tree, {})
 
     def _of_scope(self, scope: ast.AST, outside: dict[str, str]) -> Iterator[Write]:
-        """What a function or a class writes, and what is defined in it. A name stands for a model's row or rows."""
+        """Collect the writes of a function or class with its nested definitions. Names can stand for a model's rows."""
         rows = outside | self._given(scope)
         inside: list[ast.AST] = []
         nodes: list[ast.AST] = []
@@ -130,7 +130,7 @@ class Module:
             yield from self._of_scope(node, rows)
 
     def _given(self, scope: ast.AST) -> dict[str, str]:
-        """What a function's parameters stand for, and what `self` does in a model, or in a queryset of one."""
+        """Bind the function's parameters, and `self` in a model or in a queryset of one."""
         match scope:
             case ast.FunctionDef(args=args):
                 arguments = (*args.posonlyargs, *args.args, *args.kwonlyargs)
@@ -158,14 +158,14 @@ class Module:
     def _write(self, row: ast.expr, column: str, rows: dict[str, str]) -> Iterator[Write]:
         model = self._model(row, rows)
         if model == "" and isinstance(row, ast.Name) and row.id in rows:
-            return  # an attribute of an object that is no row
+            return  # an attribute of an object that is not a row
         among = {model} if model else self.known
         found = tuple(sorted(each for each in among if column in columns(each)))
         if found:
             yield Write(self.file, row.lineno, found, column)
 
     def _model(self, node: ast.expr, rows: dict[str, str]) -> str:
-        """The model of which this is a row, a queryset or a collection; "" where that cannot be told."""
+        """Return the model of this row, queryset or collection; "" if it is not known."""
         match node:
             case ast.Name(id=name):
                 return rows.get(name, name if name in self.known else "")
@@ -184,14 +184,14 @@ class Module:
         return ""
 
     def _named(self, annotation: ast.expr | None) -> str:
-        """The one model that an annotation names."""
+        """Return the one model that an annotation names."""
         nodes = ast.walk(annotation) if annotation is not None else ()
         found = {node.id for node in nodes if isinstance(node, ast.Name)} & self.known
         return found.pop() if len(found) == 1 else ""
 
 
 def within(scope: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a scope, without those of the functions and classes in it."""
+    """Yield the nodes of a scope, without those of nested functions and classes."""
     for node in ast.iter_child_nodes(scope):
         yield node
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
@@ -207,7 +207,7 @@ def flat(targets: list[ast.expr]) -> Iterator[ast.expr]:
 
 
 def related(model: str, attribute: str) -> str:
-    """What an attribute of a row, a queryset or a model class leads to: another model, the same one, or no row."""
+    """Return what an attribute of a row, queryset or model class leads to: another model, the same one, or no row."""
     if not model:
         return ""
     fields = {field.name: field for field in our_models()[model]._meta.get_fields()}
@@ -218,7 +218,7 @@ def related(model: str, attribute: str) -> str:
 
 
 def named_by(node: ast.AST, namespace: dict[str, Any]) -> Iterator[tuple[ast.expr, str]]:
-    """(row or rows, column) of each column that a node sets by name."""
+    """Yield (row or rows, column) for each column that a node sets by name."""
     match node:
         case ast.Assign(targets=targets):
             yield from ((each.value, each.attr) for each in flat(targets) if isinstance(each, ast.Attribute))
@@ -238,7 +238,7 @@ def named_by(node: ast.AST, namespace: dict[str, Any]) -> Iterator[tuple[ast.exp
 
 
 def names_in(listed: ast.expr, namespace: dict[str, Any]) -> Iterator[str]:
-    """The names in a list, a dict's keys, or a constant of the module that is one of them."""
+    """Return the names in a list, a dict's keys, or a constant of the module that is one of these."""
     if isinstance(listed, ast.Name):
         yield from (name for name in namespace.get(listed.id, ()) if isinstance(name, str))
     parts = listed.keys if isinstance(listed, ast.Dict) else getattr(listed, "elts", [])

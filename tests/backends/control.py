@@ -1,6 +1,6 @@
-"""Find the real systems that `tests/backends/up.sh` started, and make bad days for them: daemons stop and start.
+"""Find the real systems that `tests/backends/up.sh` started, and stop, pause and restart them.
 
-Everything here needs root, as up.sh does: it signals system daemons.
+Everything here needs root, as up.sh does, because it signals system daemons.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 @dataclass(frozen=True)
 class Backends:
-    """What up.sh wrote to env.json. `key` and `known_hosts` are files; `user` is the account that jobs run as.
+    """The contents of env.json, which up.sh writes.
 
-    keycloak_url: of Keycloak itself; its realms are below it.
+    `key` and `known_hosts` are files; `user` is the account that runs jobs; `keycloak_url` is Keycloak's own, and its
+    realms are below it.
     """
 
     folder: Path
@@ -55,7 +56,7 @@ class Backends:
 
 
 def find_backends() -> Backends | None:
-    """The backends that are up: in `ISTHMUS_BACKENDS` (or `BACKENDS`), else in one of the default places."""
+    """Return the running backends: from `ISTHMUS_BACKENDS` (or `BACKENDS`), else from one of the default places."""
     chosen = os.environ.get("ISTHMUS_BACKENDS") or os.environ.get("BACKENDS")
     for folder in (Path(chosen),) if chosen else DEFAULT_PLACES:
         if (folder / "env.json").is_file():
@@ -73,7 +74,7 @@ def _read(folder: Path) -> Backends:
         ssh_port=ssh["port"],
         key=Path(ssh["key"]),
         known_hosts=Path(ssh["known_hosts"]),
-        keycloak_url=told.get("keycloak", ""),  # none where an older up.sh wrote it
+        keycloak_url=told.get("keycloak", ""),  # an older up.sh does not write it
         images=told["images"],
         user=told["user"],
     )
@@ -92,24 +93,24 @@ def sshd_answers(backends: Backends) -> bool:
 
 
 def stop_slurmctld(backends: Backends, *, how: signal.Signals = signal.SIGTERM) -> None:
-    """Take the controller away: every Slurm client blocks or fails until it is started again. Jobs go on."""
+    """Stop the controller: every Slurm client blocks or fails until it is started again. Running jobs continue."""
     _end(_running(backends.slurmctld_pid, "slurmctld"), how)
 
 
 def start_slurmctld(backends: Backends) -> None:
     if not _running(backends.slurmctld_pid, "slurmctld"):
-        # -i: a slurmctld killed while it wrote its state shall not refuse to start.
+        # -i: a slurmctld that was killed while it wrote its state must still start.
         _daemon(["slurmctld", "-i"], SLURM_CONF=backends.slurm_conf)
     _wait_until(lambda: slurm_answers(backends), "slurmctld does not answer")
 
 
 def stop_sshd(backends: Backends) -> None:
-    """Refuse connections and cut those that are open, in the middle of whatever they carry."""
+    """Refuse new connections and cut the open ones, whatever they carry."""
     _end([*_running(backends.sshd_pid, "sshd"), *_ssh_sessions(backends)], signal.SIGKILL)
 
 
 def cut_ssh_sessions(backends: Backends) -> None:
-    """Cut every open connection; new ones are welcome."""
+    """Cut every open connection; new connections are accepted."""
     _end(_ssh_sessions(backends), signal.SIGKILL)
 
 
@@ -134,10 +135,10 @@ def start_sshd(backends: Backends) -> None:
 
 
 def batch_jobs(backends: Backends, under: Path = Path("/")) -> Counter[str]:
-    """How many batch jobs Slurm has ever had of each name, queued, running and finished: the judge of "exactly once".
+    """Count Slurm's batch jobs by name, queued, running and finished: the measure of "exactly once".
 
-    Finished ones are read from the job completion file, which outlives Slurm's memory; a job is counted once.
-    under: count only those whose working folder lies there.
+    Finished jobs are read from the job completion file, which keeps them after Slurm forgets them; each job is counted
+    once. under: count only jobs whose working folder lies there.
     """
     finished = (backends.folder / "slurm/log/jobcomp.txt").read_text()
     seen = set(_queue(backends, "all"))
@@ -146,13 +147,13 @@ def batch_jobs(backends: Backends, under: Path = Path("/")) -> Counter[str]:
 
 
 def live_batch_jobs(backends: Backends, under: Path = Path("/")) -> list[str]:
-    """The names of the batch jobs that wait or run, each as often as it does."""
+    """Return the names of the batch jobs that wait or run, one entry per job."""
     live = _queue(backends, "PENDING,RUNNING,SUSPENDED,COMPLETING,CONFIGURING")
     return [name for _, name, folder in live if Path(folder).is_relative_to(under)]
 
 
 def _queue(backends: Backends, states: str) -> list[tuple[str, str, str]]:
-    """(native id, name, working folder) of each batch job in one of these states."""
+    """Return (native id, name, working folder) of each batch job in one of these states."""
     answer = _slurm(backends, "squeue", "-h", "-a", "-t", states, "-o", "%A|%j|%Z")
     answer.check_returncode()
     rows = (line.split("|", 2) for line in answer.stdout.splitlines())
@@ -160,7 +161,7 @@ def _queue(backends: Backends, states: str) -> list[tuple[str, str, str]]:
 
 
 def _slurm(backends: Backends, *argv: str) -> subprocess.CompletedProcess[str]:
-    """One Slurm client command as root, with a clean environment. Down, it blocks: then it fails after 3 s."""
+    """Run one Slurm client command as root with a clean environment. If Slurm is down, it fails after 3 s."""
     environment = {"PATH": f"{os.environ['PATH']}:{SBIN}", "LC_ALL": "C", "SLURM_CONF": backends.slurm_conf}
     try:
         return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=3, check=False)
@@ -169,14 +170,14 @@ def _slurm(backends: Backends, *argv: str) -> subprocess.CompletedProcess[str]:
 
 
 def _daemon(argv: Sequence[str], **environment: str) -> None:
-    """Run a program that puts itself into the background; a leftover SLURM_* or SSH_* of ours must not reach it."""
+    """Run a program that puts itself into the background, without our SLURM_* and SSH_* variables."""
     clean = {"PATH": f"{os.environ['PATH']}:{SBIN}", **environment}
     null = subprocess.DEVNULL
     subprocess.run(argv, env=clean, check=True, timeout=30, stdin=null, stdout=null, stderr=null)
 
 
 def _running(pidfile: Path, name: str) -> list[psutil.Process]:
-    """The daemon of this pid file as a list of one, or none: a pid alone proves nothing, the name must agree."""
+    """Return the daemon of this pid file in a list, or an empty list. The process name must match: pids are reused."""
     try:
         process = psutil.Process(int(pidfile.read_text()))
     except (OSError, ValueError, psutil.NoSuchProcess):
@@ -187,19 +188,19 @@ def _running(pidfile: Path, name: str) -> list[psutil.Process]:
 def _is_named(process: psutil.Process, name: str) -> bool:
     try:
         return process.name() == name
-    except psutil.NoSuchProcess:  # it has ended this moment
+    except psutil.NoSuchProcess:  # it has just ended
         return False
 
 
 def _end(processes: Sequence[psutil.Process], how: signal.Signals) -> None:
     for process in processes:
-        with suppress(psutil.NoSuchProcess):  # it has ended this moment
+        with suppress(psutil.NoSuchProcess):  # it has just ended
             process.send_signal(how)
     _wait_until(lambda: not any(map(_alive, processes)), "a daemon does not stop")
 
 
 def _alive(process: psutil.Process) -> bool:
-    # Where nobody reaps orphans a dead daemon stays a zombie, which counts as running for psutil.
+    # Where no process reaps orphans, a dead daemon stays a zombie, which psutil counts as running.
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,18 +1,19 @@
 #!/bin/bash
-# Stops what up.sh started, jobs included, by the pids it wrote down. Keeps the folder. Environment: BACKENDS, as for up.sh.
+# Stops the processes that up.sh started, jobs included, by their recorded pids. Keeps the folder.
+# Environment: BACKENDS, as for up.sh.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$HERE/parts/where.sh"
 source "$HERE/parts/processes.sh"
 
-cancel_all_jobs() { # slurmd leaves jobs running when it stops: end them while there is somebody to ask
+cancel_all_jobs() { # slurmd leaves jobs running when it stops, so they must end while Slurm still answers
   timeout 10 squeue -h -o %i | xargs -r timeout 10 scancel
   for _ in $(seq 50); do [ -n "$(timeout 5 squeue -h -t R,CG -o %i)" ] || return 0; sleep 0.1; done
 }
 
 export SLURM_CONF=$BACKENDS/slurm/etc/slurm.conf
 if is_running "$BACKENDS/slurm/pid/slurmctld.pid" slurmctld; then cancel_all_jobs || true; fi
-# The listener's children are logins: they would outlive it.
+# The listener's children are login sessions, which would outlive it.
 if is_running "$BACKENDS/ssh/pid" sshd; then pkill -P "$(cat "$BACKENDS/ssh/pid")" || true; fi
 stop "$BACKENDS/ssh/pid" sshd
 stop "$BACKENDS/keycloak/pid" java

@@ -1,4 +1,4 @@
-"""Fixtures for the real systems. On a laptop a missing one skips with the reason; in CI it fails."""
+"""Fixtures for the real systems. On a laptop a missing system skips the test with the reason; in CI the test fails."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def keycloak() -> Keycloak:
 
 
 def unavailable(reason: str) -> NoReturn:
-    """Skip the test with the reason, or fail it where CI=true."""
+    """Skip the test with the reason, or fail it if CI=true."""
     if os.environ.get("CI", "").lower() in {"1", "true"}:
         pytest.fail(reason)
     pytest.skip(reason)

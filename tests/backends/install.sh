@@ -1,12 +1,12 @@
 #!/bin/bash
-# Installs, as root on Debian or Ubuntu, the packages of the real systems that tests use. What is there is left alone.
+# Installs, as root on Debian or Ubuntu, the packages of the real systems that tests use. Skips installed ones.
 set -euo pipefail
 PACKAGES=(
   slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge   # the scheduler
-  openssh-server iproute2                                       # the way to it
-  charliecloud-runtime busybox-static umoci                     # containers, and an image made offline
-  docker-compose                                                # judges docker-compose.yml
-  maven curl                                                    # fetch Keycloak, and ask whether it is up
+  openssh-server iproute2                                       # access to it
+  charliecloud-runtime busybox-static umoci                     # containers, and tools to build an image offline
+  docker-compose                                                # checks docker-compose.yml
+  maven curl                                                    # download Keycloak, and check that it is up
   chromium fonts-dejavu-core                                    # a browser to log in with
   wrk                                                           # load for the benchmarks
 )
@@ -22,7 +22,7 @@ if [ "$(id -u)" != 0 ]; then
   exit 1
 fi
 
-# Nothing may be started by its package: the tests start private ones.
+# Packages must not start their daemons: the tests start private ones.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
   printf '#!/bin/sh\nexit 101\n' > $policy

@@ -1,4 +1,4 @@
-"""The Keycloak that `tests/backends/up.sh` started: its tokens, its people, and bad days for it."""
+"""The Keycloak that `tests/backends/up.sh` started: its tokens, its people, and how to make it fail."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: As tests/backends/parts/keycloak.sh sets them.
+#: The values that tests/backends/parts/keycloak.sh sets.
 PASSWORD = "people-pw"
 CLIENT_SECRET = "isthmus-secret"
 
 
 @dataclass(frozen=True)
 class Keycloak:
-    """url: without a slash at its end; pidfile: of its JVM."""
+    """url: without a trailing slash; pidfile: of Keycloak's JVM."""
 
     url: str
     pidfile: Path
 
     def realm(self, name: str = "isthmus") -> str:
-        """A realm's URL, which is its issuer identifier."""
+        """Return a realm's URL, which is its issuer identifier."""
         return f"{self.url}/realms/{name}"
 
     def answers(self) -> bool:
@@ -37,16 +37,16 @@ class Keycloak:
             return False
 
     def token_of(self, name: str, *, realm: str = "isthmus") -> str:
-        """An access token that a command line tool (client isthmus-cli) gets for a person."""
+        """Return a person's access token, as a command line tool (client isthmus-cli) gets it."""
         return self._token(realm, client_id="isthmus-cli", grant_type="password", username=name, password=PASSWORD)
 
     def service_token(self, *, realm: str = "isthmus") -> str:
-        """An access token of the client isthmus-svc, which is nobody's."""
+        """Return an access token of the client isthmus-svc, which belongs to no person."""
         return self._token(realm, client_id="isthmus-svc", client_secret=CLIENT_SECRET, grant_type="client_credentials")
 
     @contextmanager
     def changed(self, name: str, **fields: Any) -> Iterator[None]:
-        """A person of realm isthmus whose `enabled`, `attributes` or `groups` (paths) are others for a while."""
+        """Change `enabled`, `attributes` or `groups` (paths) of a person in realm isthmus until the block ends."""
         before = self._person(name)
         before["groups"] = [group["path"] for group in self._admin("GET", f"users/{before['id']}/groups")]
         self._set(before, fields)
@@ -57,7 +57,7 @@ class Keycloak:
 
     @contextmanager
     def asking_for_consent(self) -> Iterator[None]:
-        """After the password it asks whether Isthmus may know who it is: whoever says no goes back with an error."""
+        """Let Keycloak ask for consent after the password; a person who refuses is sent back with an error."""
         client = self._admin("GET", "clients?clientId=isthmus")[0]
         self._admin("PUT", f"clients/{client['id']}", client | {"consentRequired": True})
         try:
@@ -67,7 +67,7 @@ class Keycloak:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """It accepts connections and answers none of them, as a host under too much load does."""
+        """Let Keycloak accept connections and answer none of them, like an overloaded host."""
         pid = int(self.pidfile.read_text())
         os.kill(pid, signal.SIGSTOP)
         try:

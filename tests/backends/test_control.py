@@ -1,4 +1,4 @@
-"""The backends can be taken away and given back, which every bad-day test relies on."""
+"""The backends can be stopped and started again, which every failure test relies on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The realms are drawn from the people, Keycloak has really imported them, and it can be changed and paused."""
+"""The realm files match the list of people, Keycloak has imported them, and its people can be changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["keycloak"]
 
 
 @pytest.mark.parametrize("name", realms.documents())
-def test_a_committed_realm_is_the_one_that_is_drawn(name: str) -> None:
+def test_a_committed_realm_matches_the_drawn_one(name: str) -> None:
     drawn = realms.documents()[name]
     assert (realms.FOLDER / name).read_text() == drawn, "draw it again: python -m deploy.keycloak.realms"
 
@@ -34,7 +34,7 @@ def test_a_realm_file_holds_no_password_and_no_secret(name: str) -> None:
 
 
 @pytest.mark.parametrize("someone", PEOPLE, ids=lambda someone: someone.name)
-def test_a_token_carries_what_its_person_is_entitled_to(keycloak: Keycloak, someone: Any) -> None:
+def test_a_token_carries_its_persons_entitlements(keycloak: Keycloak, someone: Any) -> None:
     claims = claims_of(keycloak.token_of(someone.name))
     assert claims["iss"] == keycloak.realm()
     assert claims["aud"] == "isthmus-api"
@@ -48,17 +48,17 @@ def test_the_same_name_in_the_other_realm_is_another_subject(keycloak: Keycloak)
     assert claims_of(here)["sub"] != claims_of(there)["sub"]
 
 
-def test_a_change_of_a_person_lasts_as_long_as_it_is_wanted(keycloak: Keycloak) -> None:
+def test_a_change_of_a_person_ends_with_its_block(keycloak: Keycloak) -> None:
     with keycloak.changed("vo2-member", groups=[], attributes={}):
         changed = claims_of(keycloak.token_of("vo2-member"))
-    # Keycloak leaves out a claim that would be empty, which for us is one that says nothing.
+    # Keycloak leaves out a claim that would be empty. For us, a missing claim changes nothing.
     assert changed.keys().isdisjoint({"groups", "entitlements"})
     again = claims_of(keycloak.token_of("vo2-member"))
     assert again["groups"] == ["/climate.example.org"]
     assert len(again["entitlements"]) == 1
 
 
-def test_a_paused_one_is_silent_and_comes_back(keycloak: Keycloak) -> None:
+def test_a_paused_keycloak_is_silent_and_comes_back(keycloak: Keycloak) -> None:
     with keycloak.paused(), pytest.raises(requests.Timeout):
         requests.get(keycloak.realm(), timeout=0.5)
     assert keycloak.answers()

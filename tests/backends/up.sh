@@ -1,11 +1,11 @@
 #!/bin/bash
 # Starts the real systems that tests talk to: Slurm with four nodes, an SSH server, a container image, Keycloak. Loopback only.
-# Running it again is harmless: what runs is left alone. down.sh stops everything.
+# It may be run repeatedly: running processes are left alone. down.sh stops everything.
 #
 # Environment:
-#   BACKENDS        the folder for all of it (default: .backends in this checkout, or, where a checkout is closed to
-#                   other users, /var/lib/isthmus-backends); ISTHMUS_BACKENDS is the same
-#   HPC_USER        the unprivileged account that jobs run as, created if it is missing (hpcuser)
+#   BACKENDS        the folder for everything (default: .backends in this checkout, or /var/lib/isthmus-backends if
+#                   other users cannot reach the checkout); ISTHMUS_BACKENDS is another name for it
+#   HPC_USER        the unprivileged account that runs jobs, created if missing (hpcuser)
 #   BACKENDS_PORT   the first of ten ports (24810)
 #   DBD=1           with slurmdbd, so that sacct answers (needs slurmdbd and mariadb-server)
 #   MINJOBAGE       seconds for which slurmctld remembers a finished job (300)
@@ -22,10 +22,10 @@ mkdir -p "$BACKENDS"
 chmod 755 "$BACKENDS"
 require_a_folder_others_can_reach
 
-# `*` is no password at all, where `!` would be a locked account, which sshd refuses even with a key.
+# `*` means no password. `!` would lock the account, and sshd refuses a locked account even with a key.
 id "$HPC_USER" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash --password '*' "$HPC_USER"
 
-source "$HERE/parts/keycloak.sh"  # first, since it takes longest: it is waited for at the end
+source "$HERE/parts/keycloak.sh"  # first, since it takes longest; the script waits for it at the end
 source "$HERE/parts/image.sh"
 source "$HERE/parts/munge.sh"
 [ "$DBD" = 0 ] || source "$HERE/parts/slurmdbd.sh"
@@ -47,4 +47,4 @@ cat > "$BACKENDS/env.json.new" <<JSON
 JSON
 chmod 644 "$BACKENDS/env.json.new"
 mv "$BACKENDS/env.json.new" "$BACKENDS/env.json"
-echo "Backends are up; programs find them in $BACKENDS/env.json"
+echo "Backends are up; $BACKENDS/env.json says where."

@@ -1,7 +1,7 @@
 """The web service as production runs it, Keycloak, and Debian's Chromium between them.
 
-Playwright's event loop runs in this thread while its fixture is alive, which Django's ORM refuses to work beside: tests
-here ask the database by psycopg, and nothing of this outlives the folder.
+Playwright keeps an event loop in this thread while its fixture is alive, and Django's ORM refuses to work in such a
+thread. Tests here therefore query the database with psycopg, and all fixtures end with this folder.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ __all__ = ["keycloak"]
 
 CHROMIUM = "/usr/bin/chromium"
 ISSUERS = Path(__file__).parents[2] / "deploy/keycloak/issuers.yaml"
-#: A rule that would make operators of those whom the second issuer may not speak of.
+#: A rule that would make operators of people about whom the second issuer may say nothing.
 TEMPTATION = {
     "name": "tempting",
     "group": "isthmus.egi.eu",
     "role": "federation-operator",
     "give": "federation_operator",
 }
-#: Nothing listens there.
+#: Nothing listens on this port.
 GONE = {
     "alias": "gone",
     "name": "An issuer that is gone",
@@ -54,7 +54,7 @@ GONE = {
 
 @pytest.fixture(scope="package")
 def stack(keycloak: Keycloak) -> Iterator[Stack]:
-    """Web alone, in the web database role, which row security binds. BROWSER_KEEP=1 leaves its folder, logs and all."""
+    """Only web, with the web database role, which row security binds. BROWSER_KEEP=1 keeps its folder with the logs."""
     folder = Path(tempfile.mkdtemp(prefix="isthmus-browser-"))
     folder.chmod(0o711)
     (folder / "issuers.yaml").write_text(yaml.safe_dump({"issuers": issuers(keycloak)}), encoding="utf-8")
@@ -68,7 +68,7 @@ def stack(keycloak: Keycloak) -> Iterator[Stack]:
     }
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("DATABASE_", "REDIS_"))]:
-            patch.delenv(name)  # those of the whole test run
+            patch.delenv(name)  # these belong to the whole test run
         stack = Stack(folder, settings)
     try:
         with stack:
@@ -82,7 +82,7 @@ def stack(keycloak: Keycloak) -> Iterator[Stack]:
 
 
 def issuers(keycloak: Keycloak) -> list[dict[str, Any]]:
-    """Those of docker-compose.yml at this Keycloak, a rule that tempts, and an issuer that is gone."""
+    """The issuers of docker-compose.yml at this Keycloak, a rule that a forged entitlement matches, a dead issuer."""
     text = ISSUERS.read_text(encoding="utf-8").replace("http://keycloak.localhost:8180", keycloak.url)
     found: list[dict[str, Any]] = yaml.safe_load(text)["issuers"]
     found[1]["rules"].append(TEMPTATION)
@@ -91,12 +91,12 @@ def issuers(keycloak: Keycloak) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """One that finds no host but this one."""
+    """A Chromium that can reach only this host."""
     if not Path(CHROMIUM).exists():
-        unavailable("There is no browser to log in with: apt-get install chromium.")
+        unavailable("There is no browser for the logins: apt-get install chromium.")
     arguments = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
     if os.geteuid() == 0:
-        arguments.append("--no-sandbox")  # which Chromium has for no root
+        arguments.append("--no-sandbox")  # Chromium refuses to run its sandbox as root
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
@@ -105,7 +105,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def visitor(stack: Stack, chromium: Browser) -> Iterator[Visitor]:
-    """Somebody with a new browser: no cookies, no sessions."""
+    """A person with a new browser: no cookies, no sessions."""
     context = chromium.new_context(viewport={"width": 1440, "height": 900})
     context.set_default_timeout(20_000)
     yield Visitor(context.new_page(), stack.url)
@@ -114,6 +114,6 @@ def visitor(stack: Stack, chromium: Browser) -> Iterator[Visitor]:
 
 @pytest.fixture
 def database(stack: Stack) -> Iterator[psycopg.Connection]:
-    """The stack's, as its owner."""
+    """A connection to the stack's database, as the owner."""
     with psycopg.connect(stack.database_url, autocommit=True) as connection:
         yield connection

@@ -1,4 +1,4 @@
-"""Access tokens that Keycloak gave to others, shown at the REST API of the service as production runs it."""
+"""Access tokens that Keycloak issued to other clients, used at the REST API of the service as production runs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("someone", PEOPLE, ids=lambda each: each.name)
-def test_a_persons_token_shows_who_they_are_and_what_they_may(stack: Stack, keycloak: Keycloak, someone: Any) -> None:
+def test_a_persons_token_shows_their_identity_and_rights(stack: Stack, keycloak: Keycloak, someone: Any) -> None:
     told = me(stack, keycloak.token_of(someone.name)).json()
     assert told["name"] == f"{someone.given_name} {someone.family_name}"
     assert told["issuer"] == keycloak.realm()
@@ -25,7 +25,7 @@ def test_a_persons_token_shows_who_they_are_and_what_they_may(stack: Stack, keyc
     assert bool(held) is (someone.role is not None)
 
 
-def test_an_entitlement_of_a_namespace_that_is_not_its_issuers_gives_nothing(stack: Stack, keycloak: Keycloak) -> None:
+def test_an_entitlement_outside_its_issuers_namespace_gives_nothing(stack: Stack, keycloak: Keycloak) -> None:
     told = me(stack, keycloak.token_of("intruder", realm="isthmus2")).json()
     assert (told["roles"], told["tenants"]) == ([], [])
 
@@ -35,13 +35,13 @@ def test_the_same_name_at_another_issuer_is_another_person(stack: Stack, keycloa
     assert [tenant["slug"] for tenant in told["tenants"]] == ["second"]
 
 
-def test_a_program_without_a_person_is_known_and_may_nothing(stack: Stack, keycloak: Keycloak) -> None:
+def test_a_program_without_a_person_is_known_and_has_no_rights(stack: Stack, keycloak: Keycloak) -> None:
     answer = me(stack, keycloak.service_token())
     assert answer.status_code == 200
     assert (answer.json()["roles"], answer.json()["tenants"]) == ([], [])
 
 
-def test_a_silent_issuer_makes_nobody_wait_for_it_whose_keys_are_known(stack: Stack, keycloak: Keycloak) -> None:
+def test_a_silent_issuer_delays_no_token_of_an_issuer_with_known_keys(stack: Stack, keycloak: Keycloak) -> None:
     known, new = keycloak.token_of("vo1-member"), keycloak.token_of("vo1-member")
     assert me(stack, known).status_code == 200
     with keycloak.paused():

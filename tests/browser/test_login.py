@@ -41,9 +41,7 @@ def test_an_operator_sees_the_role_and_the_rule_that_gave_it(
     assert roles_of(database, name) == [role]
 
 
-def test_somebody_without_entitlements_is_let_in_and_holds_nothing(
-    visitor: Visitor, database: psycopg.Connection
-) -> None:
+def test_a_person_without_entitlements_is_let_in_without_rights(visitor: Visitor, database: psycopg.Connection) -> None:
     visitor.log_in("no-entitlement")
     assert visitor.reads("No Entitlement")
     assert roles_of(database, "no-entitlement") == []
@@ -61,7 +59,7 @@ def test_the_same_name_and_address_at_another_issuer_is_another_person(
     assert sorted(issuer.rpartition("/")[2] for (issuer,) in rows) == ["isthmus", "isthmus2"]
 
 
-def test_an_entitlement_of_a_namespace_that_is_not_its_issuers_gives_nothing(
+def test_an_entitlement_outside_its_issuers_namespace_gives_nothing(
     visitor: Visitor, database: psycopg.Connection
 ) -> None:
     visitor.log_in("intruder", issuer=SECOND)
@@ -69,7 +67,7 @@ def test_an_entitlement_of_a_namespace_that_is_not_its_issuers_gives_nothing(
     assert roles_of(database, "intruder") == []
 
 
-def test_a_group_that_is_gone_takes_its_membership_with_the_next_login(
+def test_a_removed_group_removes_its_membership_at_the_next_login(
     visitor: Visitor, keycloak: Keycloak, database: psycopg.Connection
 ) -> None:
     visitor.log_in("vo2-manager")
@@ -81,7 +79,7 @@ def test_a_group_that_is_gone_takes_its_membership_with_the_next_login(
     assert not visitor.reads("climate-managers")
 
 
-def test_the_last_group_that_is_gone_takes_its_membership_too(
+def test_removing_the_last_group_removes_its_membership_too(
     visitor: Visitor, keycloak: Keycloak, database: psycopg.Connection
 ) -> None:
     visitor.log_in("vo2-member")
@@ -101,7 +99,7 @@ def test_logging_out_ends_the_session_at_the_issuer_as_well(visitor: Visitor) ->
     assert visitor.is_asked_for_password
 
 
-def test_without_logging_out_the_issuer_knows_who_comes_back(visitor: Visitor) -> None:
+def test_without_logout_the_issuer_still_knows_the_person(visitor: Visitor) -> None:
     visitor.log_in("vo1-member")
     visitor.page.context.clear_cookies(name="sessionid")
     visitor.choose("Keycloak")
@@ -110,7 +108,7 @@ def test_without_logging_out_the_issuer_knows_who_comes_back(visitor: Visitor) -
     assert visitor.reads("vo-example-members")
 
 
-def test_whoever_refuses_at_the_issuer_is_told_so_and_is_nobody(visitor: Visitor, keycloak: Keycloak) -> None:
+def test_a_person_who_refuses_consent_reads_so_and_is_not_logged_in(visitor: Visitor, keycloak: Keycloak) -> None:
     with keycloak.asking_for_consent():
         visitor.choose("Keycloak")
         visitor.give_password("vo1-member")
@@ -123,7 +121,7 @@ def test_whoever_refuses_at_the_issuer_is_told_so_and_is_nobody(visitor: Visitor
     assert "/login/" in visitor.page.url
 
 
-def test_a_callback_that_is_opened_again_is_refused_in_words(visitor: Visitor) -> None:
+def test_a_reopened_callback_is_refused_with_a_sentence(visitor: Visitor) -> None:
     seen: list[str] = []
     visitor.page.on("request", lambda request: seen.append(request.url) if CALLBACK.search(request.url) else None)
     visitor.log_in("vo1-member")
@@ -144,7 +142,7 @@ def test_the_back_button_after_a_login_breaks_nothing(visitor: Visitor) -> None:
     assert visitor.reads("vo-example-members")
 
 
-def test_an_issuer_that_is_gone_is_told_in_words_and_the_others_go_on(visitor: Visitor) -> None:
+def test_an_unreachable_issuer_is_reported_and_the_others_still_work(visitor: Visitor) -> None:
     visitor.choose("An issuer that is gone")
     visitor.page.wait_for_load_state()
     assert visitor.reads("does not answer")
@@ -152,9 +150,7 @@ def test_an_issuer_that_is_gone_is_told_in_words_and_the_others_go_on(visitor: V
     assert visitor.reads("vo-example-members")
 
 
-def test_an_issuer_that_falls_silent_in_the_middle_of_a_login_is_told_in_words(
-    visitor: Visitor, keycloak: Keycloak
-) -> None:
+def test_an_issuer_that_falls_silent_during_a_login_is_reported(visitor: Visitor, keycloak: Keycloak) -> None:
     visitor.choose("Keycloak")
     with silent_after_the_password(visitor, keycloak):
         with visitor.page.expect_navigation(url=CALLBACK) as arrived:
@@ -164,13 +160,13 @@ def test_an_issuer_that_falls_silent_in_the_middle_of_a_login_is_told_in_words(
         assert visitor.reads("does not answer")
     visitor.page.get_by_role("link", name="Try again").click()
     visitor.page.get_by_role("link", name="Keycloak", exact=True).click()
-    visitor.page.wait_for_url("**/account/")  # Keycloak remembers the password that was given
+    visitor.page.wait_for_url("**/account/")  # Keycloak remembers the password
     assert visitor.reads("vo-example-members")
 
 
 @contextmanager
 def silent_after_the_password(visitor: Visitor, keycloak: Keycloak) -> Iterator[None]:
-    """Keycloak takes the password, sends the browser back with a code, and from then on answers nobody."""
+    """Let Keycloak accept the password and send the browser back with a code, and then answer nothing."""
     with ExitStack() as silence:
 
         def answer(route: Route) -> None:
@@ -184,7 +180,7 @@ def silent_after_the_password(visitor: Visitor, keycloak: Keycloak) -> Iterator[
 
 
 def roles_of(database: psycopg.Connection, name: str) -> list[str]:
-    """Whatever a person of deploy/people.py holds, in tenants and beyond."""
+    """Return every role of a person of deploy/people.py, in tenants and beyond."""
     held = database.execute(
         """SELECT role FROM tenants_membership JOIN tenants_person p ON p.id = person_id WHERE email = %(email)s
            UNION ALL

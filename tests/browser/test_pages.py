@@ -1,4 +1,4 @@
-"""The login's pages on a telephone and on a desk, by day and by night. BROWSER_SHOTS names a folder for pictures."""
+"""The login pages on phone and desktop screens, in light and dark mode. BROWSER_SHOTS names a folder for pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMES: list[Any] = ["light", "dark"]
 
 
 @pytest.mark.parametrize("name", ["login", "account", "operator", "nobody", "failed"])
-def test_a_page_fits_each_screen_and_can_be_read(visitor: Visitor, name: str) -> None:
+def test_a_page_fits_each_screen_and_is_readable(visitor: Visitor, name: str) -> None:
     page = visitor.page
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -47,7 +47,7 @@ def go_to(visitor: Visitor, name: str) -> None:
         visitor.open("/login/")
 
 
-#: How much the text of the page stands out from what is behind it (WCAG 2: 4.5 for text of any size).
+#: The contrast between the page's text and its background (WCAG 2 requires 4.5 for text of any size).
 CONTRAST = """() => {
   const light = colour => {
     const parts = colour.match(/[\\d.]+/g).slice(0, 3).map(part => part / 255)
@@ -60,7 +60,7 @@ CONTRAST = """() => {
 }"""
 
 
-def test_the_way_in_works_by_keyboard_alone(visitor: Visitor) -> None:
+def test_a_login_works_with_the_keyboard_only(visitor: Visitor) -> None:
     visitor.open("/login/")
     page = visitor.page
     for _ in range(5):
@@ -76,7 +76,7 @@ def test_the_way_in_works_by_keyboard_alone(visitor: Visitor) -> None:
     page.wait_for_url("**/account/")
 
 
-def test_no_script_is_needed(stack: Stack, chromium: Browser) -> None:
+def test_pages_work_without_scripts(stack: Stack, chromium: Browser) -> None:
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{stack.url}/login/")

@@ -1,4 +1,4 @@
-"""What a person does with a browser to log in, and what is then on the page."""
+"""What a person does with a browser to log in, and what the page then shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CALLBACK = re.compile(r"/oidc/[^/]+/callback/")
 
 @dataclass
 class Visitor:
-    """page: the browser's one tab; url: the web service's, without a slash at its end."""
+    """page: the browser's one tab; url: the web service's, without a trailing slash."""
 
     page: Page
     url: str
@@ -27,7 +27,7 @@ class Visitor:
         return answer
 
     def choose(self, issuer: str) -> None:
-        """From the login page to the issuer."""
+        """Go from the login page to the issuer."""
         self.open("/login/")
         self.page.get_by_role("link", name=issuer, exact=True).click()
 
@@ -38,7 +38,7 @@ class Visitor:
         self.page.locator("#kc-login").click()
 
     def log_in(self, name: str, *, issuer: str = "Keycloak") -> None:
-        """All of it, as far as the account page."""
+        """Log in and end on the account page."""
         self.choose(issuer)
         self.give_password(name)
         self.open("/account/")
@@ -50,7 +50,7 @@ class Visitor:
 
     @property
     def is_told_to_try_again(self) -> bool:
-        """On our page that says why a login failed."""
+        """Wait for our page that says why a login failed and offers another try."""
         return self.reads("You are not logged in") and self.page.get_by_role("link", name="Try again").count() == 1
 
     @property
@@ -59,5 +59,5 @@ class Visitor:
         return self.page.locator("#password").count() == 1
 
     def reads(self, text: str) -> bool:
-        """Whether it can be read on the page."""
+        """Return whether the page shows this text."""
         return text in self.page.locator("body").inner_text()

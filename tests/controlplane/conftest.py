@@ -1,4 +1,4 @@
-"""A Redis that knows of no failures before."""
+"""A Redis without earlier login failures."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from django.core.cache import cache
 
 @pytest.fixture(autouse=True)
 def _no_failures() -> None:
-    """Failed logins are counted by address, and all tests call from one."""
+    """Delete the count of failed logins, which is kept per address: all tests call from one address."""
     cache.clear()

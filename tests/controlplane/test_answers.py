@@ -1,4 +1,4 @@
-"""Errors as answers: the right status, one sentence, and nothing of what went wrong inside."""
+"""Errors as answers: the right status, one sentence, and no internal detail."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_every_error_has_its_status_and_a_sentence(error: Exception, status: int
     assert ("WWW-Authenticate" in answer.headers) == (status == 401)
 
 
-def test_an_unexpected_error_is_logged_by_its_place_and_never_by_its_text(caplog: pytest.LogCaptureFixture) -> None:
-    secret = "".join(["hun", "ter", "2"])  # not in the source: frames quote their lines
+def test_an_unexpected_error_is_logged_with_its_place_and_never_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    secret = "".join(["hun", "ter", "2"])  # built at run time, because tracebacks quote source lines
     try:
         raise ValueError(secret)
     except ValueError as error:
@@ -55,7 +55,7 @@ def test_an_unexpected_error_is_logged_by_its_place_and_never_by_its_text(caplog
     assert secret not in f"{record.__dict__}{record.getMessage()}{answer.data}"
 
 
-def test_an_error_of_the_api_is_a_problem_document() -> None:
+def test_an_api_error_is_a_problem_document() -> None:
     with structlog.contextvars.bound_contextvars(request="r-1"):
         answer = exception_handler(errors.NotFound("There is no such job."), {"view": APIView()})
     assert answer.content_type == "application/problem+json"
@@ -69,12 +69,12 @@ def test_an_error_of_the_api_is_a_problem_document() -> None:
     }
 
 
-def test_an_error_on_the_wire_keeps_the_wires_own_type() -> None:
+def test_an_error_on_the_wire_keeps_the_wires_content_type() -> None:
     answer = exception_handler(errors.NotFound("There is no such pod."), {"view": WireView()})
     assert answer.content_type is None
 
 
-def test_what_a_serializer_complains_of_is_told_field_by_field() -> None:
+def test_serializer_errors_are_reported_per_field() -> None:
     complaint = ValidationError(
         {"name": ["Too long."], "inner": {"deep": ["No.", "Not at all."]}, "list": [{}, ["Bad."]]}
     )

@@ -1,4 +1,4 @@
-"""The audit trail: written with what it tells of, and by nobody changed."""
+"""The audit trail: written together with the change it describes, and never changed afterwards."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def partitions() -> Iterator[None]:
         cursor.execute("DROP TABLE IF EXISTS audit_event_y2019m12, audit_event_y2020m01")
 
 
-def test_an_event_names_who_did_what_to_which_thing_and_from_where() -> None:
+def test_an_event_names_the_actor_the_verb_the_object_and_the_origin() -> None:
     alice = Actor("person", 3, "Alice", token_id=5, address="192.0.2.7", request_id="r1")
     with actors.acting(alice):
         trail.record("token.revoke", "token", 9, tenant_id=7, site="vega")
@@ -45,7 +45,7 @@ def test_an_event_names_who_did_what_to_which_thing_and_from_where() -> None:
     assert (event.address, event.request_id, event.outcome) == ("192.0.2.7", "r1", "done")
 
 
-def test_whoever_is_bound_in_a_request_keeps_its_address_and_id() -> None:
+def test_an_actor_bound_in_a_request_keeps_its_address_and_id() -> None:
     with actors.acting(Actor("anonymous", address="192.0.2.7", request_id="r1")):
         actors.bind(Actor("person", 3, "Alice"))
         assert actors.current() == Actor("person", 3, "Alice", address="192.0.2.7", request_id="r1")
@@ -55,7 +55,7 @@ def test_whoever_is_bound_in_a_request_keeps_its_address_and_id() -> None:
 @pytest.mark.parametrize(
     "statement", ["UPDATE audit_event SET actor = 'Mallory'", "DELETE FROM audit_event", "TRUNCATE audit_event"]
 )
-def test_nobody_changes_or_removes_an_event_not_even_the_owner(event: Event, statement: str) -> None:
+def test_no_role_changes_or_removes_an_event_not_even_the_owner(event: Event, statement: str) -> None:
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)
     assert Event.objects.get(pk=event.pk).actor == event.actor
@@ -63,18 +63,20 @@ def test_nobody_changes_or_removes_an_event_not_even_the_owner(event: Event, sta
 
 @pytest.mark.parametrize("role", ["web", "worker"])
 @pytest.mark.parametrize("right", ["UPDATE", "DELETE", "TRUNCATE"])
-def test_the_services_roles_are_not_granted_it_either(database_urls: dict[str, str], role: str, right: str) -> None:
+def test_the_services_roles_have_no_right_to_change_events(
+    database_urls: dict[str, str], role: str, right: str
+) -> None:
     for table in ("audit_event", "audit_event_unsorted"):
         assert not _may(database_urls[role], table, right)
 
 
 @pytest.mark.parametrize("role", ["web", "worker"])
-def test_the_partitions_are_no_way_past_row_security(database_urls: dict[str, str], role: str) -> None:
+def test_the_partitions_do_not_bypass_row_security(database_urls: dict[str, str], role: str) -> None:
     assert not any(_may(database_urls[role], table, "SELECT") for table in months.partitions())
     assert len(months.partitions()) > months.AHEAD
 
 
-def test_an_event_goes_with_the_change_it_tells_of() -> None:
+def test_an_event_is_rolled_back_with_its_change() -> None:
     with transaction.atomic():
         trail.record("tenant.create", "tenant", "gone", tenant_id=7)
         transaction.set_rollback(True)
@@ -97,14 +99,14 @@ def test_events_lie_in_the_partition_of_their_month(event: Event) -> None:
 
 
 @pytest.mark.usefixtures("partitions")
-def test_months_are_made_once_and_across_the_end_of_a_year() -> None:
+def test_months_are_created_once_and_across_the_end_of_a_year() -> None:
     made = months.create_partitions(now=datetime(2019, 12, 31, 23, tzinfo=UTC))
     assert made[:2] == ["audit_event_y2019m12", "audit_event_y2020m01"]
     assert months.create_partitions(now=datetime(2019, 12, 31, 23, tzinfo=UTC)) == []
 
 
 @pytest.mark.usefixtures("partitions")
-def test_only_months_that_are_past_their_time_are_dropped_and_that_is_on_record(settings: Any) -> None:
+def test_only_expired_months_are_dropped_and_that_is_recorded(settings: Any) -> None:
     months.create_partitions(now=datetime(2019, 12, 1, tzinfo=UTC))
     _insert(datetime(2019, 12, 5, tzinfo=UTC))
     _insert(datetime(2020, 1, 5, tzinfo=UTC))
@@ -115,7 +117,7 @@ def test_only_months_that_are_past_their_time_are_dropped_and_that_is_on_record(
     assert Event.objects.get(verb="audit.drop").changes == {"months": ["audit_event_y2019m12"]}
 
 
-def test_what_comes_after_the_last_month_is_kept_all_the_same() -> None:
+def test_an_event_after_the_last_month_is_kept_too() -> None:
     far = timezone.now() + timedelta(days=40 * 365)
     _insert(far)
     assert Event.objects.get(verb="old.event").at == far

@@ -1,4 +1,4 @@
-"""Statements that are planned once: in Django's transaction, with its errors, and rows as the ORM would have made."""
+"""Prepared statements: they run in Django's transaction, raise its errors, and return rows like the ORM's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_statement_is_planned_once_however_large_its_numbers_are() -> None:
     assert plans(statement) == 1
 
 
-def test_the_orms_own_statements_are_not_kept() -> None:
+def test_the_orms_own_statements_are_not_prepared() -> None:
     for _ in range(20):
         Tenant.objects.filter(slug="a").exists()
     with connection.cursor() as cursor:
@@ -38,7 +38,7 @@ def test_the_orms_own_statements_are_not_kept() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_migration_costs_a_connection_and_no_more() -> None:
+def test_after_a_migration_one_call_fails_and_the_next_works() -> None:
     def look() -> database.Row | None:
         with transaction.atomic():
             return database.first("SELECT changing FROM changing_table WHERE $1 = 1", [1])
@@ -55,7 +55,7 @@ def test_a_migration_costs_a_connection_and_no_more() -> None:
             another.execute("DROP TABLE changing_table")
 
 
-def test_no_row_is_none() -> None:
+def test_no_row_is_returned_as_none() -> None:
     assert database.first("SELECT id FROM tenants_tenant WHERE id = $1", [0]) is None
 
 
@@ -74,7 +74,7 @@ def test_it_is_in_djangos_transaction_and_raises_its_errors() -> None:
     assert row.pod_name != "lost"
 
 
-def test_an_inserted_row_is_the_one_that_the_orm_would_have_made() -> None:
+def test_an_inserted_row_equals_the_one_that_the_orm_would_make() -> None:
     model = make_job()
     saved, inserted = Job.objects.get(pk=model.pk), Job.objects.get(pk=model.pk)
     Job.objects.all().delete()

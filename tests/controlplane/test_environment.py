@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_setting_without_default_that_is_missing_refuses_start_and_names_itself() -> None:
+def test_a_missing_required_setting_stops_the_start_and_is_named() -> None:
     with pytest.raises(ImproperlyConfigured, match="Set NO_SUCH_SETTING"):
         environment.string("NO_SUCH_SETTING")
 
@@ -24,20 +24,20 @@ def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 @pytest.mark.parametrize("bad", ["", "-1", "1.5", "ten", "\u0661"])
-def test_a_number_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
+def test_an_invalid_number_is_refused(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
     monkeypatch.setenv("SOME_NUMBER", bad)
     with pytest.raises(ImproperlyConfigured, match="SOME_NUMBER must be a whole number"):
         environment.number("SOME_NUMBER", default=1)
 
 
 @pytest.mark.parametrize("bad", ["", "-1", "nan", "inf", "soon"])
-def test_a_duration_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
+def test_an_invalid_duration_is_refused(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
     monkeypatch.setenv("SOME_TIME", bad)
     with pytest.raises(ImproperlyConfigured, match="SOME_TIME must be a number of seconds"):
         environment.seconds("SOME_TIME", default=1)
 
 
-def test_a_memory_of_tokens_cannot_be_longer_than_a_revocation_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_cannot_be_remembered_longer_than_a_revocation_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_TIME", "5.1")
     with pytest.raises(ImproperlyConfigured, match="SOME_TIME must be no more than 5 seconds"):
         environment.seconds("SOME_TIME", default=5, most=5)
@@ -54,7 +54,7 @@ def test_a_flag_says_yes_or_no(monkeypatch: pytest.MonkeyPatch) -> None:
         environment.boolean("SOME_FLAG", default=False)
 
 
-def test_an_empty_list_of_keys_refuses_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_list_of_keys_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_KEYS", " , ")
     with pytest.raises(ImproperlyConfigured, match="must not be empty"):
         environment.items("SOME_KEYS", secret=True)
@@ -72,7 +72,7 @@ def test_each_role_has_its_own_database_address(monkeypatch: pytest.MonkeyPatch)
     assert (worker["USER"], worker["HOST"], worker["PORT"]) == ("owner", "db", "5433")
 
 
-def test_another_database_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_database_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_OWNER_URL", "sqlite:///here.db")
     with pytest.raises(ImproperlyConfigured, match="no other database"):
         environment.database(pool_max=3)

@@ -11,7 +11,7 @@ def test_ready_means_that_postgresql_answers() -> None:
 
 
 @pytest.mark.django_db
-def test_without_postgresql_it_is_alive_and_not_ready() -> None:
+def test_without_postgresql_the_service_is_alive_and_not_ready() -> None:
     def no_connection(*_: object) -> None:
         raise OperationalError("the server is gone")
 

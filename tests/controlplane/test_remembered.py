@@ -1,4 +1,4 @@
-"""What a process remembers: bounded, each value until its deadline, all of it forgotten in one call and by a fork."""
+"""What a process remembers: bounded, each value until its deadline, cleared by one call and by a fork."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Sets the clock to so many seconds from the beginning of the test."""
+    """A function that sets the clock to this many seconds after the start of the test."""
     began = time.monotonic()
     now = [began]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
@@ -48,13 +48,13 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 @pytest.fixture
 def _as_before() -> Iterator[None]:
-    """What a test registers is taken out again."""
+    """Remove what a test registers."""
     before = list(remembered._registered)
     yield
     remembered._registered[:] = before
 
 
-def test_each_value_is_told_until_its_own_deadline(later: Callable[[float], None]) -> None:
+def test_each_value_is_returned_until_its_own_deadline(later: Callable[[float], None]) -> None:
     names: Remembered[str, str] = Remembered(at_most=10)
     names.put("vega", "Vega", seconds=5)
     names.put("leo", "Leonardo", seconds=10)
@@ -65,7 +65,7 @@ def test_each_value_is_told_until_its_own_deadline(later: Callable[[float], None
     assert names.get_even_late("vega") == "Vega"
 
 
-def test_a_value_that_is_put_again_has_the_new_deadline(later: Callable[[float], None]) -> None:
+def test_a_replaced_value_has_the_new_deadline(later: Callable[[float], None]) -> None:
     names: Remembered[str, str] = Remembered(at_most=1)
     names.put("vega", "Vega", seconds=60)
     names.put("vega", "Vega", seconds=0)
@@ -84,7 +84,7 @@ def test_a_dropped_value_is_gone_and_the_others_stay() -> None:
     assert (names.get_even_late("vega"), names.get("leo")) == (None, "Leonardo")
 
 
-def test_those_past_their_deadline_make_room_first(later: Callable[[float], None]) -> None:
+def test_values_past_their_deadline_are_removed_first(later: Callable[[float], None]) -> None:
     squares: Remembered[int, int] = Remembered(at_most=10)
     for number in range(10):
         squares.put(number, number**2, seconds=1 if number % 2 else 60)
@@ -95,7 +95,7 @@ def test_those_past_their_deadline_make_room_first(later: Callable[[float], None
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.floats(-1, 1000)), max_size=60), st.integers(1, 8))
-def test_there_are_never_more_than_allowed_and_the_latest_is_among_them(
+def test_there_are_never_more_values_than_allowed_and_the_latest_is_kept(
     puts: list[tuple[int, float]], at_most: int
 ) -> None:
     memory: Remembered[int, float] = Remembered(at_most=at_most)
@@ -105,7 +105,7 @@ def test_there_are_never_more_than_allowed_and_the_latest_is_among_them(
         assert memory.get_even_late(key) == seconds
 
 
-def test_threads_share_a_memory_at_its_bound() -> None:
+def test_threads_can_share_a_full_memory() -> None:
     memory: Remembered[int, int] = Remembered(at_most=50)
 
     def work(start: int) -> bool:
@@ -129,5 +129,5 @@ def test_everything_is_forgotten_in_one_call() -> None:
     assert kept == {}
 
 
-def test_a_forked_child_starts_anew_whatever_its_parents_threads_were_doing() -> None:
+def test_a_forked_child_starts_empty_whatever_its_parents_threads_were_doing() -> None:
     subprocess.run([sys.executable, "-c", FORKS], check=True, timeout=20)

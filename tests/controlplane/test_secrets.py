@@ -1,4 +1,4 @@
-"""Encryption at rest: what is sealed opens for its own row alone, and with any key of the ring."""
+"""Encryption at rest: a sealed value opens only for its own row, with any key of the ring."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def key(letter: str) -> str:
     return f"{letter}:{base64.b64encode(letter.encode() * 32).decode()}"
 
 
-def test_what_is_sealed_for_a_row_opens_for_that_row() -> None:
+def test_a_value_sealed_for_a_row_opens_for_that_row() -> None:
     sealed = secrets.seal(b"s3cret", bound_to="table:1:a")
     assert b"s3cret" not in sealed
     assert secrets.unseal(sealed, bound_to="table:1:a") == b"s3cret"
@@ -50,7 +50,7 @@ def test_a_damaged_value_does_not_open(place: int) -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"short"])
-def test_what_is_too_short_to_be_sealed_does_not_open(value: bytes) -> None:
+def test_a_text_too_short_to_be_sealed_does_not_open(value: bytes) -> None:
     with pytest.raises(secrets.Unsealable):
         secrets.unseal(value, bound_to="r")
 
@@ -66,7 +66,7 @@ def test_keys_are_rotated_by_putting_a_new_one_first(settings: Any) -> None:
 
 
 @pytest.mark.parametrize("bad", ["a", "a:", "a:AAAA", "a:!!", ":" + "A" * 43 + "=", "much-too-long:" + "A" * 43 + "="])
-def test_a_bad_key_refuses_start_with_what_to_do(settings: Any, bad: str) -> None:
+def test_a_bad_key_stops_the_start_with_advice(settings: Any, bad: str) -> None:
     settings.ENCRYPTION_KEYS = [bad]
     with pytest.raises(ImproperlyConfigured, match="openssl rand"):
         secrets.key_ring()

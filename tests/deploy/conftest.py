@@ -1,4 +1,4 @@
-"""A place for what the system user must reach."""
+"""A folder that the system user can reach."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Not pytest's tmp_path, whose parents are closed to the system user."""
+    """Not pytest's tmp_path, because its parent folders are closed to the system user."""
     place = Path(tempfile.mkdtemp(prefix="isthmus-services-"))
     place.chmod(0o711)
     yield place

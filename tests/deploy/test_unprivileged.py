@@ -1,4 +1,4 @@
-"""The step down from root, and which binaries the user below can run."""
+"""Dropping root, and which binaries the unprivileged user can run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from deploy.embedded.unprivileged import published, reachable, system_user
 if TYPE_CHECKING:
     from pathlib import Path
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can step down")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop its rights")
 
 
-def test_an_old_postgresql_is_refused_by_its_number(folder: Path) -> None:
+def test_an_old_postgresql_is_refused_by_its_version(folder: Path) -> None:
     for name in ("postgres", "initdb"):
         (folder / name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 13.4'\n", encoding="ascii")
         (folder / name).chmod(0o755)
@@ -38,7 +38,9 @@ def test_data_of_another_major_version_is_left_alone(folder: Path) -> None:
 
 
 @as_root
-def test_unreachable_binaries_are_copied_once_and_stay_roots(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_binaries_are_copied_once_and_stay_owned_by_root(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("deploy.embedded.unprivileged.LIBRARY", folder / "library")
     wheel = folder / "closed" / "wheel"
     (wheel / "bin").mkdir(parents=True, mode=0o700)
@@ -55,7 +57,7 @@ def test_unreachable_binaries_are_copied_once_and_stay_roots(folder: Path, monke
 
 
 @as_root
-def test_root_is_not_an_unprivileged_user(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_is_refused_as_the_unprivileged_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISTHMUS_SYSTEM_USER", "root")
     with pytest.raises(embedded.CannotStart, match="name an unprivileged user"):
         system_user()

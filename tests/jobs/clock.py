@@ -1,4 +1,4 @@
-"""Letting time pass: what waits for its time is due now, and the task that looks for it runs here."""
+"""Let time pass: make waiting rows due now, and run the task that finds them in this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def start_now(site: Site) -> None:
-    """Look at all that is held there, and submit nothing."""
+    """Examine all held jobs of a site, and submit nothing."""
     Job.objects.filter(site=site, next_start_at__isnull=False).update(next_start_at=timezone.now())
     while start.start_due(site):
         pass
@@ -30,7 +30,7 @@ def submit_now(site: Site) -> None:
 
 
 def recover_now(site: Site) -> None:
-    """Without submitting anew what recovery puts back: its back-off lies ahead."""
+    """Recover, without submitting again the jobs that recovery puts back: they are in back-off."""
     Job.objects.filter(site=site, next_find_at__isnull=False).update(next_find_at=timezone.now())
     tasks.submit(site.pk)
 

@@ -1,4 +1,4 @@
-"""A tenant with a virtual node, and the site in memory that it sends to."""
+"""A tenant with a virtual node, and the in-memory site that the node sends pods to."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def vega(db: None) -> Iterator[Site]:
-    """The row of a site in memory. What happens there is `memory`'s to say."""
+    """The row of an in-memory site. The fixture `memory` controls what happens there."""
     yield make_site(slug="vega", name="Vega", config={"name": "vega"})
     forget_memory_sites()
 
 
 @pytest.fixture
 def memory(vega: Site) -> MemorySite:
-    """The other side of `vega`: makes batch jobs start and end, and has bad days."""
+    """The site behind `vega`: starts and ends batch jobs, and fails on request."""
     return memory_site("vega")
 
 

@@ -1,4 +1,4 @@
-"""A running job at a site in memory, whose containers write what a test says."""
+"""A running job at an in-memory site, whose containers write what a test says."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Logged:
-    """A job with what a test needs beside it. token: its virtual node's."""
+    """A job and what a test needs with it. token: its virtual node's."""
 
     job: Job
     token: str
@@ -35,22 +35,22 @@ class Logged:
     connector: Connector
 
     def write(self, text: bytes, container: str = "main", *, at: datetime | None = None) -> None:
-        """at: as the site's clock says from now on."""
+        """Write to the log. at: the site's clock is set to this time."""
         if at is not None:
             self.memory.clock = lambda: at
         self.memory.write_log(self.job.attempt_key, container, text)
 
     def reads(self) -> int:
-        """Round trips so far that read logs."""
+        """Return the number of round trips so far that read logs."""
         return sum(operation == "read_logs" for operation, _ in self.memory.calls)
 
     def container_ended(self, container: str = "main") -> None:
-        """What a poll would record of it."""
+        """Record the container's end as a poll would."""
         self.job.observed |= {container: {"started": 1, "ended": int(timezone.now().timestamp()), "code": 0}}
         self.job.save(update_fields=["observed"])
 
     def ended(self) -> None:
-        """The job has ended and its logs are due to be archived."""
+        """End the job and make its logs due for archiving."""
         self.memory.finish(self.job.attempt_key)
         now = timezone.now()
         self.job.state, self.job.ended_at, self.job.next_archive_at, self.job.request = State.SUCCEEDED, now, now, None
@@ -66,10 +66,9 @@ def running(
     memory: MemorySite | None = None,
     **fields: Any,
 ) -> Logged:
-    """A job in state `running` (or as `fields` say) whose containers run at its site, init containers done.
+    """Make a job in state `running` (or as `fields` say) whose containers run at its site, with init containers done.
 
-    at: the time that the site's clock stands at; without it that runs as ours does. memory: the site of another
-    such job.
+    at: the fixed time of the site's clock; without it the clock runs like ours. memory: the site of another such job.
     """
     memory = memory or memory_site(f"logs-{uuid.uuid4().hex}")
     site = Site.objects.filter(config__name=memory.name).first() or make_site(config={"name": memory.name})

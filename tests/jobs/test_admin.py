@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 
-def test_an_operator_cancels_a_queued_job_and_its_owner_is_told_by_whom(operator: Client) -> None:
+def test_an_operator_cancels_a_queued_job_and_its_owner_reads_by_whom(operator: Client) -> None:
     job = make_job(state=State.QUEUED)
     operator.post("/admin/jobs/job/", {"action": "cancel", "_selected_action": [job.pk]})
     job.refresh_from_db()
     assert (job.state, job.message) == (State.CANCELLED, "Cancelled by operator.")
 
 
-def test_a_running_job_is_wished_away(operator: Client) -> None:
+def test_a_running_job_gets_a_cancellation_request(operator: Client) -> None:
     job = make_job(state=State.RUNNING)
     operator.post("/admin/jobs/job/", {"action": "cancel", "_selected_action": [job.pk]})
     job.refresh_from_db()

@@ -1,4 +1,4 @@
-"""Admission and deletion where it is hard: at the same moment, in two connections."""
+"""Admission and deletion at the same moment, in two connections."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_same_pod_created_ten_times_at_once_is_one_job(caller: NodeCaller) -
 
 
 @pytest.mark.parametrize("attempt", range(5))
-def test_a_create_and_a_delete_at_once_never_leave_a_job_that_nobody_deletes(caller: NodeCaller, attempt: int) -> None:
+def test_a_simultaneous_create_and_delete_never_leave_an_undeleted_job(caller: NodeCaller, attempt: int) -> None:
     request = make_request()
     uid = uuid.UUID(request["pod"]["metadata"]["uid"])
     at_once(lambda: admit(caller, request), lambda: cancellation.delete_pod(caller, uid, now=timezone.now()))
@@ -55,7 +55,7 @@ def test_a_create_and_a_delete_at_once_never_leave_a_job_that_nobody_deletes(cal
     assert job.deleted_at is not None
 
 
-def test_a_create_waits_for_a_delete_that_is_not_committed_yet(caller: NodeCaller) -> None:
+def test_a_create_waits_for_an_uncommitted_delete(caller: NodeCaller) -> None:
     request = make_request()
     uid = uuid.UUID(request["pod"]["metadata"]["uid"])
     with ThreadPoolExecutor() as other:
@@ -64,12 +64,12 @@ def test_a_create_waits_for_a_delete_that_is_not_committed_yet(caller: NodeCalle
             created = other.submit(closing_connections(lambda: admit(caller, request)))
             time.sleep(0.3)
             assert not created.done()
-        assert created.result().deleted_at is None  # as it was inserted; the row has been moved on
+        assert created.result().deleted_at is None  # the object as it was inserted; the row has changed since
     assert Tombstone.objects.count() == 1
     assert Job.objects.get().state == State.CANCELLED
 
 
-def test_a_delete_meets_a_claim_and_the_wish_is_kept(caller: NodeCaller) -> None:
+def test_a_delete_during_a_claim_is_kept_as_a_cancellation_request(caller: NodeCaller) -> None:
     """A worker has claimed the job between the kubelet's create and its delete, and has not committed yet."""
     job = admit(caller, make_request())
     lifecycle.move([lifecycle.Move(job.pk, 0, State.QUEUED, {"next_submit_at": timezone.now()})], now=timezone.now())
@@ -88,13 +88,13 @@ def test_a_delete_meets_a_claim_and_the_wish_is_kept(caller: NodeCaller) -> None
 
 
 def test_a_new_job_is_as_old_as_its_nodes_clock(node: VirtualNode, caller: NodeCaller) -> None:
-    """An orphan's age counts from the create: a node heard for a week must not orphan its newest pod."""
+    """An orphan's age counts from the create: a node heard for a week must not make its newest pod an orphan."""
     node.heard_minutes = 10_000
     node.save()
     assert admit(caller, make_request()).polled_minute == 10_000
 
 
-def test_what_is_kept_of_a_pod_are_its_four_parts_for_its_own_row(caller: NodeCaller) -> None:
+def test_four_parts_of_a_pod_are_kept_and_sealed_for_their_own_row(caller: NodeCaller) -> None:
     request = make_request(make_pod(labels={"padding": "x" * 10_000}), extra="not kept")
     job = admit(caller, request)
     stored = Job.objects.get()

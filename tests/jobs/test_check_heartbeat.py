@@ -13,12 +13,12 @@ from jobs.models import Heartbeat
 pytestmark = pytest.mark.django_db
 
 
-def test_a_task_that_ran_lately_is_healthy() -> None:
+def test_a_task_that_ran_recently_is_healthy() -> None:
     Heartbeat.beat("tick")
     call_command("check_heartbeat", "tick", within=60)
 
 
-def test_a_task_that_stopped_says_how_long_ago() -> None:
+def test_a_task_that_stopped_is_reported_with_its_age() -> None:
     Heartbeat.objects.create(name="tick", at=timezone.now() - timedelta(seconds=90))
     with pytest.raises(CommandError, match="'tick' last ran 90 seconds ago"):
         call_command("check_heartbeat", "tick", within=60)

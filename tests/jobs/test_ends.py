@@ -1,4 +1,4 @@
-"""However a job ends, the way it really does: what it held of its allocation is free at once, what it used is spent."""
+"""For every real way that a job ends: its share of the allocation is free at once, and its use is spent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HOUR = 3600
 
 
 def begin(site: Site, job: Job, memory: MemorySite) -> None:
-    """It has run for an hour by the site's clock, and for none of our time."""
+    """Start a job that ran for an hour by the site's clock, and for no time by ours."""
     submit_now(site)
     job.refresh_from_db()
     now = timezone.now().replace(microsecond=0)
@@ -150,7 +150,7 @@ ENDS: list[tuple[Callable[[Site, Job, Any], None], State, int]] = [
 
 
 @pytest.mark.parametrize(("happen", "state", "spent"), ENDS, ids=[each[0].__name__ for each in ENDS])
-def test_what_a_job_held_comes_back_and_what_it_used_is_spent(
+def test_a_jobs_reservation_is_released_and_its_use_is_spent(
     vega: Site, memory: MemorySite, node: VirtualNode, happen: Callable[..., None], state: State, spent: int
 ) -> None:
     allocation = make_allocation(node.tenant, vega, pods=1, cpu_hours=24, default_time_limit=5 * HOUR)
@@ -171,4 +171,4 @@ def test_what_a_job_held_comes_back_and_what_it_used_is_spent(
     Site.objects.filter(pk=vega.pk).update(enabled=True)
     start_now(vega)
     second.refresh_from_db()
-    assert second.state not in {State.HELD, State.FAILED, State.CANCELLED}, "what was freed is for who waits"
+    assert second.state not in {State.HELD, State.FAILED, State.CANCELLED}, "a waiting job gets what was freed"

@@ -1,4 +1,4 @@
-"""Hints to workers: sent at once, after the commit, and few of them."""
+"""Hints to workers: sent at once after the commit, and merged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Queue:
         self._client = client
 
     def __call__(self) -> list[tuple[str, str]]:
-        """(task, its arguments), the oldest first."""
+        """Return (task, arguments) of each message, the oldest first."""
         headers = [json.loads(message)["headers"] for message in self._client.lrange("celery", 0, -1)]
         return [(header["task"], header["argsrepr"]) for header in reversed(headers)]
 
@@ -47,7 +47,7 @@ def test_a_hint_is_sent_at_once(queued: Queue) -> None:
     assert queued() == [("jobs.submit", f"[{SITE}]")]
 
 
-def test_nothing_is_hinted_at_before_the_commit(queued: Queue) -> None:
+def test_no_hint_is_sent_before_the_commit(queued: Queue) -> None:
     with transaction.atomic():
         nudge.nudge("submit", SITE + 1)
         assert queued() == []
@@ -74,7 +74,7 @@ def test_other_sites_and_other_work_have_hints_of_their_own(queued: Queue) -> No
     ]
 
 
-def test_what_comes_after_the_moment_is_hinted_at_again(queued: Queue) -> None:
+def test_after_the_merge_time_a_new_hint_is_sent(queued: Queue) -> None:
     nudge.nudge("submit", SITE + 5)
     time.sleep(MERGED_FOR * 10)
     nudge.nudge("submit", SITE + 5)

@@ -1,4 +1,4 @@
-"""The one writer: what goes with a move, what is left alone, and how many statements it takes."""
+"""The one writer of a job's state: what changes with a move, what is left alone, and how many statements it takes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def move(job: Job, to: State | None, **changes: Unpack[Changes]) -> list[Job]:
 
 
 def _needs(to: State) -> Changes:
-    """The columns without which a state may not be."""
+    """Return the columns that a state requires."""
     now = timezone.now()
     demands: dict[State, Changes] = {
         State.QUEUED: {"next_submit_at": now},
@@ -38,7 +38,7 @@ def _needs(to: State) -> Changes:
 
 
 @pytest.mark.parametrize(("old", "new"), [(old, new) for old in State for new in sorted(MOVES[old])])
-def test_every_move_of_the_table_is_made_with_a_line_of_history(old: State, new: State) -> None:
+def test_every_allowed_move_is_made_with_a_line_of_history(old: State, new: State) -> None:
     job = make_job(state=old)
     assert [moved.pk for moved in move(job, new, **_needs(new))] == [job.pk]
     last = Transition.objects.filter(job=job).last()
@@ -62,12 +62,12 @@ def test_an_illegal_move_stops_no_other() -> None:
     assert [job.pk for job in lifecycle.move(moves, now=timezone.now())] == [queued.pk]
 
 
-def test_news_of_another_attempt_is_left_alone() -> None:
+def test_a_report_about_another_attempt_is_ignored() -> None:
     job = make_job(state=State.PENDING)
     assert lifecycle.move([Move(job.pk, job.attempt + 1, State.RUNNING)], now=timezone.now()) == []
 
 
-def test_a_move_renders_the_status_that_is_served() -> None:
+def test_a_move_renders_the_status_text() -> None:
     job = make_job(state=State.QUEUED)
     move(job, None, reason="SiteSilent", message="Vega has not answered.")
     job.refresh_from_db()
@@ -76,7 +76,7 @@ def test_a_move_renders_the_status_that_is_served() -> None:
 
 
 @pytest.mark.parametrize("end", sorted(ENDS))
-def test_at_its_end_a_job_forgets_its_secrets_and_what_was_due(end: State) -> None:
+def test_an_ended_job_has_no_secrets_and_nothing_due(end: State) -> None:
     job = make_job(state=State.RUNNING, next_cancel_at=timezone.now())
     move(job, end)
     job.refresh_from_db()
@@ -92,7 +92,7 @@ def test_the_request_survives_every_move_but_the_last() -> None:
     assert bytes(Job.objects.values_list("request", flat=True).get(pk=job.pk) or b"") == sealed
 
 
-def test_the_final_move_brings_one_usage_record_however_often_it_is_tried() -> None:
+def test_the_final_move_makes_one_usage_record_however_often_it_is_tried() -> None:
     job = make_job(state=State.RUNNING)
     move(job, State.SUCCEEDED)
     move(job, State.FAILED)
@@ -103,7 +103,7 @@ def test_a_move_that_cannot_be_written_writes_nothing_at_all() -> None:
     job = make_job(state=State.QUEUED)
     lines = Transition.objects.count()
     with pytest.raises(IntegrityError), transaction.atomic():
-        move(job, State.SUBMITTING)  # without an attempt on record
+        move(job, State.SUBMITTING)  # no attempt is recorded
     job.refresh_from_db()
     assert (job.state, Transition.objects.count()) == (State.QUEUED, lines)
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 
 def scraped() -> dict[tuple[str, str], float]:
-    """(name, value of its one label) -> figure."""
+    """Return the samples: (name, value of its only label) -> figure."""
     page = Client().get("/metrics").content.decode()
     return {
         (sample.name, next(iter(sample.labels.values()), "")): sample.value
@@ -31,7 +31,7 @@ def scraped() -> dict[tuple[str, str], float]:
     }
 
 
-def test_jobs_are_counted_by_state_while_they_live() -> None:
+def test_live_jobs_are_counted_by_state() -> None:
     make_job(state=State.RUNNING)
     make_job(state=State.RUNNING)
     make_job(state=State.FAILED)
@@ -41,13 +41,13 @@ def test_jobs_are_counted_by_state_while_they_live() -> None:
     assert ("isthmus_jobs", "failed") not in figures
 
 
-def test_the_oldest_due_row_tells_how_far_behind_the_workers_are() -> None:
+def test_the_oldest_due_row_shows_how_far_behind_the_workers_are() -> None:
     make_job(next_submit_at=timezone.now() - timedelta(minutes=5))
     make_job(next_submit_at=timezone.now() + timedelta(minutes=5))
     assert scraped()["isthmus_oldest_due_seconds", "submit"] == pytest.approx(300, abs=30)
 
 
-def test_a_sites_silence_and_the_age_of_its_poll_are_told() -> None:
+def test_a_sites_silence_and_the_age_of_its_poll_are_shown() -> None:
     then = timezone.now() - timedelta(minutes=1)
     make_site(slug="vega", polled_at=then, silent_since=then, next_probe_at=then)
     figures = scraped()
@@ -55,7 +55,7 @@ def test_a_sites_silence_and_the_age_of_its_poll_are_told() -> None:
     assert figures["isthmus_site_silent_seconds", "vega"] == pytest.approx(60, abs=30)
 
 
-def test_the_beats_age_is_told() -> None:
+def test_the_age_of_the_beat_is_shown() -> None:
     Heartbeat.beat("tick")
     assert scraped()["isthmus_beat_age_seconds", "tick"] < 30
 
@@ -68,7 +68,7 @@ def test_requests_are_counted_by_route_never_by_path() -> None:
     assert "secret" not in page
 
 
-def test_a_scrape_costs_the_same_with_many_jobs() -> None:
+def test_a_scrape_takes_as_many_statements_for_many_jobs() -> None:
     with CaptureQueriesContext(
         connection,
     ) as few:
@@ -80,14 +80,14 @@ def test_a_scrape_costs_the_same_with_many_jobs() -> None:
     assert len(many) == len(few)
 
 
-def test_a_metrics_token_closes_the_page(settings: Settings) -> None:
+def test_a_metrics_token_protects_the_page(settings: Settings) -> None:
     settings.METRICS_TOKEN = "only for the scraper"
     assert Client().get("/metrics").status_code == 401
     assert Client().get("/metrics", headers={"Authorization": "Bearer only for the scraper"}).status_code == 200
 
 
 @pytest.mark.django_db(transaction=True)
-def test_with_the_database_away_the_counters_are_told_nevertheless() -> None:
+def test_with_the_database_away_the_counters_are_still_served() -> None:
     Client().get("/healthz")
     assert scraped()["isthmus_database_up", ""] == 1
     with database_away():

@@ -1,4 +1,4 @@
-"""The port that nudges leave by: after the commit, by whatever was set to carry them."""
+"""The port for nudges: sent after the commit, by the sender that was set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _sent_as_before() -> Iterator[None]:
     nudge.send_by(tasks.send_hint_merged)
 
 
-def test_a_nudge_is_carried_after_the_commit(django_capture_on_commit_callbacks: Commits) -> None:
+def test_a_nudge_is_sent_after_the_commit(django_capture_on_commit_callbacks: Commits) -> None:
     sent: list[tuple[nudge.Work, int]] = []
     nudge.send_by(lambda work, site_id: sent.append((work, site_id)))
     with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
@@ -34,7 +34,7 @@ def test_a_nudge_is_carried_after_the_commit(django_capture_on_commit_callbacks:
     assert sent == [("submit", 7), ("cancel", 8)]
 
 
-def test_nothing_is_sent_where_no_sender_is_set(
+def test_without_a_sender_nothing_is_sent(
     django_capture_on_commit_callbacks: Commits,
 ) -> None:
     nudge.send_by(None)

@@ -1,4 +1,4 @@
-"""Who may do what with one job, whatever page or program asks."""
+"""Who may do what with one job, on every page and in every program."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def someone(role: Role, *, person: int = ALICE, tenant: int | None = None, site:
         (someone(Role.TENANT_MANAGER, person=BOB, tenant=THEIRS), False),
         (someone(Role.TENANT_MEMBER, person=ALICE, tenant=OURS), True),
         (someone(Role.TENANT_MEMBER, person=BOB, tenant=OURS), False),
-        # Alice submitted it, and is in the tenant no more.
+        # Alice submitted it and has left the tenant.
         (someone(Role.TENANT_MEMBER, person=ALICE, tenant=THEIRS), False),
         (ServiceCaller(OURS, "A program", Rights((Held(Role.TENANT_MEMBER, OURS),)), service_id=ALICE), False),
     ],
 )
-def test_who_may_cancel_what_alice_has_submitted(caller: PersonCaller | ServiceCaller, may: bool) -> None:  # noqa: FBT001
+def test_only_some_roles_may_cancel_what_alice_submitted(caller: PersonCaller | ServiceCaller, may: bool) -> None:  # noqa: FBT001
     job = Job(tenant_id=OURS, person_id=ALICE, site=VEGA)
     assert permissions.may_cancel(caller, job) is may
 
 
-def test_what_a_virtual_node_sent_is_no_members_own() -> None:
+def test_a_virtual_nodes_job_belongs_to_no_member() -> None:
     job = Job(tenant_id=OURS, node_id=1, site=VEGA)
     without_account = ServiceCaller(OURS, "A program", Rights((Held(Role.TENANT_MEMBER, OURS),)))
     for caller in (without_account, someone(Role.TENANT_MEMBER, tenant=OURS)):
@@ -49,6 +49,6 @@ def test_what_a_virtual_node_sent_is_no_members_own() -> None:
             permissions.require_cancel(caller, job)
 
 
-def test_who_has_no_role_that_cancels_is_told_so() -> None:
+def test_a_caller_without_a_role_that_cancels_is_refused_with_a_sentence() -> None:
     with pytest.raises(Forbidden, match="None of your roles"):
         permissions.may_cancel(someone(Role.FEDERATION_AUDITOR), Job(tenant_id=OURS, person_id=ALICE, site=VEGA))

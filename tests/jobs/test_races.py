@@ -1,4 +1,4 @@
-"""Two at once: each test has two connections, and says who wins."""
+"""Two connections at once: each test says which one wins."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_two_workers_that_claim_at_once_share_the_pods(vega: Site, node: VirtualNode) -> None:
+def test_two_simultaneous_claims_share_the_pods(vega: Site, node: VirtualNode) -> None:
     jobs = {make_job(node=node).pk for _ in range(20)}
     claims = at_once(*[lambda: claim(vega, now=timezone.now())] * 4)
     taken = [job.pk for claimed in claims for job in claimed]
@@ -38,14 +38,16 @@ def test_two_workers_that_claim_at_once_share_the_pods(vega: Site, node: Virtual
     assert sorted(taken) == sorted(jobs)
 
 
-def test_a_pod_that_another_worker_is_claiming_is_passed_over(vega: Site, node: VirtualNode) -> None:
+def test_a_pod_that_another_worker_is_claiming_is_skipped(vega: Site, node: VirtualNode) -> None:
     first, second = make_job(node=node), make_job(node=node)
     with transaction.atomic():
         Job.objects.select_for_update().get(pk=first.pk)
         assert elsewhere(lambda: [job.pk for job in claim(vega, now=timezone.now())]) == [second.pk]
 
 
-def test_a_delete_that_waits_for_a_claim_becomes_a_wish(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+def test_a_delete_that_waits_for_a_claim_becomes_a_cancellation_request(
+    vega: Site, memory: MemorySite, node: VirtualNode
+) -> None:
     job = make_job(node=node)
     outcome: list[list[Job]] = []
 
@@ -67,7 +69,7 @@ def test_a_delete_that_waits_for_a_claim_becomes_a_wish(vega: Site, memory: Memo
     assert [each.pk for each in outcome[0]] == [job.pk]
 
 
-def test_a_claim_that_meets_a_delete_passes_the_pod_over(vega: Site, node: VirtualNode) -> None:
+def test_a_claim_skips_a_pod_that_is_being_deleted(vega: Site, node: VirtualNode) -> None:
     job = make_job(node=node)
     with transaction.atomic():
         cancellation.cancel([job.pk], reason="Deleted", now=timezone.now())
@@ -76,7 +78,7 @@ def test_a_claim_that_meets_a_delete_passes_the_pod_over(vega: Site, node: Virtu
     assert job.state == State.CANCELLED
 
 
-def test_two_workers_that_poll_at_once_write_one_end(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+def test_two_simultaneous_polls_write_one_end(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     job = make_job(node=node)
     submit_now(vega)
     job.refresh_from_db()
@@ -98,7 +100,7 @@ def test_a_lane_is_held_by_one_thread_at_a_time(vega: Site) -> None:
     assert elsewhere(lambda: try_lane("in"))
 
 
-def test_a_lane_is_given_back_when_its_work_fails(vega: Site) -> None:
+def test_a_lane_is_released_when_its_work_fails(vega: Site) -> None:
     with pytest.raises(RuntimeError), site_lock.lane("in", vega.pk):
         raise RuntimeError
     with site_lock.lane("in", vega.pk) as mine:
@@ -113,7 +115,7 @@ def test_another_process_cannot_enter_a_lane(vega: Site) -> None:
     other.give_back("in", vega.pk)
 
 
-def test_a_lane_whose_session_died_is_left_in_peace_and_entered_again(vega: Site) -> None:
+def test_a_lane_whose_session_died_can_be_entered_again(vega: Site) -> None:
     with site_lock.lane("in", vega.pk) as mine:
         assert mine
         with connections["default"].cursor() as cursor:
@@ -135,7 +137,7 @@ def test_a_worker_whose_lane_is_taken_does_nothing(vega: Site, memory: MemorySit
     assert list(memory.calls) == []
 
 
-def test_postgresql_that_restarts_while_a_site_is_asked_costs_no_job_and_doubles_none(
+def test_a_restart_of_postgresql_during_a_site_call_loses_and_doubles_no_job(
     vega: Site, memory: MemorySite, node: VirtualNode, database_urls: dict[str, str]
 ) -> None:
     jobs = [make_job(node=node) for _ in range(3)]
@@ -161,13 +163,13 @@ def test_postgresql_that_restarts_while_a_site_is_asked_costs_no_job_and_doubles
 
 
 def _despite_dead_connections(task: Callable[[Site], None], site: Site) -> None:
-    """Until the pool has noticed: each of its connections fails once. The tick would come again as well."""
+    """Retry until the pool has replaced its dead connections: each fails once. In production the tick comes again."""
     for _ in range(20):
         try:
             return task(site)
         except (OperationalError, InterfaceError):
             connections.close_all()
-    raise AssertionError("the database does not come back")
+    raise AssertionError("the database does not answer again")
 
 
 def test_a_worker_that_waits_for_a_site_holds_no_database_connection(

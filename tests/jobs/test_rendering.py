@@ -1,4 +1,4 @@
-"""The two texts of a job, by the table of docs/interlink-wire.md: what a kubelet cannot survive is not sent."""
+"""A job's two status texts, by the table of docs/interlink-wire.md: nothing that a kubelet cannot survive is sent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_text_names_the_pod_and_our_job_id() -> None:
 
 
 @pytest.mark.parametrize("state", [State.HELD, State.QUEUED, State.SUBMITTING, State.PENDING])
-def test_a_job_that_has_not_started_waits_and_says_why(state: State) -> None:
+def test_a_job_that_has_not_started_waits_with_a_reason(state: State) -> None:
     job = make(state, "a", "b", init=["i"], reason="QuotaExceeded", message="Your tenant uses all its GPUs.")
     for container in every(exact(job)):
         assert container["state"] == {
@@ -64,7 +64,7 @@ def test_a_running_container_is_ready_since_its_start() -> None:
     assert container["ready"] is True
 
 
-def test_a_running_job_that_tells_nothing_of_its_containers_runs_them() -> None:
+def test_a_running_job_without_container_reports_shows_them_running() -> None:
     (state,) = states(make(State.RUNNING, started_at=AT), "containers")
     assert state == {"running": {"startedAt": "2026-11-23T12:00:00Z"}}
 
@@ -83,12 +83,12 @@ def test_all_containers_with_zero_read_as_succeeded() -> None:
         assert state["terminated"]["finishedAt"] == "2026-11-23T12:01:00Z"
 
 
-def test_a_containers_own_code_is_told() -> None:
+def test_a_containers_own_exit_code_is_shown() -> None:
     job = make(State.FAILED, "a", "b", observed={"a": {**RAN_WELL, "code": 3}, "b": RAN_WELL}, ended_at=AT)
     assert [state["terminated"]["exitCode"] for state in states(job, "containers")] == [3, 0]
 
 
-def test_after_a_failed_init_container_the_others_have_ended_too_and_not_well() -> None:
+def test_after_a_failed_init_container_the_others_are_terminated_as_failed() -> None:
     failed = {**RAN_WELL, "code": 7}
     job = make(State.FAILED, "a", "b", init=["i", "j"], observed={"i": failed}, ended_at=AT)
     assert [state["terminated"]["exitCode"] for state in states(job, "initContainers")] == [7, 1]
@@ -96,7 +96,7 @@ def test_after_a_failed_init_container_the_others_have_ended_too_and_not_well() 
 
 
 @pytest.mark.parametrize(("code", "reason"), [(137, "OOMKilled"), (124, "DeadlineExceeded"), (143, "Preempted")])
-def test_what_the_site_ended_carries_the_code_kubernetes_users_expect(code: int, reason: str) -> None:
+def test_an_end_by_the_site_has_the_code_that_kubernetes_users_expect(code: int, reason: str) -> None:
     job = make(
         State.FAILED,
         observed={"main": {"started": STARTED}},
@@ -110,18 +110,18 @@ def test_what_the_site_ended_carries_the_code_kubernetes_users_expect(code: int,
     assert (state["terminated"]["reason"], state["terminated"]["message"]) == (reason, "Why.")
 
 
-def test_a_cancelled_job_ended_by_the_signal_to_end() -> None:
+def test_a_cancelled_job_has_the_exit_code_of_sigterm() -> None:
     (state,) = states(make(State.CANCELLED, ended_at=AT), "containers")
     assert state["terminated"]["exitCode"] == 143
 
 
-def test_first_sight_of_a_pod_half_done_is_all_running() -> None:
+def test_the_first_text_of_a_half_done_pod_shows_all_containers_running() -> None:
     job = make(State.RUNNING, "a", "b", observed={"a": RAN_WELL, "b": {"started": STARTED}})
     assert [kind(state) for state in states(job, "containers")] == ["terminated", "running"]
     assert [kind(each["state"]) for each in first(job)["containers"]] == ["running", "running"]
 
 
-def test_first_sight_of_a_pod_that_has_ended_is_as_it_is() -> None:
+def test_the_first_text_of_an_ended_pod_is_exact() -> None:
     job = make(State.FAILED, "a", "b", observed={"a": RAN_WELL, "b": {**RAN_WELL, "code": 1}}, ended_at=AT)
     assert first(job) == exact(job)
 
@@ -134,7 +134,7 @@ names = st.lists(st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True), min_siz
 
 
 @given(names, st.integers(0, 5), st.data(), st.sampled_from(list(State)), st.none() | st.integers(0, 255))
-def test_whatever_is_known_of_a_job_its_kubelet_survives_both_texts(
+def test_a_kubelet_survives_both_texts_of_any_job(
     containers: list[str], inits: int, data: st.DataObject, state: State, exit_code: int | None
 ) -> None:
     init, main = containers[: min(inits, len(containers) - 1)], containers[min(inits, len(containers) - 1) :]

@@ -7,7 +7,7 @@ from jobs import states
 from jobs.states import ALIVE, ENDS, MOVES, State
 
 
-def test_the_page_of_states_is_the_one_the_table_draws() -> None:
+def test_the_page_of_states_matches_the_table() -> None:
     page = settings.BASE_DIR / "docs" / "states.md"
     assert page.read_text(encoding="utf-8") == states.states_page(), "Run `manage.py draw_states`."
 
@@ -17,12 +17,12 @@ def test_every_state_has_its_moves_and_its_meaning() -> None:
 
 
 @pytest.mark.parametrize("end", sorted(ENDS))
-def test_nothing_leaves_an_end(end: State) -> None:
+def test_final_states_have_no_moves(end: State) -> None:
     assert not MOVES[end]
 
 
 @pytest.mark.parametrize("alive", sorted(ALIVE))
-def test_what_is_alive_can_always_be_cancelled_or_fail(alive: State) -> None:
+def test_every_live_state_can_be_cancelled_or_fail(alive: State) -> None:
     assert {State.CANCELLED, State.FAILED} <= MOVES[alive]
 
 

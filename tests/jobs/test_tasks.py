@@ -42,12 +42,12 @@ def work_at(site: Site) -> set[str]:
 
 @pytest.fixture
 def idle(vega: Site) -> Site:
-    """Vega, whose capacity is known and whose next poll is due."""
+    """Vega without work: its capacity is known and its next poll is due."""
     Site.objects.update(next_capacity_at=timezone.now() + timedelta(hours=1))
     return vega
 
 
-def test_a_site_without_work_is_left_alone(idle: Site) -> None:
+def test_a_site_without_work_gets_no_task(idle: Site) -> None:
     assert work_at(idle) == set()
 
 
@@ -77,7 +77,7 @@ def test_what_is_due_later_is_not_found(idle: Site, node: VirtualNode) -> None:
     assert work_at(idle) == set()
 
 
-def test_a_drained_site_is_not_asked_to_submit(idle: Site, node: VirtualNode) -> None:
+def test_a_drained_site_gets_no_submit_task(idle: Site, node: VirtualNode) -> None:
     make_job(node=node)
     Site.objects.update(enabled=False)
     assert work_at(idle) == set()
@@ -91,18 +91,18 @@ def test_the_tick_finds_all_work_in_one_statement(idle: Site) -> None:
     assert len(queries) == 1
 
 
-def test_the_tick_beats(idle: Site) -> None:
+def test_the_tick_records_its_heartbeat(idle: Site) -> None:
     tasks.tick()
     assert timezone.now() - Heartbeat.objects.get(name="tick").at < timedelta(seconds=5)
 
 
-def test_a_task_for_a_site_that_is_gone_does_nothing(idle: Site) -> None:
+def test_a_task_for_a_deleted_site_does_nothing(idle: Site) -> None:
     for task in (tasks.submit, tasks.poll, tasks.cancel, tasks.clean, tasks.probe):
         task(10**9)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_told_to_stop_leaves_what_hangs_to_recovery(database_urls: dict[str, str], black_hole: int) -> None:
+def test_a_stopping_worker_leaves_hanging_calls_to_recovery(database_urls: dict[str, str], black_hole: int) -> None:
     site = _behind(black_hole)
     job = make_job(node=make_node(site=site)[0])
     with _worker(database_urls, drain=1) as worker:
@@ -128,7 +128,7 @@ def test_an_idle_worker_stops_at_once(database_urls: dict[str, str]) -> None:
 
 @pytest.fixture
 def black_hole() -> Iterator[int]:
-    """The port of a host that takes connections and says nothing."""
+    """The port of a host that accepts connections and never answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -136,7 +136,7 @@ def black_hole() -> Iterator[int]:
 
 
 def _behind(port: int) -> Site:
-    """A Slurm site whose SSH server is at this port."""
+    """Return a Slurm site whose SSH server is at this port."""
     key = asyncssh.generate_private_key("ssh-ed25519")
     ssh = {
         "host": "127.0.0.1",
@@ -153,7 +153,7 @@ def _behind(port: int) -> Site:
 
 @contextmanager
 def _worker(database_urls: dict[str, str], *, drain: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker process as an operator starts it, with the worker's rights in the database."""
+    """Start a worker process as an operator does, with the worker's database role."""
     environment = {
         **os.environ,
         "DATABASE_WORKER_URL": database_urls["worker"],
@@ -171,7 +171,7 @@ def _worker(database_urls: dict[str, str], *, drain: int) -> Iterator[subprocess
 
 
 def _hint_until(condition: Callable[[], bool], site: Site) -> None:
-    """As the tick does: a hint that comes before the worker listens is lost, and another follows."""
+    """Send a hint repeatedly, as the tick does: a hint sent before the worker listens is lost."""
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
@@ -179,5 +179,5 @@ def _hint_until(condition: Callable[[], bool], site: Site) -> None:
         time.sleep(0.5)
 
 
-def test_postgresql_being_away_is_no_surprise_to_a_task() -> None:
+def test_a_task_survives_postgresql_being_away() -> None:
     assert {OperationalError, InterfaceError, psycopg.OperationalError} <= set(tasks.tick.throws)

@@ -1,4 +1,4 @@
-"""What is there when all is over: our rows, Slurm's batch jobs, the pods' own traces, and the kubelet's view."""
+"""What is left after a run: our rows, Slurm's batch jobs, the pods' own traces, and the kubelet's view."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ENDS = ("succeeded", "failed", "cancelled")
 _PREFIX = "isthmus-"
-#: Seconds in which a launch that went on late would have had its batch job start.
+#: Seconds within which a launch that continued late would have started its batch job.
 _LATE_WORK = 8.0
 
 _JOBS = """
@@ -34,7 +34,7 @@ FROM jobs_job AS job
 
 
 class Row(NamedTuple):
-    """A job as its row says. history: (old, new) of each of its moves. usages: how many records of usage it has."""
+    """A job's row. history: (old, new) of each of its moves. usages: the number of its usage records."""
 
     uid: str
     state: str
@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Aftermath:
-    """rows: by pod UID. batch_jobs: by key, all that Slurm ever had of ours. alive: those that Slurm has not ended."""
+    """rows: by pod UID. batch_jobs: by key, all that Slurm ever had of ours. alive: those that have not ended."""
 
     load: Load
     strikes: Strikes
@@ -60,7 +60,7 @@ class Aftermath:
 
     @property
     def kept(self) -> list[Sent]:
-        """The pods that must have run: answered, and not deleted."""
+        """Return the pods that must have run: answered, and not deleted."""
         return [sent for sent in self.load.sent if sent.answered and sent.delete is None]
 
     def row(self, sent: Sent) -> Row | None:
@@ -72,7 +72,7 @@ class Aftermath:
 
 
 def settle(stack: Stack, strikes: Strikes, *, base: Path, within: float) -> Aftermath:
-    """Wait until every job has ended, here and at Slurm, or until that is overdue; then look at everything."""
+    """Wait until every job has ended, here and at Slurm, or until the time limit. Then collect everything."""
     deadline = time.monotonic() + within
     while _unsettled(stack, strikes, base) and time.monotonic() < deadline:
         time.sleep(1)
@@ -90,7 +90,7 @@ def settle(stack: Stack, strikes: Strikes, *, base: Path, within: float) -> Afte
 
 
 def _unsettled(stack: Stack, strikes: Strikes, base: Path) -> bool:
-    """Whether anything may still change. What came late has a while to do what it must not."""
+    """Return whether anything may still change. Late launches get some time to do what they must not do."""
     if time.monotonic() < strikes.late_until + _LATE_WORK:
         return True
     watched = [sent.pod for sent in strikes.load.sent if sent.answered and sent.delete is None]

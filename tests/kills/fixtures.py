@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["aftermath", "folder", "slurm_backend", "ssh_backend", "stack"]
 
 POINTS = int(os.environ.get("KILL_POINTS") or "20")
-#: The same in every process of a run (pytest-xdist), since it is in the tests' names.
+#: The same in every process of a run (pytest-xdist), because test names contain it.
 SEED = int(os.environ.get("KILL_SEED") or random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID")).randrange(10**6))
-#: Seconds. A launch whose end nobody knows is in doubt for 60 of them before the queue is asked.
+#: Seconds. A launch with an unknown outcome is in doubt for 60 s before the queue is searched.
 SETTLE_WITHIN = 240.0
-#: So quick that a run is over in minutes; none of them may matter to what is right.
+#: Short times, so that a run takes minutes. None of them may affect correctness.
 QUICK = {
     "ISTHMUS_RETRY_FIRST": "0.5",
     "ISTHMUS_RETRY_LONGEST": "3",
@@ -46,9 +46,9 @@ QUICK = {
 
 @pytest.fixture(scope="module")
 def folder(ssh_backend: Backends) -> Iterator[Path]:
-    """Where all of it lies; `site` in it is the site account's. KILL_KEEP=1 leaves it there, logs and all."""
+    """The folder of the whole run; the site's account owns `site` in it. KILL_KEEP=1 keeps it, logs included."""
     if os.geteuid() != 0:
-        pytest.skip("System daemons are stopped and started: run this as root.")
+        pytest.skip("This test stops and starts system daemons: run it as root.")
     place = Path(tempfile.mkdtemp(prefix="isthmus-kills-"))
     place.chmod(0o711)
     account = pwd.getpwnam(ssh_backend.user)
@@ -62,11 +62,11 @@ def folder(ssh_backend: Backends) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def stack(folder: Path) -> Iterator[Stack]:
-    """Services that are up, with a prepared database; no process of ours yet."""
+    """Running services with a prepared database; none of our processes runs yet."""
     (folder / "stack").mkdir(mode=0o711)
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("DATABASE_", "REDIS_"))]:
-            patch.delenv(name)  # those of the whole test run, which must live on
+            patch.delenv(name)  # those of the whole test run, which must stay up
         stack = Stack(folder / "stack", QUICK)
     with stack:
         stack.manage("manage.py", "prepare_database", "-v", "0")
@@ -75,7 +75,7 @@ def stack(folder: Path) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module", params=[SEED], ids=[f"seed-{SEED}"])
 def aftermath(request: pytest.FixtureRequest, stack: Stack, folder: Path, ssh_backend: Backends) -> Iterator[Aftermath]:
-    """All points carried out, and everything settled as far as it will. The seed is in the tests' names."""
+    """Carry out all points and settle everything as far as possible. The test names contain the seed."""
     base, gates = folder / "site/jobs", Gates.install(folder / "gates", ssh_backend.user)
     node = stack.seed(_site(ssh_backend, base, gates))
     for name in ("web", *WORKERS, "beat"):
@@ -93,7 +93,7 @@ def aftermath(request: pytest.FixtureRequest, stack: Stack, folder: Path, ssh_ba
 
 
 def _site(backends: Backends, base: Path, gates: Gates) -> dict[str, object]:
-    """The site as its operator would describe it. `bin` goes first on the PATH there, and is where the gates stand."""
+    """Return the site as its operator would describe it. `bin` comes first on the PATH there and holds the gates."""
     ssh = {"host": backends.ssh_host, "port": backends.ssh_port, "user": backends.user}
     config = {
         "ssh": {**ssh, "host_key": backends.known_hosts.read_text()},

@@ -1,4 +1,4 @@
-"""Points inside a submission at which the site pauses, so that a blow falls exactly there (pause.sh)."""
+"""Steps of a submission at which the site pauses (pause.sh), so that a kill happens exactly there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-#: In the order in which a submission comes by. `fencing` is recovery's. What each is about to do:
+#: Each step with the action before which it pauses, in the order of a submission. `fencing` belongs to recovery.
 STEPS = {
     "unpacking": "unpack the batch",
     "staged": "rename `open` to `submitting`",
@@ -24,13 +24,13 @@ _PROGRAMS = ("tar", "mv", "timeout", "sbatch", "rm")
 
 @dataclass(frozen=True)
 class Gates:
-    """folder: goes first on the PATH of the site's account, who writes into `gates/` in it."""
+    """folder: first on the PATH of the site's account, which writes into `gates/` in it."""
 
     folder: Path
 
     @classmethod
     def install(cls, folder: Path, user: str) -> Gates:
-        """Lay the programs into `folder`, which `user` can reach."""
+        """Copy the gate programs into `folder`, which `user` can reach."""
         folder.mkdir(mode=0o755)
         for name in _PROGRAMS:
             shutil.copy(Path(__file__).with_name("pause.sh"), folder / name)
@@ -41,7 +41,7 @@ class Gates:
         return cls(folder)
 
     def arm(self, step: str, *, skip: int, seconds: float) -> None:
-        """Have every program that comes to `step`, after `skip` have passed, pause for so many seconds."""
+        """Make every program that reaches `step` pause for this many seconds, after the first `skip` have passed."""
         self.disarm()
         wish = self._gate("wish")
         wish.write_text(f"{step} {skip} {seconds:.2f}\n", encoding="ascii")
@@ -49,7 +49,7 @@ class Gates:
         wish.rename(self._gate("armed"))
 
     def reached(self, *, within: float) -> bool:
-        """Wait until a program pauses at the armed step; False when none does in time."""
+        """Wait until a program pauses at the armed step. Return False if none does in time."""
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             if self._gate("reached").exists():
@@ -58,7 +58,7 @@ class Gates:
         return False
 
     def disarm(self) -> None:
-        """Let all pass again; what pauses already does so for its time."""
+        """Let programs pass again. A program that already pauses still does so for its full time."""
         for name in ("armed", "calls", "reached"):
             self._gate(name).unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a pod does, and its exit code if nobody stops it."""
+    """What a pod does, and its exit code if it is not stopped."""
 
     name: str
     shell: str
@@ -27,16 +27,16 @@ class Kind:
 
 
 SUCCEEDS, FAILS, SHORT = Kind("succeeds", "exit 0"), Kind("fails", "exit 3", 3), Kind("short", "sleep 2")
-#: Always deleted, and it does not hide that it was stopped: a shell might outlive its `sleep` and end with 0.
+#: Always deleted. It shows that it was stopped, where a shell might outlive its `sleep` and exit with 0.
 LONG = Kind("long", "exec sleep 40")
 KINDS = (SUCCEEDS, SUCCEEDS, FAILS, FAILS, SHORT, LONG)
-#: Of the other pods one in so many is deleted as well.
+#: Of the other pods, one in this many is deleted as well.
 _DELETED = 6
 
 
 @dataclass
 class Sent:
-    """One pod as its sender knows it. delete: the answer to its delete (0: none came), None where none was sent."""
+    """One pod as its sender knows it. delete: the status of its delete, 0 for no answer, None if none was sent."""
 
     pod: Pod
     kind: Kind
@@ -45,7 +45,7 @@ class Sent:
 
     @property
     def answered(self) -> bool:
-        """/create said 200."""
+        """Return whether /create answered 200."""
         return bool(self.pod.job_id)
 
     def __str__(self) -> str:
@@ -63,7 +63,7 @@ class Load:
     _deleters: list[threading.Thread] = field(default_factory=list)
 
     def burst(self, count: int, *, during: str, chance: random.Random) -> None:
-        """Create so many pods at once, each in a thread of its own; some are deleted a moment later."""
+        """Create this many pods at once, each in its own thread. Some are deleted a moment later."""
         for _ in range(count):
             kind = chance.choice(KINDS)
             sent = Sent(self.kubelet.create(self._pod(kind)), kind, during)
@@ -72,14 +72,14 @@ class Load:
                 self._delete_after(chance.uniform(0, 5), sent)
 
     def settle(self) -> None:
-        """Wait until every create and delete has been answered, or has failed."""
+        """Wait until every create and delete has been answered or has failed."""
         self.kubelet.settle()
         for deleter in self._deleters:
             deleter.join()
         self._deleters.clear()
 
     def runs_of(self, sent: Sent) -> int:
-        """How often the pod's own command has begun."""
+        """Return how often the pod's own command has begun."""
         place = self.runs / sent.pod.uid
         return len(place.read_text().splitlines()) if place.exists() else 0
 

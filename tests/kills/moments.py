@@ -1,7 +1,7 @@
-"""Waiting for the moment of a blow: some time after the burst, a step at the site (gates.py), or one at PostgreSQL.
+"""Waiting for the moment of a kill: a time after the burst, a step at the site (gates.py), or a step at PostgreSQL.
 
-Each of these is entered before the burst and left after the blow; inside, what it yields waits until the moment has
-come, and tells whether it has.
+Each context manager is entered before the burst and left after the kill. It yields a function that waits for the moment
+and returns whether it has come.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Moment = Iterator[Callable[[], bool]]
 
-#: A submission comes to its step within this time, or an earlier blow keeps it from it (a site still silent, say).
+#: A submission reaches its step within this time, unless an earlier kill prevents that (the site is still silent, say).
 WITHIN = 12.0
 
 
@@ -56,7 +56,7 @@ def _at_the_gate(step: str, point: Point, gates: Gates) -> Moment:
 
 @contextmanager
 def _recording(point: Point, gates: Gates, database_url: str) -> Moment:
-    """The site has answered, and the worker stands before the commit: what is being submitted is locked meanwhile."""
+    """Pause the worker between the site's answer and its commit, by locking the jobs that are being submitted."""
     with closing(psycopg.connect(database_url)) as connection, _at_the_gate("answering", point, gates) as answering:
 
         def come() -> bool:
@@ -71,14 +71,14 @@ def _recording(point: Point, gates: Gates, database_url: str) -> Moment:
 
 @contextmanager
 def _admitting(database_url: str) -> Moment:
-    """The web process has the pod and cannot insert its row yet."""
+    """Pause the web process between receiving the pod and inserting its row."""
     with closing(psycopg.connect(database_url)) as connection:
         connection.execute("LOCK TABLE jobs_transition IN SHARE MODE")
         yield lambda: _somebody_waits_for(connection, within=WITHIN)
 
 
 def _somebody_waits_for(connection: psycopg.Connection[tuple[object, ...]], *, within: float) -> bool:
-    """Wait until another session stands before what this one has locked."""
+    """Wait until another session waits for a lock of this connection."""
     blocked = "SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:

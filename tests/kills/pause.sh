@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installed under the names of programs that submitting uses, in a folder that the site puts first on PATH. Runs the
-# real one, and pauses at the armed step, so that a test can strike exactly there.
-#   gates/armed     `<step> <calls to let pass> <seconds>`, the test's wish
-#   gates/reached   made when the step has come
+# Installed under the names of programs that a submission runs, in a folder that comes first on the site's PATH. Runs
+# the real program, and pauses at the armed step, so that a test can kill something exactly there.
+#   gates/armed     `<step> <calls to let pass> <seconds>`, written by the test
+#   gates/reached   created at the armed step
 gates=${0%/*}/gates
 name=${0##*/}
-real=$(PATH=${PATH#*:}; command -v "$name") # and what it runs itself comes by here again
+real=$(PATH=${PATH#*:}; command -v "$name") # PATH stays, so programs that it runs come here too
 
 pause() { # <step>
     { read -r step skip seconds < "$gates/armed"; } 2> /dev/null && [ "$step" = "$1" ] || return 0

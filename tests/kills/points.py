@@ -1,4 +1,4 @@
-"""Which blow falls when: drawn from a seed, so that a run can be repeated."""
+"""Which kill happens when: drawn from a seed, so that a run can be repeated."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tests.kills.gates import STEPS
 if TYPE_CHECKING:
     import random
 
-#: Steps that no program at the site comes by: those of our own transactions (moments.py).
+#: Steps that no program at the site reaches: those of our own transactions (moments.py).
 ADMITTING, RECORDING = "admitting", "recording"
 _ABOUT_TO = {**STEPS, ADMITTING: "insert the row", RECORDING: "commit what the site answered"}
-#: Whom a blow meets, with its weight: the submit path is what this is about. `workers` are all of them.
+#: What is killed, with its weight: the submit path matters most. `workers` means all of them.
 VICTIMS = {
     "workers": 6,
     "worker": 2,
@@ -24,10 +24,11 @@ VICTIMS = {
     "web": 3,
     "redis": 2,
 }
-#: Those whose end matters at a step of a submission; for the others any moment is like another.
+#: Victims for which the step of a submission matters; for the others any moment will do.
 _AT_STEPS = ("workers", "ssh", "postgres", "postgres-crash", "slurmctld")
-#: One of each that must be met: victim, step and pause. Recovery comes within some 10 seconds, and no longer believes
-#: in a launch after 60; what pauses longer goes on after it. Staging leaves something for the next point's fencing.
+#: Points that every run has: victim, step and pause in seconds. Recovery comes within about 10 s, and after 60 s no
+#: longer assumes that a launch may succeed; a longer pause continues after that. `staging` leaves something for the
+#: next point's `fencing`.
 _NAMED = (
     ("workers", "launching", 75),
     ("workers", "unpacking", 20),
@@ -46,11 +47,11 @@ _NAMED = (
 
 @dataclass(frozen=True)
 class Point:
-    """One blow.
+    """One kill.
 
-    step: where in a submission it falls, empty for `after` seconds from the burst on; skip: how many batch jobs pass
-    that step before; pause: seconds for which the site stands still there, and then goes on whatever has become of
-    us; away: seconds until the victim is started again. is_named: not drawn, so that its step must be met.
+    step: where in a submission it happens, "" for `after` seconds from the burst on. skip: the number of batch jobs
+    that pass the step first. pause: seconds for which the site pauses there; then it continues, whatever has happened
+    to us. away: seconds until the victim is started again. is_named: not drawn at random, so its step must be reached.
     """
 
     number: int
@@ -69,7 +70,7 @@ class Point:
 
 
 def every_step(chance: random.Random) -> list[Point]:
-    """The workers killed at each step, and what else stands between a pod and its batch job."""
+    """Return points that kill the workers at each step, and everything else between a pod and its batch job."""
     return [
         replace(_point(number, victim, step, chance), pause=pause, is_named=True)
         for number, (victim, step, pause) in enumerate(_NAMED)
@@ -93,7 +94,7 @@ def _point(number: int, victim: str, step: str, chance: random.Random) -> Point:
         victim,
         step,
         skip=skip,
-        # From a blow that the site hardly notices to one after which it goes on when recovery has been there.
+        # From a pause that the site hardly notices to one that ends after recovery has finished.
         pause=1.0 if step == RECORDING else chance.choice([1.0, 4.0, 15.0]),
         after=chance.uniform(0, 0.3 if victim == "web" else 2.0),
         away=chance.choice([0.0, 0.5, 2.0]),

@@ -1,7 +1,7 @@
-"""The rows a stack begins with: one site, and one virtual node that sends to it. Runs with the stack's environment.
+"""Create a stack's first rows: one site, and one virtual node that sends to it. Runs with the stack's environment.
 
-On standard input: {"kind", "config", "secret", "poll_interval"} of the site. On standard output: {"slug", "token"} of
-the node.
+Standard input: {"kind", "config", "secret", "poll_interval"} of the site. Standard output: {"slug", "token"} of the
+node.
 """
 
 from __future__ import annotations

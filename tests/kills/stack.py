@@ -30,10 +30,10 @@ UP_WITHIN = 60.0
 
 
 class Stack:
-    """Services of its own with durable data, and web, workers and beat as production starts them.
+    """Its own services with durable data, and web, workers and beat as production starts them.
 
-    settings: further variables of their environment. Start it from the main thread: all of it ends with that thread,
-    however it dies. Logs lie in `folder`.
+    settings: more environment variables. Start it from the main thread: everything ends with that thread, however it
+    dies. Logs are in `folder`.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
@@ -49,7 +49,7 @@ class Stack:
 
     @property
     def database_url(self) -> str:
-        """The owner's, for those who judge."""
+        """Return the owner's URL, for the test's own checks."""
         return self._services.database_urls["owner"]
 
     @property
@@ -59,12 +59,12 @@ class Stack:
 
     @property
     def redis(self) -> Server:
-        """Keeps nothing: started again, it is empty."""
+        """Redis, which keeps nothing: it is empty after a restart."""
         assert self._services.valkey, "a stack starts services of its own"
         return self._services.valkey
 
     def manage(self, *argv: str, given: Any = None) -> str:
-        """Run a Python program (`manage.py ...`, `-m ...`) as the owner, `given` as JSON on its standard input."""
+        """Run a Python program (`manage.py ...`, `-m ...`) as the owner, with `given` as JSON on its standard input."""
         done = subprocess.run(
             [sys.executable, *argv],
             env={**self._environ, "ISTHMUS_DATABASE_ROLE": "owner"},
@@ -77,12 +77,12 @@ class Stack:
         return done.stdout
 
     def seed(self, site: Mapping[str, object]) -> dict[str, str]:
-        """Make a site ({"kind", "config", "secret", "poll_interval"}): {"slug", "token"} of a node that sends there."""
+        """Make a site ({"kind", "config", "secret", "poll_interval"}). Return {"slug", "token"} of its virtual node."""
         node: dict[str, str] = json.loads(self.manage("-m", "tests.kills.seed", given=site))
         return node
 
     def start(self, name: str) -> None:
-        """Start `web`, `worker` (another one: `worker-2`) or `beat`; its output goes to <folder>/<name>.log."""
+        """Start `web`, `worker` (or a further one: `worker-2`) or `beat`. Its output goes to <folder>/<name>.log."""
         kind = name.partition("-")[0]
         role = "web" if kind == "web" else "worker"
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -97,12 +97,12 @@ class Stack:
             )
 
     def pids(self) -> dict[str, int]:
-        """The processes by name, PostgreSQL and Redis among them; each may have children."""
+        """Return the process ids by name, with PostgreSQL and Redis. Each process may have children."""
         ours = {name: process.pid for name, process in self._running.items()}
         return ours | {"postgres": self.postgres.pid, "redis": self.redis.pid}
 
     def kill(self, name: str) -> None:
-        """kill -9 of the process and of all that it has forked."""
+        """Kill the process and all its descendants with SIGKILL."""
         process = self._running.pop(name)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -115,7 +115,7 @@ class Stack:
             time.sleep(0.1)
 
     def dead(self) -> list[str]:
-        """Those that have ended without our doing."""
+        """Return the processes that have ended without a kill of ours."""
         return [name for name, process in self._running.items() if process.poll() is not None]
 
     def stop(self) -> None:
@@ -138,7 +138,7 @@ class Stack:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """This process's own, without its database and its Redis."""
+    """Return this process's environment without its database and its Redis."""
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     own = {name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_", "REDIS_"))}
     return own | {

@@ -1,4 +1,4 @@
-"""Carrying out a point: a burst of pods, the blow, and the victim's return."""
+"""Carrying out a point: a burst of pods, the kill, and the victim's restart."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from tests.kills.points import Point
     from tests.kills.stack import Stack
 
-#: Two, so that one takes over what the other leaves, and both are at it when PostgreSQL has dropped their locks.
+#: Two workers, so that one takes over from the other, and both run when PostgreSQL has dropped their locks.
 WORKERS = ("worker", "worker-2")
 
 
 @dataclass
 class Strikes:
-    """missed: the points whose moment did not come in time; the blow fell nevertheless. late_until: the time of the
-    monotonic clock until which something at the site may still stand at a gate, and do its work late after that."""
+    """What the points so far have left.
+
+    missed: points whose moment did not come in time (the kill happened anyway). late_until: the monotonic time until
+    which something at the site may still pause at a gate and continue late after that.
+    """
 
     stack: Stack
     gates: Gates
@@ -35,7 +38,7 @@ class Strikes:
     late_until: float = 0.0
 
     def carry_out(self, point: Point, chance: random.Random) -> None:
-        """Everything is up again at the end; what the blow left in doubt is not settled yet."""
+        """Carry out one point. Everything runs again at the end; what the kill left in doubt is not settled yet."""
         with moment_of(point, self.gates, self.stack.database_url) as come:
             self.load.burst(point.pods, during=str(point), chance=chance)
             if not come():
@@ -77,6 +80,6 @@ class Strikes:
             case "slurmctld":
                 control.start_slurmctld(self.backends)
             case "ssh":
-                pass  # new connections are welcome
+                pass  # new connections are accepted again
             case process:
                 self.stack.start(process)

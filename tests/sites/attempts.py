@@ -26,7 +26,7 @@ HOST = Runtime(RuntimeKind.HOST, grace=1)
 
 
 class Attempt:
-    """One attempt folder. `base` is what `docs/attempt-folder.md` calls so; `.name` of a container finds its files."""
+    """One attempt folder. `base` is the folder of that name in docs/attempt-folder.md."""
 
     def __init__(self, base: Path) -> None:
         self.base = base
@@ -59,7 +59,7 @@ class Attempt:
             subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", self.base], check=True)
 
     def command(self) -> list[str]:
-        """The batch script as a site's account runs it; never as root."""
+        """Return the command that runs the batch script as a site's account; never as root."""
         user = (
             [shutil.which("setpriv") or "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
             if os.geteuid() == 0
@@ -74,13 +74,13 @@ class Attempt:
         )
 
     def run(self, native: str = "7", **env: str) -> int:
-        """The script's exit code."""
+        """Run the script and return its exit code."""
         with self.start(native, **env) as process:
             process.communicate(timeout=30)
         return process.returncode
 
     def read(self, name: str, restart: int = 0) -> bytes:
-        """One of the run's files, such as `main.log`."""
+        """Return the content of one of the run's files, such as `main.log`."""
         return (self.folder / "run" / str(restart) / name).read_bytes()
 
     def names(self, restart: int = 0) -> set[str]:
@@ -105,7 +105,7 @@ class Attempt:
 
 @contextmanager
 def new_attempt() -> Iterator[Attempt]:
-    """A fresh one where the unprivileged user can reach it (pytest's own folders are closed to it)."""
+    """Return a new attempt in a folder that the unprivileged user can reach; pytest's own folders are closed to it."""
     base = Path(tempfile.mkdtemp(prefix="isthmus-attempt-"))
     (base / "events").mkdir()
     try:
@@ -115,7 +115,7 @@ def new_attempt() -> Iterator[Attempt]:
 
 
 def link_programs(folder: Path, *names: str) -> Path:
-    """`folder`, new, as the PATH of a host that has these programs and no others."""
+    """Make `folder` the PATH of a host that has only these programs."""
     folder.mkdir()
     for name in names:
         (folder / name).symlink_to(Path("/usr/bin") / name)

@@ -9,7 +9,7 @@ UID = "65874472-987d-45c2-ba85-74dd068d2b89"
 
 
 def body(*containers: dict[str, Any], annotations: dict[str, str] | None = None, **spec: object) -> dict[str, Any]:
-    """A /create body with one container unless others are given; keywords go into the pod's spec."""
+    """Return a /create body with one container unless others are given. Keyword arguments go into the pod's spec."""
     return {
         "pod": {
             "metadata": {"name": "a-pod", "namespace": "research", "uid": UID, "annotations": annotations},
@@ -27,7 +27,7 @@ def container(**fields: Any) -> dict[str, Any]:
 
 
 def mounting(*volumes: dict[str, Any], mounts: list[dict[str, Any]] | None = None, **objects: Any) -> dict[str, Any]:
-    """A body whose container mounts every volume at /mnt/<name>, with the objects that came along."""
+    """Return a body whose container mounts every volume at /mnt/<name>, with its ConfigMaps and Secrets."""
     mounts = mounts or [{"name": volume["name"], "mountPath": f"/mnt/{volume['name']}"} for volume in volumes]
     return {**body({"volumeMounts": mounts}, volumes=list(volumes)), **objects}
 

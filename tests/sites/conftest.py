@@ -1,4 +1,4 @@
-"""The sites under test, each opened once for a module and left clean."""
+"""The sites under test. Each is opened once per module and cleaned up."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _slurm(backends: Backends) -> dict[str, Any]:
 
 
 def _unprivileged_user() -> str:
-    """Ourselves, or, for root, the account that the backends have made."""
+    """Return None for our own user, or, for root, the backends' account."""
     if os.geteuid() != 0:
         return os.environ.get("USER", "")
     backends = find_backends() or unavailable(f"As root there is no user to run jobs as: {START}.")
@@ -74,8 +74,8 @@ def site(request: pytest.FixtureRequest) -> Iterator[SiteKind]:
 
 @pytest.fixture
 def real_site(site: SiteKind) -> SiteKind:
-    """A site that really runs what it is given."""
-    return site if site.real else pytest.skip("nothing runs at an imagined site")
+    """A site that really runs its workloads."""
+    return site if site.real else pytest.skip("an in-memory site runs nothing")
 
 
 @pytest.fixture

@@ -21,14 +21,14 @@ BUILD = Path(__file__).parents[1] / "backends" / "parts" / "image.sh"
 
 @pytest.fixture(scope="session")
 def charliecloud() -> Iterator[Runtime]:
-    """ch-run with an image of its own; skips, or fails in CI, where it cannot run."""
+    """Return ch-run with its own image. Skips the test, or fails it in CI, where ch-run cannot run."""
     for program, package in (
         ("ch-run", "charliecloud-runtime"),
         ("busybox", "busybox-static"),
         ("unshare", "util-linux"),
     ):
         if shutil.which(program) is None:
-            unavailable(f"There is no {program} to run containers with: install {package}.")
+            unavailable(f"There is no {program} to run containers: install {package}.")
     folder = Path(tempfile.mkdtemp(prefix="isthmus-images-"))
     folder.chmod(0o755)
     (folder / "images").mkdir()

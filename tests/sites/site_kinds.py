@@ -1,4 +1,4 @@
-"""The sites that the connector contract is held against, and how each is told what its batch jobs shall do."""
+"""The sites for the connector contract's tests, and how each learns what its batch jobs must do."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BASE = ".isthmus-contract/jobs"
 
 @dataclass(frozen=True)
 class Task:
-    """What one container does: a shell command for a real site, and its outcome for an imagined one."""
+    """What one container does: a shell command for a real site, and its outcome for the in-memory one."""
 
     shell: str
     log: bytes = b""
@@ -49,20 +49,20 @@ RUNS_LONG = Task("echo working; sleep 600", b"working\n", lasts=600.0)
 
 @dataclass
 class SiteKind:
-    """A site under test, as its operator has set it up. `workload` makes what it will run, `tidy` takes it away."""
+    """A site under test, as its operator has set it up. `workload` makes what it runs, `tidy` removes it."""
 
     kind: str
     config: dict[str, Any]
     secret: str = field(default="", repr=False)
     untidy: list[JobRef] = field(default_factory=list)
-    real = True  # it runs what it is given
-    mounts = True  # and in containers
+    real = True  # it really runs its workloads
+    mounts = True  # and it runs containers
 
     def __post_init__(self) -> None:
         self.connector = self.reopened()
 
     def workload(self, init: Mapping[str, Task] | None = None, **containers: Task) -> Workload:
-        """One pod with these containers, `main=SAYS_HELLO` when none is given, under a key of its own."""
+        """Return one pod with a new key and these containers, `main=SAYS_HELLO` by default."""
         key = secrets.token_hex(16)
         tasks = containers or {"main": SAYS_HELLO}
         workload = Workload(
@@ -77,41 +77,41 @@ class SiteKind:
         return workload
 
     def ref(self, workload: Workload, native_id: object = "") -> JobRef:
-        """A reference as the control plane would keep it; anything but a native id leaves it unknown."""
+        """Return a reference as the control plane stores it. Without a native id it stays unknown."""
         known = native_id if isinstance(native_id, str) else ""
         return JobRef(workload.key, known, workload.folder, workload.account, workload.pod)
 
     def start(self, *workloads: Workload) -> list[JobRef]:
-        """Submit them all in one call, which must accept every one."""
+        """Submit all of them in one call, which must accept each."""
         answers = self.connector.submit(workloads)
         assert all(isinstance(answers[workload.key], str) for workload in workloads), answers
         return [self.ref(workload, answers[workload.key]) for workload in workloads]
 
     def prepare(self, workload: Workload, tasks: Mapping[str, Task]) -> None:
-        """Tell an imagined site what these containers do; a real one runs them."""
+        """Tell an in-memory site what these containers do; a real site runs them."""
 
     def waiting(self) -> Workload | None:
-        """A workload that the site accepts and never starts; None where there is no such thing."""
+        """Return a workload that the site accepts and never starts, or None if there is no such workload."""
         return None
 
     def impossible(self) -> Workload | None:
-        """A workload that the site refuses; None where it refuses none."""
+        """Return a workload that the site refuses, or None if it refuses none."""
         return None
 
     def unreachable(self) -> Connector | None:
-        """A connector whose site does not answer; None where the site cannot be away."""
+        """Return a connector whose site does not answer, or None if the site cannot be unreachable."""
         return None
 
     def reopened(self) -> Connector:
-        """Another connector to the same site, as a new worker would open it."""
+        """Return another connector to the same site, as a new worker would open it."""
         return open_connector(self.kind, self.config, self.secret)
 
     def batch_jobs(self, key: str) -> int:
-        """How many batch jobs the site has ever started for this key, told by something other than the connector."""
+        """Return how many batch jobs the site ever started for this key, without asking the connector."""
         raise NotImplementedError
 
     def tidy(self, *keep: str) -> None:
-        """End and remove all jobs but these keys, so that none takes the room of the next test's."""
+        """End and remove all jobs except these keys, to make room for the next test."""
         refs = [ref for ref in self.untidy if ref.key not in keep]
         self.untidy = [ref for ref in self.untidy if ref.key in keep]
         found = self.connector.find(refs)
@@ -122,7 +122,7 @@ class SiteKind:
 
 
 class MemoryKind(SiteKind):
-    """The imagined site, told what each pod's batch job does."""
+    """The in-memory site, told what each pod's batch job does."""
 
     real = mounts = False
 
@@ -159,18 +159,18 @@ class MemoryKind(SiteKind):
 
 
 class LocalKind(SiteKind):
-    """Processes of this host, without containers, under a bound of four."""
+    """Processes of this host, without containers, at most four at a time."""
 
     mounts = False
 
     def waiting(self) -> Workload:
-        """The first that finds no slot free."""
+        """Return the first workload that finds no free slot."""
         slots = self.start(*(self.workload(main=RUNS_LONG) for _ in range(self.config["slots"])))
         Watch(self.connector, slots).until_phase(Phase.RUNNING)
         return self.workload(main=RUNS_LONG)
 
     def batch_jobs(self, key: str) -> int:
-        """Distinct processes: those at work in the attempt's folder, and the one that it says has been there."""
+        """Count distinct processes: those that run in the attempt's folder, and the one recorded there."""
         folder = Path(pwd.getpwnam(self.config["user"]).pw_dir, BASE, key)
         pids = {process.pid for process in psutil.process_iter() if _works_in(process, folder)}
         if (folder / "batch.started").exists():
@@ -179,7 +179,7 @@ class LocalKind(SiteKind):
 
 
 def _works_in(process: psutil.Process, folder: Path) -> bool:
-    """Whether this is a job's first process. Its forks look the same until they exec, but lead no session."""
+    """Return whether this is a job's first process. Its forks look the same until they exec, but lead no session."""
     try:
         is_job = any("local_job.sh" in word for word in process.cmdline()[:2])
         return is_job and process.cwd() == str(folder) and os.getsid(process.pid) == process.pid
@@ -189,7 +189,7 @@ def _works_in(process: psutil.Process, folder: Path) -> bool:
 
 @dataclass
 class SlurmKind(SiteKind):
-    """A real Slurm, its containers run by charliecloud; over SSH or as commands on this host."""
+    """A real Slurm whose containers charliecloud runs; over SSH or with commands on this host."""
 
     backends: Backends | None = None
 
@@ -200,11 +200,11 @@ class SlurmKind(SiteKind):
         return replace(self.workload(), demand=Demand(partition="nowhere"))
 
     def unreachable(self) -> Connector | None:
-        """The same over SSH to a port where nobody listens."""
+        """Return the same site over SSH at a port where nothing listens."""
         if "ssh" not in self.config:
             return None
         nobody = {**self.config["ssh"], "port": 9}
-        nobody["host_key"] = nobody["host_key"].partition(" ")[2]  # without the name, which has the other port
+        nobody["host_key"] = nobody["host_key"].partition(" ")[2]  # without the host name, which has the other port
         return open_connector(self.kind, {**self.config, "ssh": nobody}, self.secret)
 
     def batch_jobs(self, key: str) -> int:

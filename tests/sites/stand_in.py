@@ -1,4 +1,4 @@
-"""A Slurm of small scripts on this host, for the days that a real one cannot be brought to have."""
+"""A Slurm made of small scripts on this host, for failures that a real one cannot be made to show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sites.connectors.shell.base import Shell
 
-# Each takes a job, gives it the next number, and remembers its name.
+# Each accepts a job, gives it the next number, and records its name.
 SBATCH = """
 number=$(mktemp -u XXXXXXXX | cksum | cut -d ' ' -f 1)
 sed -n 's/^#SBATCH --job-name=/'"$number"'|/p' script >> {folder}/jobs
@@ -33,7 +33,7 @@ NO_ACCOUNTING = "echo 'Slurm accounting storage is disabled' >&2; exit 1"
 
 
 def unprivileged_user() -> str:
-    """Whom commands run as: ourselves, or, for root, the account that the backends have made."""
+    """Return the user that runs commands: our own, or, for root, the backends' account."""
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid()).pw_name
     backends = find_backends() or unavailable(f"As root there is no user to run jobs as: {START}.")
@@ -41,7 +41,7 @@ def unprivileged_user() -> str:
 
 
 class StandIn:
-    """`folder` is the user's and holds `bin`, the scripts, and `jobs`, a line `<number>|<name>` for each sbatch."""
+    """`folder` belongs to the user and holds `bin`, the scripts, and `jobs`, a line `<number>|<name>` per sbatch."""
 
     def __init__(self, folder: Path, user: str) -> None:
         self.folder = folder
@@ -54,7 +54,7 @@ class StandIn:
         self.command("scontrol", "exit 1")
 
     def command(self, name: str, script: str) -> None:
-        """Make a command of Slurm's (or of the system's) do this."""
+        """Make one of Slurm's (or the system's) commands run this script."""
         path = self.folder / "bin" / name
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
@@ -69,12 +69,12 @@ class StandIn:
 
     @property
     def jobs(self) -> dict[str, str]:
-        """Number -> name of each job that sbatch has taken."""
+        """Return number -> name of each job that sbatch accepted."""
         path = self.folder / "jobs"
         return dict(line.split("|") for line in path.read_text().split()) if path.exists() else {}
 
     def calls(self, name: str) -> int:
-        """How often a command that runs `echo >> {folder}/<name>.calls` was called."""
+        """Return how often a command that runs `echo >> {folder}/<name>.calls` was called."""
         path = self.folder / f"{name}.calls"
         return len(path.read_text().splitlines()) if path.exists() else 0
 
@@ -85,7 +85,7 @@ def ref_of(workload: Workload, native_id: object = "") -> JobRef:
 
 @contextmanager
 def stand_in() -> Iterator[StandIn]:
-    """A folder in the user's home: what pytest makes for root is closed to the user."""
+    """A stand-in in the user's home, because folders that pytest makes for root are closed to the user."""
     user = unprivileged_user()
     made = LocalShell(user).run("mktemp -d ./isthmus-test.XXXXXXXX; pwd", timeout=10).stdout.decode().split()
     folder = Path(made[1], made[0])

@@ -31,13 +31,13 @@ def test_a_site_is_added_with_its_secret_sealed(operator: Client) -> None:
     assert b"private" not in bytes(site.credential or b"")
 
 
-def test_a_configuration_that_no_connector_takes_is_refused_in_words(operator: Client) -> None:
+def test_a_configuration_that_no_connector_accepts_is_refused_with_a_sentence(operator: Client) -> None:
     page = operator.post("/admin/hpc_sites/site/add/", fields(config='{"slotz": 4, "name": "here"}'))
     assert "slotz" in page.content.decode()
     assert not Site.objects.exists()
 
 
-def test_a_secret_is_kept_when_the_field_is_left_empty_and_never_shown(operator: Client) -> None:
+def test_a_secret_is_kept_if_the_field_is_left_empty_and_never_shown(operator: Client) -> None:
     operator.post("/admin/hpc_sites/site/add/", fields(secret="a private key"))
     site = Site.objects.get(slug="here")
     change = f"/admin/hpc_sites/site/{site.pk}/change/"
@@ -64,7 +64,7 @@ def allocation(tenant: Any, site: Site, **changed: Any) -> dict[str, Any]:
     return {**page, **changed}
 
 
-def test_an_allocation_is_given_and_changed_with_its_trail(operator: Client) -> None:
+def test_an_allocation_is_given_and_changed_with_audit_events(operator: Client) -> None:
     tenant, site = make_tenant(), make_site()
     operator.post("/admin/hpc_sites/allocation/add/", allocation(tenant, site))
     given = Allocation.objects.get()
@@ -78,7 +78,7 @@ def test_an_allocation_is_given_and_changed_with_its_trail(operator: Client) -> 
     ]
 
 
-def test_an_allocation_that_cannot_stand_is_refused_at_its_field(operator: Client) -> None:
+def test_an_invalid_allocation_is_refused_at_its_field(operator: Client) -> None:
     site = make_site(shared_account=False)
     make_allocation(make_tenant(), site)
     page = operator.post("/admin/hpc_sites/allocation/add/", allocation(make_tenant(), site, gpus='{"a100": -1}'))

@@ -1,4 +1,4 @@
-"""Giving allocations: terms in words, accounts that are nobody else's, and all of it in the trail."""
+"""Giving allocations: terms with sentences, accounts that only one tenant has, and everything in the audit trail."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_grant_sets_its_terms_and_is_in_the_trail() -> None:
     assert event.changes["pods"] == [None, 12]
 
 
-def test_a_change_tells_the_difference_and_leaves_counters_alone() -> None:
+def test_a_change_records_the_difference_and_leaves_counters_alone() -> None:
     allocation = make_allocation(make_tenant(), make_site(), pods=3, used_pods=2)
     changed = allocations.change(allocation, {"pods": 1, "qos": "high"})
     changed.refresh_from_db()
@@ -64,7 +64,7 @@ def test_a_second_allocation_at_a_site_is_a_conflict() -> None:
         ("valid_until", "2026-13-01T00:00:00Z"), ("enabled", 1), ("used_pods", 0), ("tenant", 3),
     ],
 )  # fmt: skip
-def test_a_term_that_cannot_stand_is_named_in_a_sentence(field: str, value: Any) -> None:
+def test_an_invalid_term_is_named_in_a_sentence(field: str, value: Any) -> None:
     with pytest.raises(Invalid) as refusal:
         allocations.grant(make_tenant(), make_site(), {field: value, "pods" if field != "pods" else "cpus": 1})
     assert list(refusal.value.errors) == [field]
@@ -72,7 +72,7 @@ def test_a_term_that_cannot_stand_is_named_in_a_sentence(field: str, value: Any)
     assert not Allocation.objects.exists()
 
 
-def test_an_allocation_ends_after_it_begins() -> None:
+def test_an_allocation_must_end_after_it_begins() -> None:
     now = timezone.now()
     with pytest.raises(Invalid, match="end after it begins"):
         allocations.grant(make_tenant(), make_site(), {"valid_from": now, "valid_until": now - timedelta(days=1)})
@@ -98,14 +98,14 @@ def test_two_tenants_do_not_share_an_account(account: str) -> None:
     assert allocations.grant(other, make_site(shared_account=False), {"local_account": account})
 
 
-def test_they_share_one_where_the_site_says_so() -> None:
+def test_tenants_share_an_account_if_the_site_allows_it() -> None:
     site = make_site(shared_account=True)
     for _ in range(2):
         allocations.grant(make_tenant(), site, {"local_account": "shared"})
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_grants_of_one_account_at_once_are_one() -> None:
+def test_of_two_simultaneous_grants_of_one_account_one_succeeds() -> None:
     site = make_site(shared_account=False)
     outcomes: list[str] = []
 

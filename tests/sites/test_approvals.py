@@ -1,4 +1,4 @@
-"""Requests: asked for by a tenant, decided once by an operator, and carried out with the decision."""
+"""Approval requests: made by a tenant, decided once by an operator, and carried out with the decision."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ask(tenant: Tenant, site: Site | None, kind: str = "allocation", **fields: A
     return approvals.ask(kind, **{"tenant": tenant, "person": None, "site": site, "payload": {"pods": 3}, **fields})
 
 
-def test_a_grant_gives_what_was_asked_for(tenant: Tenant, site: Site) -> None:
+def test_a_grant_gives_what_was_requested(tenant: Tenant, site: Site) -> None:
     operator = Person.objects.create(username="operator")
     request = ask(tenant, site, justification="a campaign")
     decided = approvals.decide(request, person=operator, grant=True)
@@ -61,7 +61,7 @@ def test_declining_needs_a_reason(tenant: Tenant, site: Site) -> None:
     assert not Allocation.objects.exists()
 
 
-def test_what_is_decided_or_withdrawn_stays_so(tenant: Tenant, site: Site) -> None:
+def test_a_decided_or_withdrawn_request_stays_so(tenant: Tenant, site: Site) -> None:
     request = ask(tenant, site)
     approvals.withdraw(request, person=None)
     with pytest.raises(Conflict, match="taken back"):
@@ -78,7 +78,7 @@ def test_an_extension_changes_the_allocation_that_it_names(tenant: Tenant, site:
     assert (allocation.pods, allocation.cpus) == (9, 7)
 
 
-def test_what_cannot_be_asked_for_is_refused_in_words(tenant: Tenant, site: Site) -> None:
+def test_an_invalid_request_is_refused_with_a_sentence(tenant: Tenant, site: Site) -> None:
     theirs = make_allocation(make_tenant(), site)
     wrong: dict[str, dict[str, Any]] = {
         "kind": {"kind": "moon"},
@@ -101,7 +101,7 @@ def test_a_grant_that_cannot_be_carried_out_decides_nothing(tenant: Tenant, site
     assert request.state == "open"
 
 
-def test_the_same_is_asked_for_once(tenant: Tenant, site: Site) -> None:
+def test_the_same_request_cannot_be_open_twice(tenant: Tenant, site: Site) -> None:
     ask(tenant, site)
     with pytest.raises(Conflict, match="open already"):
         ask(tenant, site)
@@ -111,7 +111,7 @@ def test_the_same_is_asked_for_once(tenant: Tenant, site: Site) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_decisions_at_once_are_one(tenant: Tenant, site: Site) -> None:
+def test_of_two_simultaneous_decisions_one_counts(tenant: Tenant, site: Site) -> None:
     request = ask(tenant, site)
     outcomes: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The breaker of one site, and its connector."""
+"""The circuit breaker of one site, and its connector."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ pytestmark = pytest.mark.django_db
 NOW = timezone.now()
 
 
-def test_silence_begins_once_and_is_told_in_the_sites_words() -> None:
+def test_silence_begins_once_with_the_sites_message() -> None:
     site = make_site()
     assert health.silent(site, "No route to host.", now=NOW)
     assert not health.silent(site, "Still none.", now=NOW + timedelta(minutes=1))
     assert (site.silent_since, site.silence, site.failures) == (NOW, "Still none.", 2)
 
 
-def test_an_answer_ends_it() -> None:
+def test_an_answer_ends_the_silence() -> None:
     site = make_site()
     health.silent(site, "No route to host.", now=NOW)
     assert health.answered(site, now=NOW)
@@ -35,7 +35,7 @@ def test_an_answer_ends_it() -> None:
     assert not health.answered(site, now=NOW)
 
 
-def test_a_long_good_time_forgives_what_was_before() -> None:
+def test_a_long_good_time_resets_the_back_off() -> None:
     site = make_site()
     for _ in range(5):
         health.silent(site, "Away.", now=NOW)
@@ -44,7 +44,7 @@ def test_a_long_good_time_forgives_what_was_before() -> None:
     assert site.failures == 1
 
 
-def test_a_relapse_goes_on_where_the_back_off_was() -> None:
+def test_a_relapse_continues_the_back_off() -> None:
     site = make_site()
     for _ in range(5):
         health.silent(site, "Away.", now=NOW)
@@ -63,7 +63,7 @@ def test_health_does_not_count_as_a_change_of_the_site() -> None:
 
 
 @pytest.mark.parametrize(("failures", "most"), [(0, 2), (1, 2), (2, 4), (5, 32), (9, 300), (10_000, 300)])
-def test_waits_double_up_to_the_longest_and_are_spread(failures: int, most: float) -> None:
+def test_waits_double_up_to_the_longest_and_are_randomized(failures: int, most: float) -> None:
     waits = {health.delay(failures).total_seconds() for _ in range(50)}
     assert len(waits) > 40
     assert all(most * 0.75 <= wait <= most for wait in waits)
@@ -79,7 +79,7 @@ def test_a_connector_is_kept_until_its_site_changes() -> None:
     connections.close_all()
 
 
-def test_a_credential_opens_in_its_own_row_alone() -> None:
+def test_a_credential_opens_only_in_its_own_row() -> None:
     site, other = make_site(), make_site()
     connections.seal_credential(site, "a private key")
     assert connections.credential(site) == "a private key"
@@ -89,7 +89,7 @@ def test_a_credential_opens_in_its_own_row_alone() -> None:
         connections.credential(other)
 
 
-def test_partitions_are_what_the_site_named_last() -> None:
+def test_partitions_are_those_that_the_site_named_last() -> None:
     site = make_site()
     record_partitions(site, [_partition("cpu", 10), _partition("gpu", 2)], now=NOW)
     record_partitions(site, [_partition("cpu", 12)], now=NOW)

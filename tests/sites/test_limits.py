@@ -1,4 +1,4 @@
-"""Limits, budgets and periods, by themselves."""
+"""Limits, budgets and periods, without jobs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def allocation(**fields: Any) -> Allocation:
         ("year", NOW, "2026-01-01", "2027-01-01"),
     ],
 )
-def test_periods_are_those_of_the_calendar_in_utc(period: str, now: datetime, begin: str, end: str) -> None:
+def test_periods_follow_the_calendar_in_utc(period: str, now: datetime, begin: str, end: str) -> None:
     found = limits.period(allocation(period=period), now=now)
     assert found == tuple(datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (begin, end))
 
@@ -41,7 +41,7 @@ def test_a_budget_for_the_whole_validity_never_renews() -> None:
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)), st.sampled_from(["month", "quarter", "year"]))  # noqa: DTZ001
-def test_every_moment_lies_in_its_period(moment: datetime, period: str) -> None:
+def test_every_moment_is_in_its_period(moment: datetime, period: str) -> None:
     now = moment.replace(tzinfo=UTC)
     begin, end = limits.period(allocation(period=period), now=now)
     assert end is not None
@@ -63,7 +63,7 @@ def test_every_moment_lies_in_its_period(moment: datetime, period: str) -> None:
         ({"gpu_hours": 0}, Ask(gpu_seconds=1), "gpu_seconds"),
     ],
 )
-def test_each_limit_is_a_limit(terms: dict[str, Any], ask: Ask, limit: str) -> None:
+def test_each_limit_is_enforced(terms: dict[str, Any], ask: Ask, limit: str) -> None:
     short = limits.never_fits(limits.allowed(allocation(**terms)), ask)
     assert short is not None
     assert short.limit == limit
@@ -80,20 +80,20 @@ def test_each_limit_is_a_limit(terms: dict[str, Any], ask: Ask, limit: str) -> N
         ({"cpu_hours": 1}, Ask(cpu_seconds=3600)),
     ],
 )
-def test_what_is_not_limited_or_just_fits_is_let_through(terms: dict[str, Any], ask: Ask) -> None:
+def test_an_unlimited_or_just_fitting_demand_passes(terms: dict[str, Any], ask: Ask) -> None:
     assert limits.never_fits(limits.allowed(allocation(**terms)), ask) is None
 
 
-def test_a_lowered_limit_stands_in_the_way_only_of_those_who_ask_for_it() -> None:
+def test_a_lowered_limit_stops_only_pods_that_need_it() -> None:
     allowed = limits.allowed(allocation(gpus={"": 1}))
     used = {"gpus": 5}
     assert limits.shortfall(allowed, used, Ask()) is None
     assert limits.shortfall(allowed, used, Ask(gpus={"": 1})) is not None
 
 
-def test_gpus_of_no_named_kind_are_no_way_past_the_limits_of_kinds() -> None:
+def test_gpus_of_no_named_kind_cannot_exceed_the_limits_of_kinds() -> None:
     allowed = limits.allowed(allocation(gpus={"a100": 2, "v100": 1}))
-    used = {"gpus": 7, "gpus a100": 1, "gpus h100": 5}  # and one that may be of any kind
+    used = {"gpus": 7, "gpus a100": 1, "gpus h100": 5}  # and one of an unknown kind
     for ask in (Ask(gpus={"": 2}), Ask(gpus={"v100": 1, "": 1})):
         short = limits.shortfall(allowed, used, ask)
         assert short is not None
@@ -102,7 +102,7 @@ def test_gpus_of_no_named_kind_are_no_way_past_the_limits_of_kinds() -> None:
         assert limits.shortfall(allowed, used, ask) is None
 
 
-def test_the_budget_of_a_period_that_is_over_is_all_there_again() -> None:
+def test_after_its_period_a_budget_is_whole_again() -> None:
     spent = allocation(spent_cpu_seconds=50, reserved_cpu_seconds=7, period_began=datetime(2026, 10, 1, tzinfo=UTC))
     assert limits.used(spent, now=NOW)["cpu_seconds"] == 7
     assert limits.used(spent, now=datetime(2026, 10, 9, tzinfo=UTC))["cpu_seconds"] == 57
@@ -116,20 +116,20 @@ def test_the_budget_of_a_period_that_is_over_is_all_there_again() -> None:
         ({"valid_from": NOW + timedelta(days=1)}, "AllocationNotYetValid", "begins at 2026-11-26 12:30 UTC"),
     ],
 )
-def test_a_closed_allocation_says_why(fields: dict[str, Any], reason: str, words: str) -> None:
+def test_a_closed_allocation_gives_the_reason(fields: dict[str, Any], reason: str, words: str) -> None:
     waits = limits.not_valid(allocation(**fields), tenant="Alpha", site="Vega", now=NOW)
     assert waits is not None
     assert waits.reason == reason
     assert words in waits.message
 
 
-def test_without_an_allocation_there_is_a_way_to_get_one() -> None:
+def test_without_an_allocation_the_sentence_says_how_to_get_one() -> None:
     waits = limits.not_valid(None, tenant="Alpha", site="Vega", now=NOW)
     assert waits is not None
     assert (waits.reason, "can ask for one" in waits.message) == ("NoAllocation", True)
 
 
-def test_a_sentence_names_limit_use_ask_and_when_it_frees() -> None:
+def test_a_sentence_names_limit_use_demand_and_when_it_frees() -> None:
     limited = allocation(pods=12)
     short = limits.shortfall(limits.allowed(limited), {"pods": 12}, Ask())
     assert short is not None

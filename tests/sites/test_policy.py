@@ -1,4 +1,4 @@
-"""What a pod asks for, and what it is granted."""
+"""What a pod requests, and what it is granted."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_flags_and_resources_are_multiplied_as_the_scheduler_does(
 
 
 @pytest.mark.parametrize("flags", ["--gres=gpu:a100:1,gpu:v100:1", "--gres=gpu:a100:many", "--ntasks=999999 -c 999999"])
-def test_what_cannot_be_counted_is_refused(flags: str) -> None:
+def test_an_uncountable_demand_is_refused(flags: str) -> None:
     with pytest.raises(Refused):
         policy.requested(pod(flags))
 
@@ -77,7 +77,7 @@ def test_a_flavor_fills_in_what_the_pod_leaves_open() -> None:
     )
 
 
-def test_what_the_pod_says_itself_wins_over_its_flavor() -> None:
+def test_the_pods_own_values_win_over_its_flavor() -> None:
     flavor = Flavor(name="big", partition="gpu", cpus=8, memory=16 * GIB, gpus=2, time_limit=7200)
     found = policy.requested(pod("--time=10 -p cpu --mem=1G --ntasks=2 --gres=gpu:1", "big"), flavor)
     assert found == Demand(
@@ -86,7 +86,7 @@ def test_what_the_pod_says_itself_wins_over_its_flavor() -> None:
 
 
 @pytest.mark.parametrize("flags", ["--ntasks=9", "--mem=3G", "--time=61"])
-def test_more_than_a_flavor_allows_is_refused_in_words(flags: str) -> None:
+def test_more_than_a_flavor_allows_is_refused_with_a_sentence(flags: str) -> None:
     flavor = Flavor(name="small", largest_cpus=8, largest_memory=2 * GIB, largest_time_limit=3600)
     with pytest.raises(Refused, match="the flavor small allows"):
         policy.requested(pod(flags, "small"), flavor)
@@ -113,7 +113,7 @@ LONG = Partition(name="long", time_limit=None, default=True)
         (Demand(time_limit=86400, partition="quick"), [], {}, ("quick", 86400)),
     ],
 )
-def test_what_is_left_open_is_decided_once(
+def test_open_values_are_decided_once(
     asked: Demand, allowed: list[str], config: dict[str, str], granted: tuple[str, int]
 ) -> None:
     allocation, site = Allocation(partitions=allowed, default_time_limit=3600, qos="high"), Site(config=config)
@@ -122,6 +122,6 @@ def test_what_is_left_open_is_decided_once(
     assert policy.granted(found, allocation, site, []) == found
 
 
-def test_a_flavor_that_is_no_name_is_refused() -> None:
+def test_an_invalid_flavor_name_is_refused() -> None:
     with pytest.raises(Refused, match=r"slurm-job\.vk\.io/flavor"):
         pod(flavor="a b")

@@ -12,12 +12,12 @@ from sites.reasons import MEANING, Reason
 
 PROJECT = Path(__file__).parents[2]
 WORDS = {str(reason) for reason in Reason}
-#: The same word as something else: of one container to Kubernetes, and an answer of the wire.
+#: Words that also mean something else: a container's reason in Kubernetes, and an answer of the wire.
 ANOTHER_MEANING = {"jobs/rendering.py", "jobs/interlink/views.py"}
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_each_word_is_one_for_programs_and_has_a_sentence_for_people(reason: Reason) -> None:
+def test_each_word_is_valid_for_programs_and_has_a_sentence_for_people(reason: Reason) -> None:
     assert re.fullmatch(r"([A-Z][a-z]+)+", reason)
     assert re.fullmatch(r"[A-Z].*\.", MEANING[reason])
 
@@ -28,7 +28,7 @@ def test_the_page_of_states_lists_each_word() -> None:
 
 
 def test_the_words_are_written_in_one_place() -> None:
-    """As the enum; a text in the code would escape from the page and from a change of the word."""
+    """Code uses the enum: a literal would be missed by the page and by a change of the word."""
     written = {
         f"{path.relative_to(PROJECT)}:{node.lineno} {node.value}"
         for folder in ("jobs", "controlplane")
@@ -40,8 +40,8 @@ def test_the_words_are_written_in_one_place() -> None:
     assert {place for place in written if place.partition(":")[0] not in ANOTHER_MEANING} == set()
 
 
-def test_nothing_decides_on_a_word() -> None:
-    """A row's reason is compared to see whether it says so already, in these modules alone."""
+def test_no_decision_depends_on_a_word() -> None:
+    """Only these modules compare a row's reason, to see whether it already has the new one."""
     says_so_already = {"jobs/sweeps/held.py", "jobs/worker/contact.py", "jobs/worker/start.py"}
     comparing = re.compile(r"\.reason\s*(==|!=|in)\s|(filter|exclude|Q)\(([^()]|\([^()]*\))*\breason")
     found = {

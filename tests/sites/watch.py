@@ -1,4 +1,4 @@
-"""Polling as the control plane does it: events are handed back once their report is written down, news is merged."""
+"""Polling as the control plane does it: events are confirmed once their report is recorded, and reports are merged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """What is known of some jobs. `reports` holds the latest report by key, `containers` the merged news of each."""
+    """What is known of some jobs: the latest of their `reports` by key, and each one's `containers`, merged."""
 
     def __init__(self, connector: Connector, refs: Sequence[JobRef]) -> None:
         self._connector = connector
@@ -23,7 +23,7 @@ class Watch:
         self.containers: dict[str, dict[str, ContainerReport]] = {ref.key: {} for ref in refs}
 
     def look(self) -> None:
-        """One poll of the jobs that have not ended yet."""
+        """Poll the jobs that have not ended yet, once."""
         live = [ref for key, ref in self._refs.items() if not self._has_ended(key)]
         answers = self._connector.poll(live, self._recorded).reports
         self._recorded = []
@@ -41,7 +41,7 @@ class Watch:
             self.look()
 
     def until_phase(self, phase: Phase, seconds: float = 60.0) -> None:
-        """Until each job is in this phase."""
+        """Poll until each job is in this phase."""
         self.until(lambda: all(self._phase(key) is phase for key in self._refs), seconds)
 
     def until_ended(self, seconds: float = 60.0) -> None:

@@ -1,4 +1,4 @@
-# An image directory as charliecloud runs it, made offline of one static busybox: <images>/busybox+1.36.
+# Builds an image directory for charliecloud, offline, from one static busybox: <images>/busybox+1.36.
 # Sourced by up.sh.
 IMAGE=$BACKENDS/images/busybox+1.36
 
@@ -17,7 +17,7 @@ build_image() { # FOLDER
   echo 'root:x:0:' > "$root/etc/group"
   : > "$root/etc/resolv.conf"
   : > "$root/etc/hosts"
-  # The image's own environment, in charliecloud's place for it: a pod that sets none must still see this.
+  # The image's own environment, where charliecloud looks for it: a pod without variables must still see it.
   printf 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nFROM_IMAGE=yes\n' > "$root/ch/environment"
   chmod -R a+rX "$root"
 }
@@ -27,6 +27,6 @@ if [ ! -d "$IMAGE" ]; then
   build_image "$BACKENDS/images/new"
   mv -T "$BACKENDS/images/new" "$IMAGE"
 fi
-# Other names of the same image, as pods of the recorded traffic and of the demo write it.
+# Other names of the same image, as the recorded pods and the demo's pods write it.
 for name in busybox busybox+latest docker.io%library%busybox+1.36 python+3.11-alpine; do ln -sfn busybox+1.36 "$BACKENDS/images/$name"; done
 chmod 755 "$BACKENDS/images"

@@ -1,4 +1,4 @@
-# Keycloak on loopback with the two realms of deploy/keycloak, its database in memory: each start imports them anew.
+# Keycloak on loopback with the two realms of deploy/keycloak, with its database in memory: each start imports them again.
 # Sourced by up.sh. It comes from Maven's repository; the passwords here are test data.
 KEYCLOAK=$BACKENDS/keycloak KEYCLOAK_VERSION=26.4.7
 KEYCLOAK_PORT=$((BACKENDS_PORT + 3)) KEYCLOAK_URL=http://127.0.0.1:$((BACKENDS_PORT + 3))
@@ -14,7 +14,7 @@ fetch_keycloak() {
   rm -rf "$KEYCLOAK/new" "$KEYCLOAK/target"
 }
 
-# What control.py runs as well, to start it again after a bad day.
+# control.py runs this too, to start Keycloak again.
 write_keycloak_start() {
   cat > "$KEYCLOAK/start" <<START
 #!/bin/bash
@@ -27,7 +27,7 @@ START
   chmod 755 "$KEYCLOAK/start"
 }
 
-# The last of its files to be imported.
+# The last realm to be imported.
 keycloak_answers() { curl --silent --fail --output /dev/null "$KEYCLOAK_URL/realms/isthmus2/.well-known/openid-configuration"; }
 
 start_keycloak() {

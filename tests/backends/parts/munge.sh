@@ -1,5 +1,5 @@
-# munge with a key and a socket of its own, and the places that all of Slurm shares. Sourced by up.sh.
-# A SLURM_JWT or another SLURM_* left in the environment changes how every client and daemon behaves.
+# munge with its own key and socket, and the folders that all Slurm daemons share. Sourced by up.sh.
+# SLURM_JWT or another SLURM_* variable in the environment would change how clients and daemons behave.
 unset ${!SLURM_@}
 SLURM=$BACKENDS/slurm MUNGE=$BACKENDS/munge
 export SLURM_CONF=$SLURM/etc/slurm.conf

@@ -1,4 +1,4 @@
-# Says what is missing in one sentence that can be pasted.
+# Prints missing packages in one command that can be pasted. Sourced by up.sh.
 
 require_root() {
   [ "$(id -u)" = 0 ] && return

@@ -1,4 +1,4 @@
-# Slurm with four slurmd on this host. No systemd, no cgroups. Sourced by up.sh, after munge.sh and perhaps slurmdbd.sh.
+# Slurm with four slurmd on this host. No systemd, no cgroups. Sourced by up.sh after munge.sh and, with DBD=1, slurmdbd.sh.
 NODES=4 CPUS=64 MEMORY=256000 GPUS=4
 CTLD_PORT=$BACKENDS_PORT NODE_PORT=$((BACKENDS_PORT + 4))
 
@@ -8,7 +8,7 @@ make_folders() {
   touch "$SLURM/log/jobcomp.txt"
   chown slurm "$SLURM/log/jobcomp.txt"
   chmod 644 "$SLURM/log/jobcomp.txt"
-  # Several GPUs of a node need distinct device files; clones of /dev/null will do.
+  # Several GPUs of a node need distinct device files; copies of /dev/null suffice.
   for gpu in $(seq 0 $((GPUS - 1))); do
     [ -e "$SLURM/dev/gpu$gpu" ] || mknod -m 666 "$SLURM/dev/gpu$gpu" c 1 3
   done
@@ -64,12 +64,12 @@ CONF
 AutoDetect=off
 NodeName=n[1-$NODES] Name=gpu Type=a100 File=$SLURM/dev/gpu[0-$((GPUS - 1))]
 CONF
-  # Newer Slurm looks for cgroups even where nothing uses them; this one does not know the word.
+  # Newer Slurm looks for cgroups even if nothing uses them; Slurm 22.05 does not know this setting.
   rm -f "$SLURM/etc/cgroup.conf"
   case $(slurmctld -V) in *" 22."*) ;; *) echo "CgroupPlugin=disabled" > "$SLURM/etc/cgroup.conf" ;; esac
 }
 
-install_configuration() { # what runs with another one is stopped first
+install_configuration() { # daemons with another configuration are stopped first
   if [ -f "$SLURM_CONF" ] && ! cmp -s "$SLURM_CONF" "$SLURM_CONF.new"; then
     for node in $(seq "$NODES"); do stop "$SLURM/pid/slurmd-n$node.pid" slurmd; done
     stop "$SLURM/pid/slurmctld.pid" slurmctld
@@ -78,7 +78,7 @@ install_configuration() { # what runs with another one is stopped first
 }
 
 all_nodes_answer() {
-  # A slurmd without a pid file yet would be started a second time by the next up.sh.
+  # Otherwise the next up.sh would start a second slurmd while the first has no pid file yet.
   for node in $(seq "$NODES"); do is_running "$SLURM/pid/slurmd-n$node.pid" slurmd || return 1; done
   [ "$(timeout 3 sinfo -h -N -p debug -t idle,mixed,allocated -o %N 2>/dev/null | sort -u | wc -l)" = "$NODES" ]
 }
@@ -92,9 +92,9 @@ for node in $(seq "$NODES"); do
 done
 wait_until 30 "Slurm's nodes do not answer: see $SLURM/log" all_nodes_answer
 
-# Accounts are kept by slurmdbd; without them it takes no job of anybody.
+# slurmdbd stores accounts; without an account Slurm accepts no jobs.
 if [ "$DBD" != 0 ]; then
-  timeout 20 sacctmgr -i add account default > /dev/null 2>&1 || true # it may be there already
+  timeout 20 sacctmgr -i add account default > /dev/null 2>&1 || true # it may exist already
   timeout 20 sacctmgr -i add user "$HPC_USER" account=default > /dev/null 2>&1 || true
   timeout 20 sacctmgr -n show user "$HPC_USER" | grep -q default
 fi

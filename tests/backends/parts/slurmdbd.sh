@@ -1,4 +1,4 @@
-# slurmdbd on a MariaDB of its own, so that sacct answers. Sourced by up.sh when DBD=1, before slurm.sh.
+# slurmdbd with its own MariaDB, so that sacct answers. Sourced by up.sh if DBD=1, before slurm.sh.
 MARIADB=$BACKENDS/mariadb
 DBD_PORT=$((BACKENDS_PORT + 1)) MARIADB_PORT=$((BACKENDS_PORT + 2))
 

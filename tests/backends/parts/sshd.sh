@@ -1,4 +1,5 @@
-# An SSH server on loopback: key login for one unprivileged user, a host key and a configuration of its own. Sourced by up.sh.
+# An SSH server on loopback with its own host key and configuration: key login for one unprivileged user. Sourced by
+# up.sh.
 SSH=$BACKENDS/ssh SSH_PORT=$((BACKENDS_PORT + 9))
 
 make_keys() {
@@ -35,6 +36,6 @@ CONF
 make_keys
 write_sshd_config
 mkdir -p /run/sshd
-# SSH_* of a login through which this script itself runs would be handed on to every session.
+# If this script runs over SSH itself, sshd would pass that login's SSH_* variables to every session.
 is_running "$SSH/pid" sshd || env -i PATH="$PATH" /usr/sbin/sshd -f "$SSH/sshd_config" -E "$SSH/log"
 wait_until 10 "sshd does not listen on port $SSH_PORT: see $SSH/log" is_running "$SSH/pid" sshd

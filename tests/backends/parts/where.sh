@@ -1,6 +1,6 @@
-# Sets BACKENDS (ISTHMUS_BACKENDS is the same). Sourced by up.sh and down.sh; control.py looks in the same places.
+# Sets BACKENDS (ISTHMUS_BACKENDS is another name). Sourced by up.sh and down.sh; control.py looks in the same places.
 
-others_can_reach() { # every folder on the way to $1 lets others pass
+others_can_reach() { # succeeds if other users can pass through every folder down to $1
   local folder=$1
   while [ "$folder" != / ]; do
     [ -e "$folder" ] && [ $((0$(stat -c %a "$folder") & 1)) = 0 ] && return 1

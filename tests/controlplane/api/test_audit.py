@@ -1,4 +1,4 @@
-"""The audit trail by the API: who reads what of it, by which filters, and as JSON lines."""
+"""The audit trail in the API: who can read which events, its filters, and its JSON lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("communities")
 
 @pytest.fixture
 def auditor(federation: Federation) -> str:
-    """An auditor's token, and the trail of three acts beside what making the federation has left."""
+    """An auditor's token. The trail holds three acts beside those of making the federation."""
     x, y = federation.climate, federation.physics
     trail.record("job.cancel", "job", "k1", tenant_id=x.pk, site="vega")
     trail.record("job.cancel", "job", "k2", tenant_id=y.pk, site="juno")
@@ -52,7 +52,7 @@ def objects(api: Api, query: str, token: str) -> list[str]:
         ("verb=job&until=2000-01-01T00:00:00Z", []),
     ],
 )
-def test_filters_choose(api: Api, auditor: str, query: str, found: list[str]) -> None:
+def test_filters_select_events(api: Api, auditor: str, query: str, found: list[str]) -> None:
     chosen = objects(api, query, auditor)
     assert [each for each in chosen if not each.startswith("role:")] == found
 
@@ -66,7 +66,7 @@ def test_an_actor_is_found_by_name_and_by_number(api: Api, auditor: str, federat
     assert by_number[0].items() >= {"tenant": "geology", "outcome": "done", "site": ""}.items()
 
 
-def test_each_reads_what_concerns_them(api: Api, auditor: str, federation: Federation) -> None:
+def test_each_caller_reads_the_events_within_reach(api: Api, auditor: str, federation: Federation) -> None:
     assert objects(api, "verb=job", federation.alice.token) == ["job:k1"]
     assert objects(api, "verb=job", federation.vera.token) == ["job:k1"]
     assert objects(api, "object=site", federation.vera.token) == ["site:vega"]
@@ -75,7 +75,7 @@ def test_each_reads_what_concerns_them(api: Api, auditor: str, federation: Feder
 
 
 @pytest.mark.parametrize("way", ["format=jsonl", "accept"])
-def test_json_lines_are_all_there_is_in_batches(
+def test_json_lines_hold_all_events_in_batches(
     api: Api, auditor: str, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     monkeypatch.setattr(view, "_BATCH", 2)
@@ -97,7 +97,7 @@ def test_json_lines_stop_at_a_limit(api: Api, auditor: str) -> None:
     assert len(api.get("audit?format=jsonl&limit=2", token=auditor).text.splitlines()) == 2
 
 
-def test_errors_are_problems_where_lines_were_asked_for(api: Api, auditor: str) -> None:
+def test_errors_are_problem_documents_even_when_json_lines_are_requested(api: Api, auditor: str) -> None:
     for name in ("limit", "cursor"):
         answer = api.get(f"audit?format=jsonl&{name}=0", token=auditor)
         assert (answer.status, answer.headers["content-type"]) == (400, PROBLEM)
@@ -105,7 +105,7 @@ def test_errors_are_problems_where_lines_were_asked_for(api: Api, auditor: str) 
 
 
 @pytest.mark.parametrize("query", ["actor=person:99999999999999999999", "object=job:%00", "from=yesterday", "actor=:"])
-def test_odd_filters_do_no_harm(api: Api, auditor: str, query: str) -> None:
+def test_unusual_filter_values_do_no_harm(api: Api, auditor: str, query: str) -> None:
     assert api.get(f"audit?{query}", token=auditor).status in {200, 400}
 
 

@@ -1,6 +1,6 @@
-"""Whatever is sent to the API, by whomever: no fault of ours, and nothing answered that the description does not tell.
+"""Requests generated from the OpenAPI description: none causes a server error or an undocumented answer.
 
-Requests are made from the OpenAPI description, half of them against it, half of them about things that are there.
+One half of the requests breaks the description, the other half is about things that exist.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ CHECKS: list[Any] = [
 
 
 def served(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """The whole application with the web service's database role; whatever a request does is undone after it."""
+    """The whole application with the web service's database role. The effects of each request are rolled back."""
     role = role_of(os.environ["DATABASE_WEB_URL"])
     with database_role(role), connection_left_open(), transaction.atomic():
         pieces: Any = application(environ, start_response)
@@ -70,7 +70,7 @@ OPERATIONS = [found.ok() for found in DESCRIBED.get_all_operations() if isinstan
 
 @pytest.fixture
 def tokens(federation: Federation, communities: Communities) -> list[str]:
-    """Of those who may do most, so that their requests get furthest, and of one who may do little."""
+    """Tokens of the callers with the most rights, whose requests get furthest, and one token with few rights."""
     climate = communities.climate
     return [token_of(who) for who in (federation.olga.person, climate.manager, climate.managing_service)] + [
         federation.vera.token
@@ -79,7 +79,7 @@ def tokens(federation: Federation, communities: Communities) -> list[str]:
 
 @pytest.fixture
 def there(federation: Federation, communities: Communities) -> dict[str, Any]:
-    """What the holes of addresses can be filled with, so that there is something."""
+    """Values for path parameters that name existing things."""
     climate = communities.climate
     return {
         "tenant": "climate",
@@ -94,13 +94,13 @@ def there(federation: Federation, communities: Communities) -> dict[str, Any]:
     }
 
 
-def test_every_operation_is_asked() -> None:
+def test_every_operation_is_tested() -> None:
     assert len(OPERATIONS) == sum(len(methods) for methods in DOCUMENT["paths"].values())
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: str(operation.label))
-def test_nothing_breaks_and_nothing_surprises(
+def test_no_request_causes_a_server_error_or_an_undocumented_answer(
     operation: APIOperation[Any, Any, Any, Any],
     federation: Federation,
     communities: Communities,
@@ -122,7 +122,7 @@ def test_nothing_breaks_and_nothing_surprises(
     ask()
 
 
-#: The same requests in each run, so that a red test is about the change at hand.
+#: Every run sends the same requests, so that a failure comes from the change under test.
 _BOUNDED = settings(
     max_examples=int(os.environ.get("API_EXAMPLES", "15")),
     deadline=None,
@@ -133,7 +133,7 @@ _BOUNDED = settings(
 
 
 def _token(path: str, federation: Federation, communities: Communities) -> int:
-    """The number of a token that is under this path."""
+    """Return the number of a token that is listed under this path."""
     if "service-accounts" in path:
         return new_token(communities.climate.service)[0].pk
     if "virtual-nodes" in path:

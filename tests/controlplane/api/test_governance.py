@@ -1,4 +1,4 @@
-"""Tenants, members, roles and virtual nodes by the API: what changes, what is recorded, and what stands against it."""
+"""Tenants, members, roles and virtual nodes in the API: what changes, what is recorded, and what prevents a change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("communities")
 
 
-def test_me_tells_a_person_their_roles_and_their_token(api: Api, federation: Federation) -> None:
+def test_me_shows_a_persons_roles_and_token(api: Api, federation: Federation) -> None:
     manager = federation.alice.person
     told = api.get("me", token=token_of(manager, scopes=["read"])).json
     assert told["token"].pop("id")
@@ -42,16 +42,16 @@ def test_me_tells_a_person_their_roles_and_their_token(api: Api, federation: Fed
     assert api.get("me", token=federation.nora.token).json["tenants"] == []
 
 
-def test_each_sees_the_tenants_within_reach(api: Api, federation: Federation) -> None:
+def test_each_caller_sees_the_tenants_within_reach(api: Api, federation: Federation) -> None:
     def seen(person: Person) -> list[str]:
         return [item["slug"] for item in api.get("tenants", token=token_of(person)).json["items"]]
 
     assert seen(federation.ada.person) == ["physics", "climate"]
     assert seen(federation.adam.person) == ["climate"]
-    assert seen(federation.vera.person) == ["climate"], "those with an allocation at the site"
+    assert seen(federation.vera.person) == ["climate"], "the tenants with an allocation at the site"
 
 
-def test_a_new_tenant_is_on_record_and_a_second_one_of_its_name_is_a_conflict(api: Api, federation: Federation) -> None:
+def test_a_new_tenant_is_recorded_and_a_second_one_of_its_name_is_a_conflict(api: Api, federation: Federation) -> None:
     token = federation.olga.token
     answer = api.post("tenants", {"slug": "geology", "name": "Geology"}, token=token)
     assert answer.status == 201
@@ -62,7 +62,7 @@ def test_a_new_tenant_is_on_record_and_a_second_one_of_its_name_is_a_conflict(ap
     assert api.post("tenants", {"slug": "geology", "name": "Other"}, token=token).status == 409
 
 
-def test_a_change_records_what_differs_and_nothing_where_nothing_does(api: Api, federation: Federation) -> None:
+def test_a_change_records_what_differs_and_an_unchanged_value_records_nothing(api: Api, federation: Federation) -> None:
     token = federation.olga.token
     for _ in range(2):
         answer = api.patch("tenants/climate", {"enabled": False, "name": "Climate"}, token=token)
@@ -70,7 +70,7 @@ def test_a_change_records_what_differs_and_nothing_where_nothing_does(api: Api, 
     assert [event.changes for event in Event.objects.filter(verb="tenant.change")] == [{"enabled": [True, False]}]
 
 
-def test_a_manager_s_node_goes_where_the_tenant_has_an_allocation(api: Api, federation: Federation) -> None:
+def test_a_managers_node_may_only_use_sites_with_an_allocation(api: Api, federation: Federation) -> None:
     token = federation.alice.token
     node = {"slug": "climate-2", "tenant": "climate"}
     elsewhere = api.post("virtual-nodes", {**node, "site": "juno"}, token=token)
@@ -84,7 +84,7 @@ def test_a_manager_s_node_goes_where_the_tenant_has_an_allocation(api: Api, fede
     assert Route.objects.get(node__slug="climate-2").site.slug == "vega"
 
 
-def test_a_federation_operator_sends_a_node_anywhere(api: Api, federation: Federation) -> None:
+def test_a_federation_operator_may_route_a_node_to_any_site(api: Api, federation: Federation) -> None:
     token = federation.olga.token
     answer = api.patch("virtual-nodes/climate-1", {"site": "juno", "cpus": 8}, token=token)
     assert (answer.status, answer.json["site"], answer.json["cpus"]) == (200, "juno", 8)
@@ -93,7 +93,7 @@ def test_a_federation_operator_sends_a_node_anywhere(api: Api, federation: Feder
     assert api.patch("virtual-nodes/climate-1", {"site": "nowhere"}, token=token).status == 400
 
 
-def test_a_node_for_another_tenant_is_refused_as_for_none(api: Api, federation: Federation) -> None:
+def test_a_node_for_another_tenant_is_refused_like_one_for_an_unknown_tenant(api: Api, federation: Federation) -> None:
     token = federation.alice.token
     body = {"slug": "new", "site": "juno"}
     answers = [api.post("virtual-nodes", {**body, "tenant": name}, token=token) for name in ("physics", "nowhere")]
@@ -105,12 +105,12 @@ def test_a_node_for_another_tenant_is_refused_as_for_none(api: Api, federation: 
 
 
 @pytest.mark.parametrize("odd", [{"a b": 1}, {"\u0000": 1}, {"nvidia.com/gpu": -1}, {"nvidia.com/gpu": "many"}, []])
-def test_odd_accelerators_are_refused(api: Api, federation: Federation, odd: object) -> None:
+def test_malformed_accelerators_are_refused(api: Api, federation: Federation, odd: object) -> None:
     token = federation.olga.token
     assert api.patch("virtual-nodes/climate-1", {"accelerators": odd}, token=token).status == 400
 
 
-def test_members_are_listed_with_where_they_come_from_and_until_when(api: Api, federation: Federation) -> None:
+def test_members_are_listed_with_their_source_and_end(api: Api, federation: Federation) -> None:
     tenant, person = federation.climate, make_person(name="Clara Claimed")
     claimed = Membership.objects.create(
         person=person, tenant=tenant, role="member", origin="claimed", rule="vo members"
@@ -141,7 +141,7 @@ def test_a_manager_adds_someone_by_their_home_identity_and_removes_them(api: Api
     assert [event.verb for event in verbs.order_by("id")] == ["membership.give", "membership.take"]
 
 
-def test_a_number_tells_a_manager_nothing_of_people_elsewhere(api: Api, federation: Federation) -> None:
+def test_a_persons_number_reveals_nothing_of_other_tenants_people(api: Api, federation: Federation) -> None:
     token, stranger = federation.alice.token, federation.bea.person
     answers = [api.post("tenants/climate/members", {"person": pk}, token=token) for pk in (stranger.pk, 2**62)]
     assert [answer.status for answer in answers] == [400, 400]
@@ -151,7 +151,7 @@ def test_a_number_tells_a_manager_nothing_of_people_elsewhere(api: Api, federati
 
 
 @pytest.mark.parametrize("body", [{}, {"issuer": "https://nobody.example"}, {"subject": "x"}])
-def test_whom_to_add_must_be_said(api: Api, federation: Federation, body: dict[str, str]) -> None:
+def test_an_invitation_without_a_person_is_refused(api: Api, federation: Federation, body: dict[str, str]) -> None:
     assert api.post("tenants/climate/members", body, token=federation.olga.token).status == 400
 
 
@@ -161,7 +161,7 @@ def test_people_of_an_unknown_issuer_cannot_be_invited(api: Api, federation: Fed
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, "issuer")
 
 
-def test_a_claimed_membership_is_not_the_api_s_to_take(api: Api, federation: Federation) -> None:
+def test_the_api_cannot_remove_a_claimed_membership(api: Api, federation: Federation) -> None:
     held = Membership.objects.create(
         person=federation.nora.person, tenant=federation.climate, role="member", origin="claimed"
     )
@@ -170,7 +170,7 @@ def test_a_claimed_membership_is_not_the_api_s_to_take(api: Api, federation: Fed
     assert "home organisation" in answer.json["detail"]
 
 
-def test_a_federation_operator_gives_and_takes_roles(api: Api, federation: Federation) -> None:
+def test_a_federation_operator_grants_and_removes_roles(api: Api, federation: Federation) -> None:
     token, guest = federation.olga.token, federation.nora.person
     body = {"person": guest.pk, "role": "site_operator", "site": "juno"}
     answer = api.post("roles", body, token=token)
@@ -192,12 +192,16 @@ def test_a_federation_operator_gives_and_takes_roles(api: Api, federation: Feder
         {"role": "king"},
     ],
 )
-def test_a_role_fits_its_site(api: Api, federation: Federation, body: dict[str, str]) -> None:
+def test_a_site_role_needs_a_site_and_other_roles_refuse_one(
+    api: Api, federation: Federation, body: dict[str, str]
+) -> None:
     answer = api.post("roles", {"person": federation.nora.person.pk, **body}, token=federation.olga.token)
     assert answer.status == 400
 
 
-def test_what_a_manager_made_is_the_tenants_and_stays_when_they_leave(api: Api, communities: Communities) -> None:
+def test_what_a_manager_made_belongs_to_the_tenant_and_stays_when_they_leave(
+    api: Api, communities: Communities
+) -> None:
     climate = communities.climate
     token = token_of(climate.manager)
     fields = {"slug": "made", "tenant": climate.slug, "site": climate.site.slug}

@@ -1,4 +1,4 @@
-"""A creation with an Idempotency-Key is done once, however often and however simultaneously it is sent."""
+"""A creation with an Idempotency-Key is done once, even if it is sent several times or at the same moment."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def key(text: str = "k-1") -> dict[str, str]:
     return {"Idempotency-Key": text}
 
 
-def test_the_same_again_is_answered_as_before_and_not_done_again(api: Api, federation: Federation) -> None:
+def test_a_repeated_request_gets_the_first_answer_and_is_not_done_again(api: Api, federation: Federation) -> None:
     token = federation.olga.token
     first = api.post("tenants", GEOLOGY, token=token, headers=key())
     again = api.post("tenants", dict(reversed(GEOLOGY.items())), token=token, headers=key())
@@ -38,14 +38,14 @@ def test_the_same_again_is_answered_as_before_and_not_done_again(api: Api, feder
     assert Tenant.objects.filter(slug="geology").count() == 1
 
 
-def test_the_same_key_for_another_body_is_refused(api: Api, federation: Federation) -> None:
+def test_the_same_key_with_another_body_is_refused(api: Api, federation: Federation) -> None:
     token = federation.olga.token
     api.post("tenants", GEOLOGY, token=token, headers=key())
     answer = api.post("tenants", {**GEOLOGY, "name": "Other"}, token=token, headers=key())
     assert (answer.status, answer.json["code"]) == (422, "idempotency_key_reused")
 
 
-def test_keys_are_each_callers_and_each_addresss_own(api: Api, federation: Federation) -> None:
+def test_keys_are_separate_per_caller_and_per_address(api: Api, federation: Federation) -> None:
     one, other = federation.olga.token, federation.alice.token
     body = {"slug": "nightly"}
     paths = ["tenants/climate/service-accounts", "tenants/physics/service-accounts"]
@@ -62,14 +62,14 @@ def test_what_failed_may_be_tried_again_with_the_same_key(api: Api, federation: 
     assert api.post("tenants", body, token=token, headers=key()).status == 201
 
 
-def test_a_key_that_somebody_may_no_longer_use_replays_nothing(api: Api, federation: Federation) -> None:
+def test_a_key_replays_nothing_once_its_caller_has_lost_the_right(api: Api, federation: Federation) -> None:
     token = federation.olga.token
     api.post("tenants", GEOLOGY, token=token, headers=key())
     federation.olga.person.role_grants.all().delete()
     assert api.post("tenants", GEOLOGY, token=token, headers=key()).status == 403
 
 
-def test_a_token_is_shown_again_for_its_key_and_lies_sealed_meanwhile(api: Api, federation: Federation) -> None:
+def test_a_repeated_key_shows_its_token_again_and_the_token_is_stored_sealed(api: Api, federation: Federation) -> None:
     token = federation.nora.token
     federation.nora.person.memberships.create(tenant=federation.climate, role="member", origin="manual")
     answers = [api.post("tokens", {"scopes": ["read"]}, token=token, headers=key()) for _ in range(2)]
@@ -79,27 +79,27 @@ def test_a_token_is_shown_again_for_its_key_and_lies_sealed_meanwhile(api: Api, 
     assert answers[0].json["token"].encode() not in bytes(kept.answer or b"")
 
 
-def test_a_narrower_token_is_not_shown_what_a_wider_one_was_given(api: Api, federation: Federation) -> None:
+def test_a_narrower_token_does_not_see_a_wider_tokens_answer(api: Api, federation: Federation) -> None:
     person, body = federation.alice.person, {"scopes": ["read", "submit"]}
     narrow = [token_of(person, scopes=["manage"]), token_of(person, tenant=federation.climate)]
     assert api.post("tokens", body, token=token_of(person), headers=key()).status == 201
     assert [api.post("tokens", body, token=token, headers=key()).status for token in narrow] == [403, 403]
 
 
-def test_a_successor_repeats_what_its_predecessor_has_begun(api: Api, federation: Federation) -> None:
+def test_a_rotated_tokens_successor_can_repeat_its_requests(api: Api, federation: Federation) -> None:
     before, after = (token_of(federation.olga.person) for _ in range(2))
     answers = [api.post("tenants", GEOLOGY, token=token, headers=key()) for token in (before, after)]
     assert answers[1].headers["idempotency-replayed"] == "true"
 
 
 @pytest.mark.parametrize("odd", ["", "x" * 201, "käse", "tab\there"])
-def test_a_key_that_is_none_is_refused(api: Api, federation: Federation, odd: str) -> None:
+def test_a_malformed_key_is_refused(api: Api, federation: Federation, odd: str) -> None:
     answer = api.post("tenants", GEOLOGY, token=federation.olga.token, headers=key(odd))
     assert answer.status == 400
     assert answer.json["errors"][0]["field"] == "Idempotency-Key"
 
 
-def test_after_a_day_the_key_is_as_new_and_the_sweep_forgets_it(api: Api, federation: Federation) -> None:
+def test_after_a_day_the_key_is_new_again_and_the_sweep_deletes_its_answer(api: Api, federation: Federation) -> None:
     token = federation.olga.token
     api.post("tenants", GEOLOGY, token=token, headers=key())
     KeptAnswer.objects.update(created_at=timezone.now() - timedelta(seconds=settings.KEEP_ANSWERS + 1))
@@ -110,7 +110,7 @@ def test_after_a_day_the_key_is_as_new_and_the_sweep_forgets_it(api: Api, federa
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_at_once_are_one(api: Api, federation: Federation) -> None:
+def test_simultaneous_requests_with_one_key_create_once(api: Api, federation: Federation) -> None:
     token = federation.olga.token
     answers = at_once(*[lambda: api.post("tenants", GEOLOGY, token=token, headers=key())] * 6)
     assert [answer.status for answer in answers] == [201] * 6
@@ -118,7 +118,7 @@ def test_many_at_once_are_one(api: Api, federation: Federation) -> None:
     assert Tenant.objects.filter(slug="geology").count() == 1
 
 
-def test_without_a_key_a_second_one_is_a_conflict(api: Api, federation: Federation, settings: Any) -> None:
+def test_without_a_key_a_repeated_creation_is_a_conflict(api: Api, federation: Federation, settings: Any) -> None:
     token = federation.olga.token
     assert [api.post("tenants", GEOLOGY, token=token).status for _ in range(2)] == [201, 409]
     assert not KeptAnswer.objects.exists()

@@ -1,4 +1,4 @@
-"""The OpenAPI description: committed, complete, and readable without any other host."""
+"""The OpenAPI description: it is committed, it is complete, and its pages load nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def operations() -> Iterator[Any]:
             yield pytest.param(path, method, told, id=f"{method.upper()} {path}")
 
 
-def test_the_committed_description_is_the_one_that_the_views_give() -> None:
+def test_the_committed_description_matches_the_views() -> None:
     page = settings.BASE_DIR / "docs" / "openapi.json"
     assert page.read_text(encoding="utf-8") == openapi.description(), "Run `manage.py draw_openapi`."
 
 
-def test_what_is_served_is_what_is_committed(client: Client) -> None:
+def test_the_served_description_matches_the_committed_one(client: Client) -> None:
     answer = client.get("/api/v1/openapi.json")
     assert answer["Content-Type"] == "application/json"
     assert answer.json() == DOCUMENT
@@ -41,7 +41,7 @@ def test_what_is_served_is_what_is_committed(client: Client) -> None:
 
 
 @pytest.mark.parametrize("kept", ["First.\n\n        Second.\n        ", "First.\n\nSecond.\n"], ids=["3.12", "3.13"])
-def test_a_docstring_reads_the_same_whichever_python_has_compiled_it(kept: str) -> None:
+def test_a_docstring_is_the_same_with_every_python_version(kept: str) -> None:
     class View(APIView):
         def get(self) -> None: ...
 
@@ -61,7 +61,7 @@ def test_no_two_operations_have_the_same_name() -> None:
 
 
 @pytest.mark.parametrize(("path", "method", "told"), list(operations()))
-def test_an_operation_tells_all_that_it_answers(path: str, method: str, told: dict[str, Any]) -> None:
+def test_each_operation_describes_all_its_answers(path: str, method: str, told: dict[str, Any]) -> None:
     assert re.fullmatch(r"[a-z][A-Za-z]+", told["operationId"])
     assert told["summary"]
     assert told["security"] == [{"bearer": []}]
@@ -76,13 +76,13 @@ def test_an_operation_tells_all_that_it_answers(path: str, method: str, told: di
 
 
 @pytest.mark.parametrize(("path", "method", "told"), list(operations()))
-def test_whatever_creates_something_may_be_sent_twice(path: str, method: str, told: dict[str, Any]) -> None:
+def test_each_creation_accepts_an_idempotency_key(path: str, method: str, told: dict[str, Any]) -> None:
     headers = {each["name"] for each in told.get("parameters", []) if each["in"] == "header"}
     assert (idempotency.HEADER in headers) is ("201" in told["responses"])
 
 
 @pytest.mark.django_db  # the client closes connections after each answer
-def test_the_pages_come_from_this_host_alone(client: Client) -> None:
+def test_the_pages_load_nothing_from_other_hosts(client: Client) -> None:
     page = client.get("/api/v1/docs")
     policy = page["Content-Security-Policy"]
     assert "script-src 'self';" in policy

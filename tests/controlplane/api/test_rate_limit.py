@@ -1,4 +1,4 @@
-"""Each caller has a limit of its own on the REST API; the wire has none, and a dead Redis shuts nobody out."""
+"""Each caller has its own limit on the REST API. The wire has no limit, and a dead Redis blocks no caller."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _within_one_minute() -> None:
-    """The minute of the clock does not change in the middle of a test."""
+    """Keep the clock's minute constant during a test."""
     left = 60 - time.time() % 60
     if left < 5:
         time.sleep(left)
 
 
-def test_every_answer_tells_what_is_left(api: Api, federation: Federation, settings: Any) -> None:
+def test_every_answer_shows_what_is_left(api: Api, federation: Federation, settings: Any) -> None:
     settings.API_RATE = 10
     token = federation.olga.token
     answers = [api.get(path, token=token) for path in ("me", "tenants/nowhere", "tenants?limit=x")]
@@ -41,14 +41,14 @@ def test_every_answer_tells_what_is_left(api: Api, federation: Federation, setti
     ]
 
 
-def test_beyond_the_limit_a_caller_waits_and_others_do_not(api: Api, federation: Federation, settings: Any) -> None:
+def test_a_caller_over_the_limit_waits_and_others_do_not(api: Api, federation: Federation, settings: Any) -> None:
     settings.API_RATE = 2
     token = federation.ada.token
     answers = [api.get("me", token=token) for _ in range(3)]
     assert [answer.status for answer in answers] == [200, 200, 429]
     assert 0 < int(answers[2].headers["retry-after"]) <= 60
     assert answers[2].json["code"] == "too_many"
-    assert api.get("me", token=token_of(federation.ada.person)).status == 429, "a second token is no second limit"
+    assert api.get("me", token=token_of(federation.ada.person)).status == 429, "a second token has no limit of its own"
     assert api.get("me", token=federation.nora.token).status == 200
 
 
@@ -59,7 +59,7 @@ def test_the_wire_is_not_limited(communities: Communities, settings: Any) -> Non
     assert not any("ratelimit" in answer.headers for answer in answers)
 
 
-def test_zero_is_no_limit(api: Api, federation: Federation, settings: Any) -> None:
+def test_a_limit_of_zero_means_unlimited(api: Api, federation: Federation, settings: Any) -> None:
     settings.API_RATE = 0
     answer = api.get("me", token=federation.nora.token)
     assert answer.status == 200
@@ -74,7 +74,7 @@ def no_redis(settings: Any) -> Iterator[None]:
     rate_limit.reset()
 
 
-def test_without_redis_all_are_served_and_at_once(
+def test_without_redis_all_callers_are_served_without_delay(
     api: Api, federation: Federation, settings: Any, no_redis: None
 ) -> None:
     settings.API_RATE = 1

@@ -1,4 +1,4 @@
-"""Tokens by the API: shown once, good for no more than the one that makes them, replaced and ended."""
+"""Tokens in the API: shown once, never broader than the token that creates them, rotated and revoked."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_new_token_is_shown_once_and_works(api: Api, federation: Federation) -
     assert answer.json["token"] not in str(list(Event.objects.values()))
 
 
-def test_a_token_makes_none_that_is_good_for_more(api: Api, federation: Federation) -> None:
+def test_a_token_creates_no_broader_token(api: Api, federation: Federation) -> None:
     person = federation.alice.person
     narrow = token_of(person, scopes=["manage", "read"])
     wide = new_token(person)[0]
@@ -45,7 +45,7 @@ def test_a_token_makes_none_that_is_good_for_more(api: Api, federation: Federati
     assert api.post("tokens", {"scopes": ["read"]}, token=narrow).status == 201
 
 
-def test_a_token_of_one_tenant_makes_none_of_all(api: Api, federation: Federation) -> None:
+def test_a_token_confined_to_one_tenant_creates_none_for_all_tenants(api: Api, federation: Federation) -> None:
     person, tenant = federation.alice.person, federation.climate
     person.memberships.create(tenant=federation.physics, role="manager", origin="manual")
     confined, wide = token_of(person, tenant=tenant), new_token(person)[0]
@@ -57,7 +57,7 @@ def test_a_token_of_one_tenant_makes_none_of_all(api: Api, federation: Federatio
     assert (answer.status, answer.json["tenant"]) == (201, "climate")
 
 
-def test_a_token_of_one_tenant_neither_sees_nor_ends_those_beyond_it(api: Api, federation: Federation) -> None:
+def test_a_confined_token_neither_sees_nor_revokes_tokens_outside_its_tenant(api: Api, federation: Federation) -> None:
     person, tenant = federation.alice.person, federation.climate
     own, confined = new_token(person, tenant=tenant)
     wide = new_token(person)[0]
@@ -67,8 +67,8 @@ def test_a_token_of_one_tenant_neither_sees_nor_ends_those_beyond_it(api: Api, f
     assert api.delete(f"tokens/{own.pk}", token=confined).status == 204
 
 
-def test_who_may_not_submit_makes_no_kubelet_s_token_either(api: Api, communities: Communities) -> None:
-    """It opens the wire, on which pods are submitted."""
+def test_a_caller_without_the_submit_scope_creates_no_kubelet_token(api: Api, communities: Communities) -> None:
+    """A kubelet's token opens the wire, on which pods are submitted."""
     narrow = token_of(communities.climate.managing_service, scopes=["manage", "read"])
     row = ApiToken.objects.filter(node=communities.climate.node).get()
     for path in ("", f"/{row.pk}/rotate"):
@@ -76,8 +76,8 @@ def test_who_may_not_submit_makes_no_kubelet_s_token_either(api: Api, communitie
         assert (answer.status, "`submit`" in answer.json["detail"]) == (403, True)
 
 
-def test_a_personal_token_makes_none_that_outlives_it(api: Api, federation: Federation) -> None:
-    """Whoever has found one that ends soon would else have one that does not."""
+def test_a_personal_token_creates_none_that_outlives_it(api: Api, federation: Federation) -> None:
+    """Otherwise a leaked token that expires soon could be exchanged for one that does not."""
     row, token = new_token(federation.olga.person)
     made = [api.post("tokens", {"scopes": ["read"], "days": days}, token=token) for days in (31, 29)]
     ends = [ApiToken.objects.get(pk=answer.json["id"]).expires_at for answer in made]
@@ -85,30 +85,30 @@ def test_a_personal_token_makes_none_that_outlives_it(api: Api, federation: Fede
     assert ends[1] < ends[0]
 
 
-def test_a_token_is_confined_to_a_tenant_of_ones_own(api: Api, federation: Federation) -> None:
+def test_a_token_can_only_be_confined_to_a_tenant_of_its_person(api: Api, federation: Federation) -> None:
     answer = api.post("tokens", {"scopes": ["read"], "tenant": "physics"}, token=federation.adam.token)
     assert answer.status == 400
     assert answer.json["errors"][0]["field"] == "tenant"
 
 
-def test_without_the_scope_there_is_no_list(api: Api, federation: Federation) -> None:
+def test_listing_tokens_needs_the_scope(api: Api, federation: Federation) -> None:
     answer = api.get("tokens", token=token_of(federation.olga.person, scopes=["read"]))
     assert answer.status == 403
     assert "`manage`" in answer.json["detail"]
 
 
 @pytest.mark.parametrize("body", [{}, {"scopes": []}, {"scopes": ["root"]}, {"scopes": ["read"], "days": 0}])
-def test_a_token_has_scopes_and_an_end(api: Api, federation: Federation, body: dict[str, object]) -> None:
+def test_a_token_needs_scopes_and_an_expiry_time(api: Api, federation: Federation, body: dict[str, object]) -> None:
     assert api.post("tokens", body, token=federation.nora.token).status in {400, 403}
     assert api.post("tokens", body, token=federation.olga.token).status == 400
 
 
-def test_a_token_lives_no_longer_than_the_service_allows(api: Api, federation: Federation) -> None:
+def test_a_token_lifetime_over_the_services_limit_is_refused(api: Api, federation: Federation) -> None:
     answer = api.post("tokens", {"scopes": ["read"], "days": 3650}, token=federation.olga.token)
     assert answer.status == 400
 
 
-def test_a_rotated_token_goes_on_for_a_while_beside_its_successor(api: Api, federation: Federation) -> None:
+def test_a_rotated_token_works_for_a_while_beside_its_successor(api: Api, federation: Federation) -> None:
     row, text = new_token(federation.olga.person)
     answer = api.post(f"tokens/{row.pk}/rotate", token=text)
     assert answer.status == 201
@@ -116,7 +116,7 @@ def test_a_rotated_token_goes_on_for_a_while_beside_its_successor(api: Api, fede
     assert [api.get("me", token=each).status for each in (text, answer.json["token"])] == [200, 200]
 
 
-def test_a_revoked_token_is_out(api: Api, federation: Federation) -> None:
+def test_a_revoked_token_is_refused(api: Api, federation: Federation) -> None:
     token = federation.olga.token
     row, text = new_token(federation.olga.person)
     assert [api.delete(f"tokens/{row.pk}", token=token).status for _ in range(2)] == [204, 204]
@@ -143,7 +143,7 @@ def test_a_service_account_s_token_has_its_role_in_its_tenant(api: Api, federati
     assert api.get("tokens", token=answer.json["token"]).status == 403
 
 
-def test_a_disabled_service_account_is_out(api: Api, federation: Federation, communities: Communities) -> None:
+def test_a_disabled_service_account_is_refused(api: Api, federation: Federation, communities: Communities) -> None:
     manager, token = federation.alice.token, token_of(communities.climate.service)
     path = "tenants/climate/service-accounts/pipeline"
     assert api.patch(path, {"enabled": False}, token=manager).status == 200
@@ -151,7 +151,7 @@ def test_a_disabled_service_account_is_out(api: Api, federation: Federation, com
     assert api.get("me", token=token).status == 401
 
 
-def test_no_answer_but_the_first_has_a_secret(api: Api, federation: Federation, communities: Communities) -> None:
+def test_only_the_first_answer_contains_the_secret(api: Api, federation: Federation, communities: Communities) -> None:
     manager = federation.alice.token
     row = ApiToken.objects.filter(node=communities.climate.node).get()
     answer = api.get(f"virtual-nodes/climate-1/tokens/{row.pk}", token=manager)

@@ -1,4 +1,4 @@
-"""What every address of the REST API does: errors as problem documents, bodies within bounds, pages, sessions."""
+"""Behaviour that all addresses of the REST API share: problem documents, body limits, pages, sessions."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ def operator(federation: Federation) -> str:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
-def test_an_unknown_address_is_a_problem(api: Api, operator: str, method: str) -> None:
+def test_an_unknown_address_is_answered_with_a_problem_document(api: Api, operator: str, method: str) -> None:
     answer = api.call(method, "nothing/here", token=operator)
     assert (answer.status, answer.headers["content-type"]) == (404, PROBLEM)
     assert answer.json["code"] == "not_found"
 
 
-def test_a_problem_names_the_request_that_the_logs_name(api: Api, operator: str) -> None:
+def test_a_problem_document_has_the_request_id_of_the_logs(api: Api, operator: str) -> None:
     answer = api.get("tenants/nowhere", token=operator)
     assert answer.json["request_id"] == answer.headers["x-request-id"]
     assert set(answer.json) == {"type", "title", "status", "detail", "code", "request_id"}
 
 
-def test_a_wrong_method_says_which_are_right(api: Api, operator: str) -> None:
+def test_a_wrong_method_is_answered_with_the_allowed_ones(api: Api, operator: str) -> None:
     answer = api.call("PUT", "tenants", {}, token=operator)
     assert (answer.status, answer.json["code"]) == (405, "method_not_allowed")
     assert "POST" in answer.headers["allow"]
 
 
-def test_a_node_s_token_opens_nothing_here(api: Api, communities: Communities) -> None:
+def test_a_nodes_token_does_not_open_the_api(api: Api, communities: Communities) -> None:
     answer = api.get("me", token=communities.climate.node_token)
     assert answer.status == 403
     assert "interLink wire" in answer.json["detail"]
@@ -64,7 +64,7 @@ def test_a_node_s_token_opens_nothing_here(api: Api, communities: Communities) -
         (b"", "application/json", 400),
     ],
 )
-def test_a_body_that_is_none_is_refused_with_a_sentence(
+def test_a_malformed_body_is_refused_with_a_sentence(
     api: Api, operator: str, body: bytes, kind: str, status: int
 ) -> None:
     answer = api.post("tenants", body, token=operator, headers={"Content-Type": kind})
@@ -72,13 +72,13 @@ def test_a_body_that_is_none_is_refused_with_a_sentence(
     assert answer.json["detail"].endswith(".")
 
 
-def test_a_body_beyond_the_limit_is_refused_unread(api: Api, operator: str, settings: Any) -> None:
+def test_a_body_over_the_limit_is_refused_unread(api: Api, operator: str, settings: Any) -> None:
     settings.API_MAX_BODY = 100
     answer = api.post("tenants", b'{"slug": "' + b"x" * 200 + b'"}', token=operator)
     assert (answer.status, answer.json["code"]) == (413, "too_large")
 
 
-def test_invalid_values_are_told_field_by_field(api: Api, operator: str) -> None:
+def test_invalid_values_are_reported_per_field(api: Api, operator: str) -> None:
     answer = api.post("tenants", {"slug": "not a slug", "colour": "red"}, token=operator)
     assert answer.status == 400
     assert [each["field"] for each in answer.json["errors"]] == ["colour"]
@@ -88,18 +88,18 @@ def test_invalid_values_are_told_field_by_field(api: Api, operator: str) -> None
 
 
 @pytest.mark.parametrize("query", ["colour=red", "limit=0", "limit=x", "limit=501", "search=a&search=b", "search=%00"])
-def test_a_query_that_makes_no_sense_is_refused(api: Api, operator: str, query: str) -> None:
+def test_an_invalid_query_is_refused(api: Api, operator: str, query: str) -> None:
     answer = api.get(f"tenants?{query}", token=operator)
     assert answer.status == 400
     assert answer.json["errors"][0]["field"] == query.partition("=")[0]
 
 
 @pytest.mark.parametrize("cursor", ["x", "%ff", "LTE", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OQ", "", "4pGg", "wrI"])
-def test_a_made_up_cursor_is_refused(api: Api, operator: str, cursor: str) -> None:
+def test_an_invented_cursor_is_refused(api: Api, operator: str, cursor: str) -> None:
     assert api.get(f"tenants?cursor={cursor}", token=operator).status == 400
 
 
-def test_pages_follow_each_other_while_rows_come_and_go(api: Api, operator: str) -> None:
+def test_pages_are_complete_while_rows_are_added_and_deleted(api: Api, operator: str) -> None:
     made = [make_tenant().slug for _ in range(7)][::-1]
     seen, path = [], "tenants?limit=3"
     for _ in range(2):
@@ -114,7 +114,7 @@ def test_pages_follow_each_other_while_rows_come_and_go(api: Api, operator: str)
     assert last["next"] is None
 
 
-def test_a_page_that_ends_with_the_last_row_is_the_last(api: Api, operator: str) -> None:
+def test_a_page_that_ends_with_the_last_row_has_no_next(api: Api, operator: str) -> None:
     assert api.get("tenants?limit=2", token=operator).json["next"] is None
 
 
@@ -122,7 +122,7 @@ def test_head_is_answered_as_get_without_a_body(api: Api, operator: str) -> None
     assert api.call("HEAD", "tenants", token=operator).status == 200
 
 
-def test_a_browser_may_read_and_needs_a_form_token_to_change(federation: Federation) -> None:
+def test_a_browser_may_read_and_needs_a_csrf_token_to_change(federation: Federation) -> None:
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(federation.olga.person)
     assert browser.get("/api/v1/me").json()["name"] == "Olga"
@@ -131,7 +131,7 @@ def test_a_browser_may_read_and_needs_a_form_token_to_change(federation: Federat
     assert not Tenant.objects.filter(slug="x").exists()
 
 
-def test_what_is_refused_is_on_record_and_what_is_read_is_not(api: Api, federation: Federation) -> None:
+def test_refusals_are_recorded_and_reads_are_not(api: Api, federation: Federation) -> None:
     token = federation.adam.token
     assert api.post("tenants", {"slug": "x", "name": "X"}, token=token).status == 403
     assert api.get("roles", token=token).status == 403
@@ -139,15 +139,15 @@ def test_what_is_refused_is_on_record_and_what_is_read_is_not(api: Api, federati
     assert (event.actor_id, event.object_id) == (federation.adam.person.pk, "POST api/v1/tenants")
 
 
-def test_what_fails_halfway_leaves_nothing(api: Api, federation: Federation) -> None:
-    """The node is there when its slug is found to be taken; its route and the trail are not."""
+def test_a_request_that_fails_halfway_leaves_nothing(api: Api, federation: Federation) -> None:
+    """The node's row exists when the insert finds the slug taken; its route and the audit event do not."""
     before = Event.objects.count()
     body = {"slug": "physics-1", "tenant": "climate", "site": "vega"}
     answer = api.post("virtual-nodes", body, token=federation.alice.token)
     assert (answer.status, answer.json["code"]) == (409, "conflict")
-    assert Event.objects.count() == before + 1  # the token's
+    assert Event.objects.count() == before + 1  # the event of the token
 
 
-def test_a_format_that_there_is_not_is_no_missing_address(api: Api, federation: Federation) -> None:
+def test_an_unknown_format_is_not_reported_as_a_missing_address(api: Api, federation: Federation) -> None:
     answer = api.get("sites?format=xyz", token=federation.olga.token)
     assert (answer.status, answer.headers["content-type"]) == (406, PROBLEM)

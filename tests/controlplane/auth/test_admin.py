@@ -30,7 +30,7 @@ def test_a_new_node_shows_its_token_once_and_stores_only_its_hash(operator: Clie
     assert text not in again.content.decode()
 
 
-def test_issuing_leaves_the_older_token_good_and_revoking_ends_both(operator: Client) -> None:
+def test_a_second_token_leaves_the_first_valid_and_revoking_ends_both(operator: Client) -> None:
     node, _ = make_node()
     chosen = {"_selected_action": [node.pk]}
     operator.post("/admin/tenants/virtualnode/", chosen | {"action": "issue_token"})
@@ -39,14 +39,14 @@ def test_issuing_leaves_the_older_token_good_and_revoking_ends_both(operator: Cl
     assert not ApiToken.objects.filter(node=node, revoked_at=None).exists()
 
 
-def test_a_person_who_is_no_administrator_is_sent_to_the_login() -> None:
+def test_a_person_who_is_not_an_administrator_is_sent_to_the_login() -> None:
     client = Client()
     client.force_login(Person.objects.create_user("somebody"))
     assert "/admin/login/" in client.get("/admin/tenants/virtualnode/")["Location"]
 
 
 def act(operator: Client, path: str, action: str, *chosen: int) -> str:
-    """The page after an action on some rows."""
+    """Run an admin action on some rows. Return the page that follows."""
     answer = operator.post(f"/admin/{path}/", {"_selected_action": [*chosen], "action": action}, follow=True)
     assert answer.status_code == 200
     return answer.content.decode()
@@ -75,7 +75,7 @@ def test_a_service_accounts_token_is_issued_and_personal_ones_are_revoked(operat
     assert operator.get("/admin/tenants/apitoken/add/").status_code == 403
 
 
-def test_what_an_administrator_adds_changes_and_deletes_is_in_the_trail(operator: Client) -> None:
+def test_an_administrators_additions_changes_and_deletions_are_in_the_trail(operator: Client) -> None:
     operator.post("/admin/tenants/tenant/add/", {"name": "Community", "slug": "vo", "enabled": "on"})
     tenant = Tenant.objects.get(slug="vo")
     operator.post(f"/admin/tenants/tenant/{tenant.pk}/change/", {"name": "Renamed", "slug": "vo"})
@@ -100,7 +100,7 @@ def test_a_persons_password_is_not_in_the_trail(operator: Client) -> None:
     assert "pbkdf2" not in told
 
 
-def test_nobody_becomes_an_administrator_or_somebody_else_on_these_pages(operator: Client) -> None:
+def test_these_pages_cannot_create_administrators_or_change_an_identity(operator: Client) -> None:
     assert operator.get("/admin/tenants/person/add/").status_code == 403
     person = make_person()
     wanted = {"username": "root", "issuer": "https://evil.example.org", "subject": "root"}
@@ -112,13 +112,13 @@ def test_nobody_becomes_an_administrator_or_somebody_else_on_these_pages(operato
     assert (now.username, now.issuer, now.subject) == (person.username, person.issuer, person.subject)
 
 
-def test_every_page_that_changes_something_leaves_a_trail() -> None:
-    """An allocation's is written where allocations are given (sites/allocations.py)."""
+def test_every_page_that_changes_something_writes_to_the_trail() -> None:
+    """An allocation's event is written by the use case (sites/allocations.py)."""
     unrecorded = [model for model, page in site_of_admin._registry.items() if not isinstance(page, RecordedAdmin)]
     assert unrecorded == [Allocation]
 
 
-def test_a_membership_given_by_hand_is_manual_and_taken_again(operator: Client) -> None:
+def test_a_membership_added_by_hand_is_manual_and_can_be_removed(operator: Client) -> None:
     person, tenant = make_person(), make_tenant()
     fields = {"person": person.pk, "tenant": tenant.pk, "role": "manager"}
     operator.post("/admin/tenants/membership/add/", fields)
@@ -131,14 +131,14 @@ def test_a_membership_given_by_hand_is_manual_and_taken_again(operator: Client) 
     assert {event.tenant_id for event in Event.objects.all()} == {tenant.pk}
 
 
-def test_what_an_issuer_claims_is_not_taken_by_hand(operator: Client) -> None:
+def test_a_claimed_membership_cannot_be_removed_by_hand(operator: Client) -> None:
     claimed = Membership.objects.create(person=make_person(), tenant=make_tenant(), role="member", origin="claimed")
     assert operator.post(f"/admin/tenants/membership/{claimed.pk}/delete/", {"post": "yes"}).status_code == 403
     act(operator, "tenants/membership", "delete_selected", claimed.pk)
     assert Membership.objects.exists()
 
 
-def test_a_role_of_a_site_is_given_by_hand(operator: Client) -> None:
+def test_a_site_role_can_be_given_by_hand(operator: Client) -> None:
     fields = {"person": make_person().pk, "role": "site_operator", "site": "hpc"}
     operator.post("/admin/tenants/rolegrant/add/", fields | {"site": ""})
     assert not RoleGrant.objects.exists(), "a site operator needs a site"
@@ -147,7 +147,7 @@ def test_a_role_of_a_site_is_given_by_hand(operator: Client) -> None:
     assert (event.verb, event.site) == ("role.give", "hpc")
 
 
-def test_an_allocations_and_flavors_changes_name_tenant_and_site(operator: Client) -> None:
+def test_changes_of_allocations_and_flavors_are_recorded_with_tenant_and_site(operator: Client) -> None:
     site, tenant = make_site(slug="hpc"), make_tenant()
     fields = {"tenant": tenant.pk, "site": site.pk, "enabled": "on", "valid_from_0": "2026-01-01"}
     fields |= {"valid_from_1": "00:00", "gpus": "{}", "period": "month", "default_time_limit": 3600, "priority": 0}
@@ -164,7 +164,7 @@ def test_an_allocations_and_flavors_changes_name_tenant_and_site(operator: Clien
     assert events[1].changes == {"pods": [5, 3]}
 
 
-def test_that_a_sites_secret_was_set_is_in_the_trail_and_the_secret_is_not(operator: Client) -> None:
+def test_the_trail_records_that_a_sites_secret_was_set_and_not_the_secret(operator: Client) -> None:
     fields = {"name": "HPC", "slug": "hpc", "kind": "memory", "secret": "hush-hush", "poll_interval": 5}
     fields["config"] = '{"name": "hpc"}'
     inline = {"partitions-TOTAL_FORMS": "0", "partitions-INITIAL_FORMS": "0"}
@@ -188,7 +188,7 @@ def test_every_list_and_form_of_the_admin_opens(operator: Client) -> None:
             assert operator.get(path + "add/").status_code == 200, path
 
 
-def test_people_are_listed_by_name_never_by_the_digest_that_is_their_user_name(operator: Client) -> None:
+def test_people_are_listed_by_name_and_not_by_their_user_name_digest(operator: Client) -> None:
     ada = Person.objects.create(username="0a1b2c3d", name="Ada", issuer="https://aai.egi.eu", subject="ada@egi.eu")
     Membership.objects.create(person=ada, tenant=make_tenant(), role="member")
     for path in ("person", "membership"):

@@ -1,4 +1,4 @@
-"""Bearer tokens at the door: good ones name the virtual node, all others get a 401 with a sentence."""
+"""Bearer tokens: a good one identifies the virtual node, all others get a 401 with a sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 IN_A_YEAR = 4e9
 
 
-def test_a_good_token_is_its_node() -> None:
+def test_a_good_token_identifies_its_node() -> None:
     node, token = make_node()
     assert call("POST", "/updateCache", token=token).status == 200
     caller = callers.memory.caller(token, find=_never_asked)
@@ -32,7 +32,7 @@ def test_a_good_token_is_its_node() -> None:
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "bearer", "Basic dXNlcjpwYXNz", "isn_x", "Bearer\tx"])
-def test_no_token_or_another_scheme_is_a_401_that_asks_for_a_bearer(header: str) -> None:
+def test_no_token_or_another_scheme_is_a_401_with_a_bearer_challenge(header: str) -> None:
     answer = call("POST", "/pinglink", headers={"Authorization": header})
     assert answer.status == 401
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -91,7 +91,7 @@ def test_a_verified_token_is_remembered_for_a_few_seconds_only(settings: Any) ->
     assert len(asked) == 4
 
 
-def test_a_token_is_not_remembered_past_its_end(settings: Any) -> None:
+def test_a_token_is_not_remembered_past_its_expiry(settings: Any) -> None:
     settings.TOKEN_MEMORY = 5
     asked: list[bytes] = []
     memory, token = TokenMemory(), make_node()[1]

@@ -1,4 +1,4 @@
-"""Who calls the API with a token of ours, or from a browser that is logged in; and how soon it ends."""
+"""Who calls the API with one of our tokens or with a browser session, and how soon access ends."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def who(token: str, method: str = "GET") -> Answer:
     return call(method, "/api/v1/who", token=token)
 
 
-def test_a_personal_token_is_its_person_within_its_scopes() -> None:
+def test_a_personal_token_acts_as_its_person_within_its_scopes() -> None:
     tenant = make_tenant()
     person = member_of(tenant)
     row, text = issue.mint_personal(person, scopes=["read"], lifetime=DAY)
@@ -61,7 +61,7 @@ def test_a_personal_token_may_be_confined_to_one_tenant() -> None:
     assert who(text).json["tenants"] == [ours.pk]
 
 
-def test_scopes_give_no_more_than_the_person_may() -> None:
+def test_scopes_never_extend_the_persons_rights() -> None:
     text = issue.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)[1]
     assert who(text, "DELETE").status == 403
 
@@ -76,7 +76,7 @@ def test_a_service_token_has_its_accounts_role_in_its_tenant() -> None:
     assert who(text, "DELETE").status == 403
 
 
-def test_a_deactivated_person_is_out_at_once() -> None:
+def test_a_deactivated_person_is_refused_at_once() -> None:
     person = member_of(make_tenant())
     text = issue.mint_personal(person, scopes=ALL, lifetime=DAY)[1]
     assert who(text).status == 200
@@ -86,7 +86,7 @@ def test_a_deactivated_person_is_out_at_once() -> None:
     assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
-def test_a_person_removed_from_a_tenant_is_out_of_it_at_once() -> None:
+def test_a_person_removed_from_a_tenant_loses_it_at_once() -> None:
     person = member_of(make_tenant())
     text = issue.mint_personal(person, scopes=ALL, lifetime=DAY)[1]
     assert who(text, "POST").status == 200
@@ -95,7 +95,7 @@ def test_a_person_removed_from_a_tenant_is_out_of_it_at_once() -> None:
 
 
 @pytest.mark.parametrize("what", ["account", "tenant"])
-def test_a_disabled_service_account_or_tenant_is_out_at_once(what: str) -> None:
+def test_a_disabled_service_account_or_tenant_is_refused_at_once(what: str) -> None:
     text = issue.mint_service(make_service(), scopes=ALL, lifetime=DAY)[1]
     assert who(text).status == 200
     model: Any = {"account": ServiceAccount, "tenant": Tenant}[what]
@@ -103,9 +103,7 @@ def test_a_disabled_service_account_or_tenant_is_out_at_once(what: str) -> None:
     assert who(text).status == 401
 
 
-def test_a_leaked_and_revoked_token_is_refused_within_its_memory(
-    settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_revoked_token_is_refused_once_its_memory_ends(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.TOKEN_MEMORY == 5
     row, text = issue.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)
     assert who(text).status == 200
@@ -115,7 +113,7 @@ def test_a_leaked_and_revoked_token_is_refused_within_its_memory(
     assert who(text).status == 401
 
 
-def test_a_nodes_token_opens_the_wire_alone() -> None:
+def test_a_nodes_token_opens_only_the_wire() -> None:
     _, text = make_node()
     answer = who(text)
     assert answer.status == 403
@@ -139,13 +137,13 @@ def test_a_nodes_token_costs_the_wire_one_statement_once(django_assert_num_queri
         assert call("POST", "/updateCache", token=text).status == 200
 
 
-def test_the_last_use_is_noted_once_a_minute() -> None:
+def test_the_last_use_is_recorded_at_most_once_a_minute() -> None:
     row, text = issue.mint_personal(member_of(make_tenant()), scopes=ALL, lifetime=DAY)
     assert who(text).status == 200
     row.refresh_from_db()
     first = row.last_used_at
     assert first is not None
-    remembered.forget_everything()  # another process
+    remembered.forget_everything()  # as in another process
     who(text)
     row.refresh_from_db()
     assert row.last_used_at == first
@@ -162,7 +160,7 @@ def test_an_empty_bearer_is_a_401(header: str) -> None:
     assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
 
 
-def test_a_logged_in_browser_may_all_that_its_person_may() -> None:
+def test_a_logged_in_browser_has_all_rights_of_its_person() -> None:
     tenant = make_tenant()
     person = member_of(tenant)
     client = Client()
@@ -188,7 +186,7 @@ def test_a_bearer_token_needs_no_csrf_token() -> None:
     assert client.post("/api/v1/who", headers={"Authorization": f"Bearer {text}"}).status_code == 200
 
 
-def test_a_deactivated_persons_browser_is_out_at_once() -> None:
+def test_a_deactivated_persons_browser_is_refused_at_once() -> None:
     client = Client()
     client.force_login(member_of(make_tenant()))
     Person.objects.update(is_active=False)

@@ -1,4 +1,4 @@
-"""The break-glass administrator: by command only, with a password that is shown once."""
+"""The emergency administrator: created only by a command, with a password that is shown once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def admits(name: str, password: str) -> bool:
     return answer.status_code == 302 and answer["Location"] == "/account/"
 
 
-def test_the_password_that_is_shown_opens_the_admin_pages() -> None:
+def test_the_printed_password_opens_the_admin_pages() -> None:
     password = create("root")
     assert len(password) >= 24
     assert admits("root", password)
@@ -36,7 +36,7 @@ def test_the_password_that_is_shown_opens_the_admin_pages() -> None:
     )  # fmt: skip
 
 
-def test_a_second_time_it_resets_the_password_and_enables_the_account() -> None:
+def test_a_second_run_resets_the_password_and_enables_the_account() -> None:
     old = create("root")
     Person.objects.update(is_active=False)
     new = create("root")
@@ -48,7 +48,7 @@ def test_a_second_time_it_resets_the_password_and_enables_the_account() -> None:
     ]  # fmt: skip
 
 
-def test_every_try_to_log_in_is_recorded_without_what_was_typed() -> None:
+def test_every_login_attempt_is_recorded_without_the_typed_values() -> None:
     password = create("root")
     person = Person.objects.get()
     other = Person.objects.create_user("other", password=password)
@@ -64,21 +64,21 @@ def test_every_try_to_log_in_is_recorded_without_what_was_typed() -> None:
     assert not [event for event in found if password in str(vars(event))]
 
 
-def test_an_address_that_fails_again_and_again_does_not_fill_the_trail(settings: Any) -> None:
+def test_repeated_failures_of_one_address_do_not_fill_the_trail(settings: Any) -> None:
     settings.AUTH_FAILURES = 3
     for _ in range(5):
         admits("nobody", "wrong")
     assert Event.objects.filter(verb="person.login").count() == 3
 
 
-def test_a_person_of_an_issuer_is_not_made_an_administrator() -> None:
+def test_a_person_of_an_issuer_does_not_become_an_administrator() -> None:
     Person.objects.create(username="abc", issuer="https://idp.example.org", subject="x")
     with pytest.raises(CommandError, match="choose another name"):
         create("abc")
     assert not Person.objects.get().is_superuser
 
 
-def test_a_name_that_cannot_be_one_is_refused() -> None:
+def test_an_invalid_name_is_refused() -> None:
     with pytest.raises(CommandError):
         create("no name")
     assert not Person.objects.exists()

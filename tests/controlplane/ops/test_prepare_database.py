@@ -1,4 +1,4 @@
-"""What each database role may do, seen from a connection of its own, and what stands in the command's way."""
+"""What each database role may do, tested with its own connection, and what makes the command fail."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def test_history_and_usage_are_append_only(database_urls: dict[str, str]) -> Non
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("role", ["web", "worker"])
-def test_what_was_migrated_is_the_owners_to_write(database_urls: dict[str, str], role: str) -> None:
+def test_rows_written_by_migrations_are_read_only_for_the_other_roles(database_urls: dict[str, str], role: str) -> None:
     assert rights(database_urls[role], "django_migrations") == {"SELECT"}
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[embedded.Services]:
-    """A PostgreSQL of this module's own, since these tests change roles, which all databases of a server share."""
+    """A PostgreSQL for this module only, because these tests change roles, which all databases of a server share."""
     folder = Path(tempfile.mkdtemp(prefix="isthmus-prepare-"))
     with pytest.MonkeyPatch.context() as patch:
         for name in ("DATABASE_URL", *(f"DATABASE_{role.upper()}_URL" for role in ROLES)):
@@ -66,15 +66,13 @@ def urls(server: embedded.Services) -> dict[str, str]:
     return dict(server.database_urls)
 
 
-def test_it_may_run_many_times_and_at_the_same_time(urls: dict[str, str]) -> None:
+def test_it_may_run_repeatedly_and_in_parallel(urls: dict[str, str]) -> None:
     started = [start_preparing(urls) for _ in range(2)]
     assert [outcome(process) for process in [*started, start_preparing(urls)]] == [(0, "")] * 3
     assert rights(urls["web"], JOBS) == DML
 
 
-def test_a_role_that_another_database_s_command_creates_meanwhile_is_as_good(
-    server: embedded.Services, urls: dict[str, str]
-) -> None:
+def test_a_role_that_another_run_creates_meanwhile_is_accepted(server: embedded.Services, urls: dict[str, str]) -> None:
     late = {**urls, "web": urls["web"].replace("isthmus_web:", "isthmus_late:")}
     with psycopg.connect(administrator(server), autocommit=True) as watching:
         watching.execute("ALTER ROLE isthmus_owner CREATEROLE")
@@ -96,7 +94,7 @@ def test_a_table_that_a_later_migration_adds_can_be_used_at_once(urls: dict[str,
     assert rights(urls["worker"], "later") == DML
 
 
-def test_the_owner_that_docker_compose_makes_can_prepare_everything(server: embedded.Services) -> None:
+def test_the_owner_that_docker_compose_creates_can_prepare_everything(server: embedded.Services) -> None:
     assert server.postgres
     passwords = json.loads((server.folder / "postgres-passwords.json").read_text(encoding="ascii"))
     with psycopg.connect(administrator(server), autocommit=True) as connection:
@@ -115,11 +113,11 @@ def test_the_owner_that_docker_compose_makes_can_prepare_everything(server: embe
     assert rights(server.database_urls["worker"], JOBS) == DML
 
 
-def test_an_owner_that_may_not_create_roles_says_what_to_run_and_keeps_the_password(
+def test_an_owner_without_createrole_reads_what_to_run_without_the_password(
     server: embedded.Services, urls: dict[str, str]
 ) -> None:
     with_other = {**urls, "web": urls["web"].replace("isthmus_web:", "isthmus_other:hush")}
-    with psycopg.connect(administrator(server)) as connection:  # since PostgreSQL 16, no role may take this from itself
+    with psycopg.connect(administrator(server)) as connection:  # since PostgreSQL 16 a role cannot do this to itself
         connection.execute("ALTER ROLE isthmus_owner NOCREATEROLE")
     code, said = outcome(start_preparing(with_other))
     assert code == 1
@@ -127,7 +125,7 @@ def test_an_owner_that_may_not_create_roles_says_what_to_run_and_keeps_the_passw
     assert "hush" not in said
 
 
-def test_a_role_above_row_security_is_refused(server: embedded.Services, urls: dict[str, str]) -> None:
+def test_a_role_that_bypasses_row_security_is_refused(server: embedded.Services, urls: dict[str, str]) -> None:
     code, said = outcome(start_preparing({**urls, "web": with_database(administrator(server), "isthmus")}))
     assert code == 1
     assert "isthmus_administrator is a superuser or has BYPASSRLS: give the web an ordinary role" in said
@@ -142,13 +140,13 @@ def test_a_role_that_may_create_tables_is_refused(server: embedded.Services, url
     assert "run REVOKE CREATE ON SCHEMA public FROM PUBLIC in this database as a superuser" in said
 
 
-def test_one_role_for_all_works_and_is_not_passed_over_in_silence(urls: dict[str, str]) -> None:
+def test_one_role_for_everything_works_with_a_warning(urls: dict[str, str]) -> None:
     code, said = outcome(start_preparing(dict.fromkeys(ROLES, urls["owner"])))
     assert code == 0
     assert "The web connects as the owner: row security does not apply to it." in said
 
 
-def test_only_the_owner_prepares(urls: dict[str, str]) -> None:
+def test_only_the_owner_role_may_prepare(urls: dict[str, str]) -> None:
     code, said = outcome(start_preparing(urls, ISTHMUS_DATABASE_ROLE="web"))
     assert code == 1
     assert "Run this with ISTHMUS_DATABASE_ROLE=owner" in said
@@ -167,13 +165,13 @@ def start_preparing(urls: dict[str, str], **more: str) -> subprocess.Popen[str]:
 
 
 def outcome(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Its exit code and what it said on standard error."""
+    """Return the command's exit code and its standard error."""
     _, said = process.communicate(timeout=60)
     return process.returncode, said
 
 
 def administrator(server: embedded.Services) -> str:
-    """The superuser's URL, which the services keep to themselves."""
+    """Return the superuser's URL, which the services do not expose."""
     passwords = json.loads((server.folder / "postgres-passwords.json").read_text(encoding="ascii"))
     name = "isthmus_administrator"
     url = server.database_urls["owner"].replace(passwords["isthmus_owner"], passwords[name])
@@ -181,7 +179,7 @@ def administrator(server: embedded.Services) -> str:
 
 
 def rights(url: str, table: str) -> set[str]:
-    """The rights on a table, as PostgreSQL itself sees them from inside the connection."""
+    """Return the rights on a table, as PostgreSQL reports them on this connection."""
     names = ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"]
     with psycopg.connect(url) as connection:
         asked = sql.SQL("SELECT name FROM unnest(%s::text[]) AS name WHERE has_table_privilege(%s, name)")

@@ -1,4 +1,4 @@
-"""`manage.py reseal`: after it the old key may go."""
+"""`manage.py reseal`: after it, the old key can be removed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _fresh_ring() -> Iterator[None]:
     secrets.key_ring.cache_clear()
 
 
-def test_everything_opens_with_the_new_key_alone(settings: Any) -> None:
+def test_everything_opens_with_only_the_new_key(settings: Any) -> None:
     _ring(settings, "old")
     request, site = make_request(), make_site()
     job = make_job(request=request, site=site)
@@ -52,7 +52,7 @@ def test_a_second_run_changes_nothing(settings: Any) -> None:
     assert bytes(Job.objects.get(pk=job.pk).request or b"") == job.request
 
 
-def test_what_no_key_opens_is_named_and_stops_nothing_else(settings: Any) -> None:
+def test_a_value_that_no_key_opens_is_reported_and_stops_nothing_else(settings: Any) -> None:
     _ring(settings, "lost")
     make_job(pod_name="gone", pod_namespace="research")
     _ring(settings, "old")

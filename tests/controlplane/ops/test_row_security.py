@@ -49,7 +49,7 @@ TENANT_OWNED: list[type[Model]] = [
 
 @dataclass(frozen=True)
 class Community:
-    """A tenant with one row in each table that is a tenant's."""
+    """A tenant with one row in each table that holds tenants' rows."""
 
     tenant: Tenant
     person: Person
@@ -88,12 +88,12 @@ def _community(name: str) -> Community:
 
 
 def role(name: str, urls: dict[str, str]) -> AbstractContextManager[None]:
-    """Django's own connection as another role of the service."""
+    """Use another database role for Django's connection."""
     return database_role(str(psycopg.conninfo.conninfo_to_dict(urls[name])["user"]))
 
 
 def test_every_table_that_names_a_tenant_is_protected(ours: Community) -> None:
-    """A table that a later change adds must be thought of: it names a tenant, a person, a node or a job of one."""
+    """This catches new tables: a table names a tenant, a person, a node or a job of a tenant."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT DISTINCT relname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid"
@@ -117,7 +117,7 @@ def test_the_web_role_sees_nothing_outside_a_scope(
 
 
 @pytest.mark.parametrize("model", TENANT_OWNED)
-def test_a_scope_shows_its_tenant_and_nothing_of_another(
+def test_a_scope_shows_its_tenant_and_no_other(
     model: type[Model], ours: Community, theirs: Community, database_urls: dict[str, str]
 ) -> None:
     everything = set(model._default_manager.values_list("pk", flat=True))
@@ -134,10 +134,10 @@ def test_a_scope_shows_its_tenant_and_nothing_of_another(
 
 
 @pytest.mark.parametrize("model", [*TENANT_OWNED, Event])
-def test_the_views_door_shows_what_the_scope_shows(
+def test_within_shows_what_the_scope_shows(
     model: Any, ours: Community, theirs: Community, database_urls: dict[str, str]
 ) -> None:
-    """`within(reach)` and row security say the same of a tenant, and of a site `within` never says more."""
+    """For a tenant, `within(reach)` and row security show the same rows. For a site, `within` never shows more."""
     of_tenant = Reach(tenants=frozenset({ours.tenant.pk}))
     of_site = Reach(sites=frozenset({ours.site.slug}))
     everything = set(model.objects.values_list("pk", flat=True))
@@ -152,7 +152,7 @@ def test_the_views_door_shows_what_the_scope_shows(
 
 
 @pytest.mark.parametrize("model", [Tenant, Allocation, Route, Job, Transition, ArchivedLog, UsageRecord, Event])
-def test_a_sites_reach_is_what_is_there(model: Any, ours: Community, theirs: Community) -> None:
+def test_a_sites_reach_is_what_is_at_the_site(model: Any, ours: Community, theirs: Community) -> None:
     here, there = (
         set(model.objects.within(Reach(sites=frozenset({each.site.slug}))).values_list("pk", flat=True))
         for each in (ours, theirs)
@@ -162,21 +162,21 @@ def test_a_sites_reach_is_what_is_there(model: Any, ours: Community, theirs: Com
     assert not here & there
 
 
-def test_a_personal_token_is_not_its_tenants_though_it_is_confined_to_it(ours: Community) -> None:
+def test_a_personal_token_confined_to_a_tenant_does_not_belong_to_the_tenant(ours: Community) -> None:
     row, _ = issue.mint_personal(ours.person, scopes=["read"], tenant=ours.tenant, lifetime=issue.longest())
     found = ApiToken.objects.within(Reach(tenants=frozenset({ours.tenant.pk})))
     assert row not in found
     assert found.filter(service__isnull=False).exists()
 
 
-def test_a_role_at_a_site_is_seen_with_the_site(ours: Community, theirs: Community) -> None:
+def test_a_site_role_is_visible_with_its_site(ours: Community, theirs: Community) -> None:
     for each in (ours, theirs):
         give_role(each.person, RoleGrant.Role.SITE_OPERATOR, site=each.site.slug)
     found = RoleGrant.objects.within(Reach(tenants=frozenset({theirs.tenant.pk}), sites=frozenset({ours.site.slug})))
     assert [grant.person_id for grant in found] == [ours.person.pk]
 
 
-def test_a_site_shows_what_runs_there_whosever_it_is(
+def test_a_sites_scope_shows_jobs_of_every_tenant_there(
     ours: Community, theirs: Community, database_urls: dict[str, str]
 ) -> None:
     with role("web", database_urls), seeing(site_slugs=[theirs.site.slug]):
@@ -189,20 +189,18 @@ def test_a_site_shows_what_runs_there_whosever_it_is(
         assert not ApiToken.objects.exists()
 
 
-def test_a_person_sees_the_memberships_that_are_theirs(
-    ours: Community, theirs: Community, database_urls: dict[str, str]
-) -> None:
+def test_a_person_sees_their_own_memberships(ours: Community, theirs: Community, database_urls: dict[str, str]) -> None:
     with role("web", database_urls), seeing(person=ours.person.pk):
         assert [each.person_id for each in Membership.objects.all()] == [ours.person.pk]
 
 
-def test_a_person_gives_no_membership_to_themselves(ours: Community, database_urls: dict[str, str]) -> None:
+def test_people_cannot_give_themselves_a_membership(ours: Community, database_urls: dict[str, str]) -> None:
     with role("web", database_urls), seeing(person=ours.person.pk):
         assert not Membership.objects.update(role="manager")
         assert Membership.objects.get().role == "member"
 
 
-def test_a_row_of_another_tenant_can_be_neither_written_nor_moved_there(
+def test_another_tenants_row_can_be_neither_written_nor_moved(
     ours: Community, theirs: Community, database_urls: dict[str, str]
 ) -> None:
     with role("web", database_urls):
@@ -217,7 +215,7 @@ def test_a_row_of_another_tenant_can_be_neither_written_nor_moved_there(
                 _execute(statement, [theirs.tenant.pk])
 
 
-def test_a_scope_ends_with_its_transaction_and_an_inner_one_gives_back_the_outer(
+def test_a_scope_ends_with_its_transaction_and_an_inner_one_restores_the_outer(
     ours: Community, theirs: Community, database_urls: dict[str, str]
 ) -> None:
     with role("web", database_urls):
@@ -234,7 +232,9 @@ def test_the_worker_serves_all_tenants(ours: Community, theirs: Community, datab
 
 
 @pytest.mark.parametrize("name", ["web", "worker"])
-def test_no_role_of_the_service_passes_row_security(name: str, ours: Community, database_urls: dict[str, str]) -> None:
+def test_no_role_of_the_service_bypasses_row_security(
+    name: str, ours: Community, database_urls: dict[str, str]
+) -> None:
     with psycopg.connect(database_urls[name]) as database:
         found = database.execute("SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user").fetchone()
         owned = database.execute("SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole").fetchone()
@@ -247,10 +247,12 @@ def _execute(statement: str, values: list[Any]) -> None:
         cursor.execute(statement, values)
 
 
-def test_what_reads_past_row_security_is_the_services_alone_and_cannot_be_led_astray(
+def test_only_web_may_call_functions_that_bypass_row_security(
     database_urls: dict[str, str],
 ) -> None:
-    """Its names are looked up where nobody but PostgreSQL puts any: a type in one's own pg_temp would come first."""
+    """Their search_path has pg_catalog first and pg_temp last, so that no object of the caller replaces PostgreSQL's
+    own.
+    """
     roles = [str(psycopg.conninfo.conninfo_to_dict(database_urls[name])["user"]) for name in ("web", "worker")]
     with connection.cursor() as cursor:
         cursor.execute(

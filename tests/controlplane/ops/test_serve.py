@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_web_processes_share_a_folder_of_counters_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_web_processes_share_their_own_folder_of_counters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
     serve.share_counters()
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
@@ -18,7 +18,7 @@ def test_web_processes_share_a_folder_of_counters_of_their_own(monkeypatch: pyte
     folder.rmdir()
 
 
-def test_what_an_earlier_server_counted_is_not_counted_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_counters_of_an_earlier_server_are_not_included(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "metrics"))
     serve.share_counters()
     (tmp_path / "metrics" / "counter_1.db").touch()
@@ -26,7 +26,7 @@ def test_what_an_earlier_server_counted_is_not_counted_again(monkeypatch: pytest
     assert list((tmp_path / "metrics").iterdir()) == []
 
 
-def test_the_server_is_told_the_settings() -> None:
+def test_the_server_gets_the_settings() -> None:
     argv = serve.granian_command(host="127.0.0.1", port=8123)
     assert argv[argv.index("--port") + 1] == "8123"
     assert argv[-1] == "controlplane.wsgi:application"

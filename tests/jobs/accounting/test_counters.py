@@ -1,4 +1,4 @@
-"""An allocation's counters: two at once, and any sequence of lives."""
+"""An allocation's counters: under concurrent changes, and after any sequence of job lives."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def end(job: Job) -> None:
 
 
 @pytest.mark.parametrize("attempt", range(4))
-def test_two_starters_and_the_last_slot(vega: Site, node: VirtualNode, attempt: int) -> None:
+def test_two_workers_compete_for_the_last_slot(vega: Site, node: VirtualNode, attempt: int) -> None:
     allocation = make_allocation(node.tenant, vega, pods=1)
     for _ in range(6):
         held(node, vega)
@@ -67,7 +67,7 @@ def test_two_starters_and_the_last_slot(vega: Site, node: VirtualNode, attempt: 
 
 
 @pytest.mark.parametrize("attempt", range(4))
-def test_two_starters_and_the_last_hour_of_the_budget(vega: Site, node: VirtualNode, attempt: int) -> None:
+def test_two_workers_compete_for_the_last_hour_of_the_budget(vega: Site, node: VirtualNode, attempt: int) -> None:
     allocation = make_allocation(node.tenant, vega, cpu_hours=3)
     for _ in range(6):
         held(node, vega, cpus=1, time_limit=HOUR)
@@ -76,8 +76,8 @@ def test_two_starters_and_the_last_hour_of_the_budget(vega: Site, node: VirtualN
     assert exact(allocation).reserved_cpu_seconds == 3 * HOUR
 
 
-def test_a_starter_waits_for_another_ones_count(vega: Site, node: VirtualNode) -> None:
-    """The first has counted its job and has not committed: the second may not read what was there before."""
+def test_a_starting_worker_waits_for_anothers_count(vega: Site, node: VirtualNode) -> None:
+    """The first has counted its job and not committed yet: the second must not read the count from before."""
     make_allocation(node.tenant, vega, pods=1)
     held(node, vega)
 
@@ -96,11 +96,13 @@ def test_a_starter_waits_for_another_ones_count(vega: Site, node: VirtualNode) -
 
 
 @pytest.mark.parametrize("attempt", range(4))
-def test_ends_and_starts_at_once_lose_neither_a_slot_nor_a_wake_up(vega: Site, node: VirtualNode, attempt: int) -> None:
+def test_simultaneous_ends_and_starts_lose_neither_a_slot_nor_a_wake_up(
+    vega: Site, node: VirtualNode, attempt: int
+) -> None:
     allocation = make_allocation(node.tenant, vega, pods=4)
     running = [make_job(node=node, state=State.RUNNING) for _ in range(4)]
     waiting = [held(node, vega) for _ in range(4)]
-    start_due(vega)  # now they are not due by themselves
+    start_due(vega)  # from here on they are not due by themselves
     at_once(*[lambda job=job: end(job) for job in running], lambda: start_due(vega), lambda: start_due(vega))
     while Allocation.objects.filter(next_start_at__lte=timezone.now()).exists():
         start_due(vega)
@@ -108,7 +110,7 @@ def test_ends_and_starts_at_once_lose_neither_a_slot_nor_a_wake_up(vega: Site, n
     assert exact(allocation).used_pods == 4
 
 
-def test_overlapping_batches_of_ends_never_wait_in_a_circle(vega: Site) -> None:
+def test_overlapping_batches_of_ends_do_not_deadlock(vega: Site) -> None:
     nodes = [make_node(site=vega)[0] for _ in range(4)]
     jobs = [make_job(node=node, state=State.RUNNING) for _ in range(5) for node in nodes]
     moves = [Move(job.pk, job.attempt, State.SUCCEEDED) for job in jobs]
@@ -122,7 +124,7 @@ def test_overlapping_batches_of_ends_never_wait_in_a_circle(vega: Site) -> None:
         assert exact(allocation).used_pods == 0
 
 
-def test_a_period_that_two_find_over_is_begun_once(vega: Site, node: VirtualNode) -> None:
+def test_a_period_that_two_workers_find_over_is_begun_once(vega: Site, node: VirtualNode) -> None:
     allocation = make_allocation(node.tenant, vega, cpu_hours=1)
     last_month = timezone.now() - timedelta(days=40)
     Allocation.objects.filter(pk=allocation.pk).update(spent_cpu_seconds=HOUR, period_began=last_month)
@@ -136,7 +138,7 @@ def test_a_period_that_two_find_over_is_begun_once(vega: Site, node: VirtualNode
     exact(allocation)
 
 
-def test_the_web_role_gives_back_what_a_queued_pod_of_its_tenant_holds(
+def test_the_web_role_releases_what_a_queued_pod_of_its_tenant_holds(
     vega: Site, node: VirtualNode, database_urls: dict[str, str]
 ) -> None:
     allocation = make_allocation(node.tenant, vega, pods=1)
@@ -152,7 +154,7 @@ def test_the_web_role_gives_back_what_a_queued_pod_of_its_tenant_holds(
     assert second.state == State.QUEUED
 
 
-def test_usage_from_before_this_period_is_not_charged_to_it(vega: Site, node: VirtualNode) -> None:
+def test_usage_of_an_earlier_period_is_not_charged_to_this_one(vega: Site, node: VirtualNode) -> None:
     allocation = make_allocation(node.tenant, vega)
     job = make_job(node=node, state=State.RUNNING)
     long_ago = timezone.now() - timedelta(days=40)
@@ -178,7 +180,7 @@ def test_a_corrected_estimate_corrects_what_was_spent(vega: Site, node: VirtualN
     assert exact(allocation).spent_cpu_seconds == 2 * HOUR
 
 
-def test_drift_is_told_in_words_and_repaired(vega: Site, node: VirtualNode) -> None:
+def test_drift_is_reported_in_a_sentence_and_repaired(vega: Site, node: VirtualNode) -> None:
     allocation = make_allocation(node.tenant, vega)
     make_job(node=node, state=State.RUNNING, cpus=3)
     Allocation.objects.update(used_cpus=1, used_gpus={"": 1})
@@ -195,9 +197,7 @@ def test_drift_is_told_in_words_and_repaired(vega: Site, node: VirtualNode) -> N
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_after_any_sequence_of_lives_the_counters_are_what_can_be_counted(
-    vega: Site, node: VirtualNode, seed: int
-) -> None:
+def test_after_any_sequence_of_lives_the_counters_equal_a_recount(vega: Site, node: VirtualNode, seed: int) -> None:
     chance = random.Random(seed)
     nodes = [node, make_node(tenant=node.tenant, site=vega)[0], make_node(site=vega)[0]]
     for each in nodes:
@@ -259,7 +259,7 @@ _STEPS = [_create, _create, _start, _start, _run, _run, _end, _cancel, _hold, _c
 
 
 def _nothing_over_a_limit() -> None:
-    """But for limits that were lowered: the number of pods is the only one that is."""
+    """Check every limit. Only the number of pods is limited here, and it may be lower than the current use."""
     for allocation in Allocation.objects.all():
         assert allocation.used_cpus <= 20
         assert allocation.used_gpus.get("", 0) <= 6

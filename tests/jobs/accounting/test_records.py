@@ -1,4 +1,4 @@
-"""Usage: from the site's own figures, once, and never backwards."""
+"""Usage: from the site's own figures, recorded once, and never negative."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def told(**figures: Any) -> Report:
     return Report("k", "7", Phase.SUCCEEDED, **{"started_at": NOON, "ended_at": NOON + timedelta(hours=1), **figures})
 
 
-def test_wall_clock_times_what_was_allocated_is_charged() -> None:
+def test_the_wall_clock_time_of_the_allocated_resources_is_charged() -> None:
     record = usage(make_job(state=State.SUCCEEDED, cpus=1), told(cpus=8, gpus=2, nodes=2))
     assert (record.cpu_seconds, record.gpu_seconds, record.nodes) == (8 * 3600, 2 * 3600, 2)
     assert not record.estimated
 
 
-def test_what_the_site_does_not_say_is_what_was_asked_for() -> None:
+def test_figures_that_the_site_does_not_report_are_the_requested_ones() -> None:
     record = usage(make_job(state=State.SUCCEEDED, cpus=4, gpus=1), told())
     assert (record.cpus, record.gpus, record.nodes) == (4, 1, 1)
 
 
-def test_without_the_sites_times_ours_stand_in_and_the_record_says_so() -> None:
+def test_without_the_sites_times_our_own_are_used_and_marked() -> None:
     job = make_job(state=State.FAILED, started_at=NOON, ended_at=NOON + timedelta(minutes=2), cpus=3)
     record = usage(job, None)
     assert (record.cpu_seconds, record.estimated) == (360, True)
@@ -56,7 +56,7 @@ def test_a_site_whose_clock_ran_backwards_charges_nothing() -> None:
     assert record.cpu_seconds == 0
 
 
-def test_a_job_no_site_ever_had_has_no_usage() -> None:
+def test_a_job_that_never_reached_a_site_has_no_usage() -> None:
     job = make_job(state=State.QUEUED)
     assert records.usage(job, None, now=NOON) is None
 

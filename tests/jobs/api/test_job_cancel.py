@@ -1,4 +1,4 @@
-"""Cancelling by REST: whose jobs, and what becomes of them."""
+"""Cancelling by REST: which jobs a caller may cancel, and what happens then."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def a_job(federation: Federation, *, by: Caller | None = None, **fields: Any) -> Job:
-    """One of climate at Vega: submitted by a person, or by a virtual node."""
+    """Return a job of climate at Vega, submitted by a person or by a virtual node."""
     node = make_node(tenant=federation.climate, site=federation.vega)[0]
     job = make_job(node=node, site=federation.vega, **fields)
     if by is not None:
@@ -30,7 +30,7 @@ def cancel(caller: Caller, job: Job) -> int:
     return caller.post(f"jobs/{job.key}/cancel").status
 
 
-def test_a_job_that_no_site_has_ends_at_once_and_the_trail_tells_who_wished_so(federation: Federation) -> None:
+def test_a_job_without_a_site_ends_at_once_and_the_trail_names_who_cancelled(federation: Federation) -> None:
     job = a_job(federation, by=federation.adam)
     answer = federation.adam.post(f"jobs/{job.key}/cancel")
     assert (answer.status, answer.json["state"], answer.json["message"]) == (202, "cancelled", "Cancelled by Adam.")
@@ -41,7 +41,7 @@ def test_a_job_that_no_site_has_ends_at_once_and_the_trail_tells_who_wished_so(f
     assert (again.status, again.json["code"]) == (409, "conflict")
 
 
-def test_a_job_at_its_site_keeps_the_wish_and_asking_twice_changes_nothing(federation: Federation) -> None:
+def test_a_job_at_its_site_keeps_the_request_and_repeating_it_changes_nothing(federation: Federation) -> None:
     job = a_job(federation, state=State.RUNNING)
     first = federation.alice.post(f"jobs/{job.key}/cancel").json
     assert (first["state"], first["cancelling"], first["cancel_reason"]) == ("running", True, "Cancelled")
@@ -63,18 +63,18 @@ def test_a_job_at_its_site_keeps_the_wish_and_asking_twice_changes_nothing(feder
         ("juna", 404),
     ],
 )
-def test_who_may_cancel_what_another_submitted(federation: Federation, who: str, status: int) -> None:
+def test_the_role_decides_who_may_cancel_another_persons_job(federation: Federation, who: str, status: int) -> None:
     job = a_job(federation, by=federation.alice)
     assert cancel(getattr(federation, who), job) == status
     job.refresh_from_db()
     assert (job.state == State.CANCELLED) is (status == 202)
 
 
-def test_a_member_may_not_cancel_what_came_from_a_cluster(federation: Federation) -> None:
+def test_a_member_may_not_cancel_a_clusters_job(federation: Federation) -> None:
     assert cancel(federation.adam, a_job(federation)) == 403
 
 
-def test_a_manager_of_one_tenant_is_no_more_than_a_member_in_another(federation: Federation) -> None:
+def test_a_manager_of_one_tenant_is_only_a_member_in_another(federation: Federation) -> None:
     give_membership(federation.bob.person, federation.climate, MEMBER)
     assert cancel(federation.bob, a_job(federation, by=federation.alice)) == 403
     assert cancel(federation.bob, a_job(federation, by=federation.bob)) == 202

@@ -1,4 +1,4 @@
-"""/jobs/<key>/log: the same reading as the wire's, behind the API's doors."""
+"""/jobs/<key>/log: the same reading as on the wire, behind the API's authorization."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def job(federation: Federation) -> Job:
-    """One of climate that runs at Vega, and has said hello."""
+    """A job of climate that runs at Vega and has printed hello."""
     body = make_request(make_pod())
     node = make_node(tenant=federation.climate, site=federation.vega)[0]
     job = make_job(node=node, site=federation.vega, request=body, state=State.RUNNING)
@@ -47,7 +47,7 @@ def test_a_log_is_raw_text(federation: Federation, job: Job) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_the_options_are_the_kubelets(federation: Federation, job: Job) -> None:
+def test_the_kubelets_options_are_accepted(federation: Federation, job: Job) -> None:
     adam, path = federation.adam, f"jobs/{job.key}/log"
     assert adam.get(path, tail=1).body == b"world\n"
     assert adam.get(path, bytes=3).body == b"hel"
@@ -59,7 +59,7 @@ def test_the_options_are_the_kubelets(federation: Federation, job: Job) -> None:
     ("query", "field"),
     [({"tail": "-1"}, "tail"), ({"follow": "perhaps"}, "follow"), ({"previous": "true"}, "previous")],
 )
-def test_options_that_make_no_sense_are_refused_by_name(
+def test_invalid_options_are_refused_by_name(
     federation: Federation, job: Job, query: dict[str, str], field: str
 ) -> None:
     answer = federation.adam.get(f"jobs/{job.key}/log", **query)
@@ -67,7 +67,7 @@ def test_options_that_make_no_sense_are_refused_by_name(
     assert answer.json["errors"][0]["field"] == field
 
 
-def test_who_may_not_see_the_job_may_not_read_its_log(federation: Federation, job: Job) -> None:
+def test_a_caller_who_may_not_see_the_job_may_not_read_its_log(federation: Federation, job: Job) -> None:
     assert federation.bob.get(f"jobs/{job.key}/log").status == 404
     assert federation.juna.get(f"jobs/{job.key}/log").status == 404
     assert federation.nora.get(f"jobs/{job.key}/log").status == 403
@@ -75,7 +75,7 @@ def test_who_may_not_see_the_job_may_not_read_its_log(federation: Federation, jo
     assert federation.adam.get(f"jobs/{job.key}/log", container="none").status == 404
 
 
-def test_of_several_containers_one_must_be_named(federation: Federation, job: Job) -> None:
+def test_with_several_containers_the_request_must_name_one(federation: Federation, job: Job) -> None:
     two = [{"name": name, "image": "busybox", "init": False} for name in ("main", "other")]
     Job.objects.filter(pk=job.pk).update(containers=two)
     answer = federation.adam.get(f"jobs/{job.key}/log")
@@ -84,7 +84,7 @@ def test_of_several_containers_one_must_be_named(federation: Federation, job: Jo
     assert federation.adam.get(f"jobs/{job.key}/log", container="main").body == b"hello\nworld\n"
 
 
-def test_a_silent_site_is_a_problem_to_come_back_for(federation: Federation, job: Job) -> None:
+def test_a_silent_site_is_a_503_with_retry_after(federation: Federation, job: Job) -> None:
     memory_site("vega").go_silent()
     answer = federation.adam.get(f"jobs/{job.key}/log")
     assert (answer.status, answer.json["code"]) == (503, "unavailable")
@@ -95,7 +95,7 @@ def test_a_log_is_followed_until_its_container_ends(federation: Federation, job:
     def end_soon() -> None:
         time.sleep(1)
         memory_site("vega").write_log(job.attempt_key, "main", b"bye\n")
-        with seeing_everything():  # as a worker, which here has the web role's connection
+        with seeing_everything():  # as a worker: the test's connection otherwise has the web role
             lifecycle.move([Move(job.pk, job.attempt, State.SUCCEEDED, {"exit_code": 0})], now=timezone.now())
         connection.close()
 
@@ -108,14 +108,14 @@ def test_a_log_is_followed_until_its_container_ends(federation: Federation, job:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("what", ["membership", "token", "person"])
-def test_who_is_out_follows_no_more(federation: Federation, job: Job, settings: Any, what: str) -> None:
-    """Though the container goes on for days."""
+def test_a_caller_who_loses_access_stops_following(federation: Federation, job: Job, settings: Any, what: str) -> None:
+    """Even if the container runs for days."""
     settings.TOKEN_MEMORY, settings.LOG_FOLLOW_IDLE = 1, 20
     adam = federation.adam.person
 
     def put_out_soon() -> None:
         time.sleep(1)
-        with seeing_everything():  # this thread has the web role's connection
+        with seeing_everything():  # this thread's connection has the web role
             if what == "membership":
                 adam.memberships.all().delete()
             elif what == "token":
@@ -134,7 +134,9 @@ def test_who_is_out_follows_no_more(federation: Federation, job: Job, settings: 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_token_that_expires_meanwhile_ends_no_log(federation: Federation, job: Job, settings: Any) -> None:
+def test_a_token_that_expires_meanwhile_does_not_end_the_stream(
+    federation: Federation, job: Job, settings: Any
+) -> None:
     settings.TOKEN_MEMORY = 1
 
     def expire_and_end() -> None:
@@ -153,7 +155,7 @@ def test_a_token_that_expires_meanwhile_ends_no_log(federation: Federation, job:
     assert answer.body == b"hello\nworld\nbye\n"
 
 
-def test_a_tenant_follows_a_few_logs_at_once(federation: Federation, job: Job, settings: Any) -> None:
+def test_a_tenant_may_follow_only_a_few_logs_at_once(federation: Federation, job: Job, settings: Any) -> None:
     settings.LOG_FOLLOWS_PER_TENANT = 1
     seats.take(federation.climate.pk)
     try:

@@ -1,4 +1,4 @@
-"""POST /jobs and /jobs/explain: a pod without any cluster, from its manifest to its batch job."""
+"""POST /jobs and /jobs/explain: a pod without a cluster, from its manifest to its batch job."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ spec:
 """
 
 
-#: Deeper than JSON is written here, not deeper than it is read.
+#: Nested deeper than the API writes JSON, but not deeper than it reads it.
 DEEP: Any = json.loads("[" * 300 + "]" * 300)
 
 
@@ -78,7 +78,7 @@ def asking_for(**limits: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def allocation(federation: Federation) -> Allocation:
-    """Of climate at Vega."""
+    """The allocation of climate at Vega."""
     return make_allocation(federation.climate, federation.vega)
 
 
@@ -88,12 +88,12 @@ def submitted(answer: Answer) -> Job:
 
 
 def start(site: Site) -> None:
-    """A worker starts what is held and submits what is due."""
+    """Run a worker once: it starts held jobs and submits due ones."""
     tasks.submit(site.pk)
 
 
 @pytest.mark.usefixtures("allocation")
-def test_a_pod_in_yaml_becomes_a_batch_job_with_what_came_along(federation: Federation) -> None:
+def test_a_pod_in_yaml_becomes_a_batch_job_with_its_config_maps_and_secrets(federation: Federation) -> None:
     answer = federation.adam.send("jobs", YAML, "application/yaml")
     job = submitted(answer)
     assert answer.headers["location"] == f"/api/v1/jobs/{job.key}"
@@ -112,7 +112,7 @@ def test_a_pod_in_yaml_becomes_a_batch_job_with_what_came_along(federation: Fede
 
 
 @pytest.mark.usefixtures("allocation")
-def test_a_list_in_json_is_taken_too_and_secrets_stay_out_of_sight(federation: Federation) -> None:
+def test_a_json_list_is_accepted_too_and_secrets_stay_hidden(federation: Federation) -> None:
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -158,7 +158,7 @@ def test_a_program_submits_as_itself(federation: Federation) -> None:
         (b"<pod/>", "application/xml", 415, "application/xml"),
     ],
 )  # fmt: skip
-def test_a_manifest_that_cannot_be_taken_says_what_is_wrong(
+def test_an_unacceptable_manifest_is_refused_with_the_reason(
     federation: Federation, body: bytes, content_type: str, status: int, said: str
 ) -> None:
     answer = federation.adam.send("jobs", body, content_type)
@@ -168,7 +168,7 @@ def test_a_manifest_that_cannot_be_taken_says_what_is_wrong(
 
 
 @pytest.mark.usefixtures("allocation")
-def test_a_body_beyond_the_limit_is_not_read(federation: Federation, settings: Any) -> None:
+def test_a_body_over_the_limit_is_not_read(federation: Federation, settings: Any) -> None:
     settings.INTERLINK_MAX_BODY = 1000
     answer = federation.adam.send("jobs", b" " * 1001, "application/json")
     assert (answer.status, answer.json["code"]) == (413, "too_large")
@@ -191,7 +191,7 @@ def test_the_same_key_submits_once(federation: Federation) -> None:
 
 
 @pytest.mark.usefixtures("allocation")
-def test_for_whom_and_where(federation: Federation) -> None:
+def test_tenant_and_site_are_chosen_by_parameter_or_default(federation: Federation) -> None:
     adam = federation.adam
     assert adam.post("jobs?tenant=climate&site=vega", a_pod()).status == 201
     assert adam.post("jobs?tenant=physics", a_pod()).status == 404
@@ -205,13 +205,13 @@ def test_for_whom_and_where(federation: Federation) -> None:
     assert "climate, physics" in answer.json["errors"][0]["detail"]
 
 
-def test_a_tenant_without_any_allocation_is_told_so(federation: Federation) -> None:
+def test_a_tenant_without_any_allocation_is_refused_with_that_reason(federation: Federation) -> None:
     answer = federation.adam.post("jobs", a_pod())
     assert answer.status == 422
     assert "allocation" in answer.json["detail"]
 
 
-def test_what_does_not_fit_now_waits_and_says_for_what(federation: Federation) -> None:
+def test_a_pod_that_does_not_fit_now_waits_with_the_reason(federation: Federation) -> None:
     make_allocation(federation.climate, federation.vega, pods=1)
     first = submitted(federation.adam.post("jobs", a_pod()))
     start(federation.vega)
@@ -225,7 +225,7 @@ def test_what_does_not_fit_now_waits_and_says_for_what(federation: Federation) -
 
 
 @pytest.mark.usefixtures("allocation")
-def test_who_is_removed_submits_no_more_and_what_runs_goes_on(federation: Federation) -> None:
+def test_a_removed_person_submits_nothing_new_and_running_jobs_continue(federation: Federation) -> None:
     job = submitted(federation.adam.post("jobs", a_pod()))
     start(federation.vega)
     Membership.objects.filter(person=federation.adam.person).delete()
@@ -260,13 +260,13 @@ def test_a_pod_is_explained_for_each_site_and_not_submitted(federation: Federati
     assert list(explained(federation, asking_for(cpu="2"), "?site=juno")) == ["juno"]
 
 
-def test_a_draining_site_makes_it_wait(federation: Federation) -> None:
+def test_a_pod_for_a_draining_site_waits(federation: Federation) -> None:
     make_allocation(federation.climate, federation.vega)
     Site.objects.filter(slug="vega").update(enabled=False)
     assert explained(federation, a_pod())["vega"]["verdict"] == "waits"
 
 
-def test_without_an_allocation_there_is_nothing_to_explain(federation: Federation) -> None:
+def test_without_an_allocation_nothing_can_be_explained(federation: Federation) -> None:
     assert explained(federation, a_pod()) == {}
     assert federation.bob.post("jobs/explain?tenant=climate", a_pod()).status == 404
     assert federation.olga.post("jobs/explain?tenant=climate", a_pod()).status == 403

@@ -1,4 +1,4 @@
-"""/jobs: who sees which, and every filter."""
+"""/jobs: who sees which jobs, and every filter."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def names(caller: Caller, **query: Any) -> list[str]:
     return [job["name"] for job in answer.json["items"]]
 
 
-def test_each_role_sees_its_jobs_and_no_other(federation: Federation) -> None:
+def test_each_role_sees_its_own_jobs_only(federation: Federation) -> None:
     ours = a_job(federation.climate, federation.vega, "ours")
     theirs = a_job(federation.physics, federation.juno, "theirs")
     for caller in (federation.alice, federation.adam, federation.vera):
@@ -84,13 +84,13 @@ def test_the_filters(federation: Federation) -> None:
 @pytest.mark.parametrize(
     "query", [{"state": "asleep"}, {"created_from": "noon"}, {"colour": "red"}, {"cursor": "x"}, {"name": "a\0"}]
 )
-def test_a_filter_that_makes_no_sense_is_refused_by_name(federation: Federation, query: dict[str, str]) -> None:
+def test_an_invalid_filter_is_refused_by_name(federation: Federation, query: dict[str, str]) -> None:
     answer = federation.olga.get("jobs", **query)
     assert answer.status == 400
     assert next(iter(query)) in answer.json["errors"][0]["field"]
 
 
-def test_mine_are_those_that_i_submitted(federation: Federation) -> None:
+def test_the_filter_mine_shows_what_the_caller_submitted(federation: Federation) -> None:
     a_job(federation.climate, federation.vega, "by-a-cluster")
     service = make_service(tenant=federation.climate)
     own = {"node": None, "polled_minute": 0}
@@ -109,7 +109,7 @@ def test_mine_are_those_that_i_submitted(federation: Federation) -> None:
     }
 
 
-def test_the_pages_hold_everything_once_newest_first(federation: Federation) -> None:
+def test_the_pages_hold_every_job_once_newest_first(federation: Federation) -> None:
     for number in range(7):
         a_job(federation.climate, federation.vega, f"job-{number}")
     address: str | None = "/api/v1/jobs?limit=3&site=vega"
@@ -133,7 +133,7 @@ def test_the_list_takes_as_many_statements_for_many_jobs_as_for_one(federation: 
     assert [caller.statements("jobs") for caller in callers] == one
 
 
-def test_a_job_tells_all_that_is_known_of_it(federation: Federation) -> None:
+def test_a_job_shows_all_its_details(federation: Federation) -> None:
     job = a_job(federation.climate, federation.vega, state=State.RUNNING, cpus=2, partition="gpu")
     started = NOON.timestamp()
     lifecycle.move(
@@ -163,13 +163,13 @@ def test_a_job_tells_all_that_is_known_of_it(federation: Federation) -> None:
     assert told["usage"][0]["outcome"] == "failed"
 
 
-def test_a_job_that_waits_says_why(federation: Federation) -> None:
+def test_a_waiting_job_shows_the_reason(federation: Federation) -> None:
     message = "Jobs of higher priority are before it."
     job = a_job(federation.climate, federation.vega, state=State.PENDING, reason="Priority", message=message)
     assert federation.alice.get(f"jobs/{job.key}").json["waits"] == message
 
 
-def test_what_the_pod_brought_along_is_told_to_nobody(federation: Federation) -> None:
+def test_a_pods_config_maps_and_secrets_are_shown_to_nobody(federation: Federation) -> None:
     pod = make_pod()
     pod["spec"]["containers"][0]["env"] = [{"name": "PASSWORD", "value": "hush"}]
     node = make_node(tenant=federation.climate, site=federation.vega)[0]
@@ -178,16 +178,16 @@ def test_what_the_pod_brought_along_is_told_to_nobody(federation: Federation) ->
 
 
 def changed(federation: Federation, address: str) -> tuple[list[str], str]:
-    """The names on a page of changes, and where it goes on."""
+    """Return the names on a page of changes, and the cursor of the next page."""
     answer = federation.alice.get(address)
     assert answer.status == 200, answer.text
     return [job["name"] for job in answer.json["items"]], answer.json["next"]
 
 
-def test_changes_are_told_in_their_order_each_once_and_none_is_missed(federation: Federation) -> None:
+def test_changes_are_listed_in_order_each_once_and_none_is_missed(federation: Federation) -> None:
     ago = timezone.now() - timedelta(minutes=10)
     jobs = [a_job(federation.climate, federation.vega, f"job-{number}") for number in range(5)]
-    for number, job in enumerate(jobs):  # two share their moment
+    for number, job in enumerate(jobs):  # two jobs changed at the same time
         Job.objects.filter(pk=job.pk).update(changed_at=ago + timedelta(seconds=number // 2))
     seen: list[str] = []
     address = f"/api/v1/jobs?limit=2&changed_since={ago:%Y-%m-%dT%H:%M:%SZ}"
@@ -196,7 +196,7 @@ def test_changes_are_told_in_their_order_each_once_and_none_is_missed(federation
         seen += page
     assert seen == [f"job-{number}" for number in range(5)]
 
-    # Nothing has changed: the same place is good for later, and what changes then is told once more.
+    # Nothing has changed: the same cursor stays valid, and a later change is listed once.
     assert changed(federation, address) == ([], address)
     Job.objects.filter(pk=jobs[0].pk).update(changed_at=timezone.now() - timedelta(minutes=1))
     page, following = changed(federation, address)
@@ -204,7 +204,7 @@ def test_changes_are_told_in_their_order_each_once_and_none_is_missed(federation
     assert changed(federation, following) == ([], following)
 
 
-def test_a_change_is_told_only_when_all_before_it_are_committed(federation: Federation) -> None:
+def test_a_change_is_listed_only_after_all_earlier_ones_are_committed(federation: Federation) -> None:
     job = a_job(federation.climate, federation.vega)
     address = f"/api/v1/jobs?changed_since={NOON:%Y-%m-%dT%H:%M:%SZ}"
     Job.objects.filter(pk=job.pk).update(changed_at=timezone.now())
@@ -230,7 +230,7 @@ def test_a_change_that_is_committed_late_is_not_missed(
     assert changed(federation, address)[0] == ["late", "prompt"]
 
 
-def test_a_move_stamps_the_moment_at_which_it_is_written(federation: Federation) -> None:
+def test_a_move_records_the_time_at_which_it_is_written(federation: Federation) -> None:
     job = a_job(federation.climate, federation.vega)
     long_ago = timezone.now() - timedelta(hours=1)
     lifecycle.move([Move(job.pk, job.attempt, changes={"message": "Told an hour ago."})], now=long_ago)

@@ -1,4 +1,4 @@
-"""/usage: sums of the sites' own figures, by role, by group, and as a table."""
+"""/usage: sums of the sites' own figures, by role, by group, and as CSV."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OCTOBER = datetime(2026, 10, 31, 23, 59, tzinfo=UTC)
 
 
 def record(tenant: Tenant, site: Site, *, hours: float = 1, ended: datetime = NOVEMBER, **fields: Any) -> UsageRecord:
-    """An attempt on two cores and one GPU."""
+    """Create the usage record of an attempt on two cores and one GPU."""
     seconds = round(hours * 3600)
     return UsageRecord.objects.create(
         **{
@@ -47,7 +47,7 @@ def record(tenant: Tenant, site: Site, *, hours: float = 1, ended: datetime = NO
 
 @pytest.fixture
 def recorded(federation: Federation) -> Federation:
-    """climate: 3 hours at Vega in November, of which Adam 1, and 1 in October at Juno; physics: 5 hours at Vega."""
+    """Records of November: climate 3 hours at Vega (1 by Adam), physics 5 there. Of October: climate 1 hour at Juno."""
     record(federation.climate, federation.vega, hours=2)
     record(federation.climate, federation.vega, hours=1, person=federation.adam.person, estimated=True)
     record(federation.climate, federation.juno, hours=1, ended=OCTOBER)
@@ -71,7 +71,7 @@ def test_each_role_sees_what_its_tenants_and_sites_used(recorded: Federation) ->
     assert recorded.nora.get("usage").status == 403
 
 
-def test_what_is_told_apart_is_chosen(recorded: Federation) -> None:
+def test_the_groups_are_chosen_by_parameter(recorded: Federation) -> None:
     alice = recorded.alice
     assert groups(alice, group_by="month") == [("2026-10", 2.0), ("2026-11", 6.0)]
     assert groups(alice, group_by="person", site="vega") == [("Adam", 2.0), (None, 4.0)]
@@ -83,13 +83,13 @@ def test_what_is_told_apart_is_chosen(recorded: Federation) -> None:
 
 
 @pytest.mark.parametrize("query", [{"group_by": "colour"}, {"group_by": ""}, {"from": "once"}, {"format": "xml"}])
-def test_a_question_that_makes_no_sense_is_refused_by_name(federation: Federation, query: dict[str, str]) -> None:
+def test_an_invalid_query_is_refused_by_name(federation: Federation, query: dict[str, str]) -> None:
     answer = federation.alice.get("usage", **query)
     assert answer.status == 400
     assert answer.json["errors"][0]["field"] == next(iter(query))
 
 
-def test_the_same_as_a_table(recorded: Federation) -> None:
+def test_usage_is_available_as_csv(recorded: Federation) -> None:
     answer = recorded.alice.get("usage", group_by="site", format="csv")
     assert answer.headers["content-type"].startswith("text/csv")
     rows = list(csv.reader(io.StringIO(answer.text)))
@@ -99,14 +99,14 @@ def test_the_same_as_a_table(recorded: Federation) -> None:
     assert (bad.status, bad.headers["content-type"]) == (400, "application/problem+json")
 
 
-def test_a_name_is_no_formula_to_a_spreadsheet(recorded: Federation) -> None:
+def test_a_name_cannot_become_a_spreadsheet_formula(recorded: Federation) -> None:
     recorded.adam.person.name = '=HYPERLINK("http://evil.example")'
     recorded.adam.person.save()
     rows = list(csv.reader(io.StringIO(recorded.alice.get("usage", group_by="person", format="csv").text)))
     assert rows[1][0] == '\'=HYPERLINK("http://evil.example")'
 
 
-def test_it_is_one_statement_however_much_there_is(recorded: Federation) -> None:
+def test_one_statement_suffices_for_any_number_of_records(recorded: Federation) -> None:
     address = "usage?group_by=tenant,site,person,month"
     before = recorded.olga.statements(address)
     for number in range(5):
@@ -114,7 +114,7 @@ def test_it_is_one_statement_however_much_there_is(recorded: Federation) -> None
     assert recorded.olga.statements(address) == before
 
 
-def test_more_groups_than_anybody_reads_are_refused(recorded: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_groups_are_refused(recorded: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(totals, "MOST_GROUPS", 1)
     answer = recorded.alice.get("usage")
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, "group_by")

@@ -1,4 +1,4 @@
-"""Questions of many threads go together: each gets its own answers, nobody waits behind more than one lot."""
+"""Request coalescing: concurrent lookups share one query, and no caller waits for more than one batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Doubling:
-    """Answers each number with its double, a lot at a time, once it may."""
+    """Answers each number with its double, one batch at a time, when the test allows it."""
 
     def __init__(self) -> None:
         self.lots: list[list[int]] = []
@@ -29,7 +29,7 @@ class Doubling:
         self._busy = threading.Lock()
 
     def __call__(self, questions: Sequence[int]) -> list[int]:
-        assert self._busy.acquire(blocking=False), "asked twice at once"
+        assert self._busy.acquire(blocking=False), "two batches at once"
         try:
             self.lots.append(list(questions))
             assert self.may_answer.wait(30)
@@ -41,7 +41,7 @@ class Doubling:
 
 
 class Askers:
-    """Threads that ask; until answers may come, `ask` comes back once the questions are under way or wait."""
+    """Threads that ask. While answers are blocked, `ask` returns once its numbers are in a batch or in the queue."""
 
     def __init__(self, together: Coalescer[int, int], pool: ThreadPoolExecutor, doubling: Doubling) -> None:
         self._together, self._pool, self._doubling = together, pool, doubling
@@ -66,14 +66,14 @@ def asking(*, most: int = 10) -> Iterator[tuple[Doubling, Askers]]:
             doubling.may_answer.set()
 
 
-def test_one_that_asks_alone_goes_alone_and_at_once() -> None:
+def test_a_single_request_is_answered_alone_and_at_once() -> None:
     with asking() as (doubling, askers):
         doubling.may_answer.set()
         assert askers.ask(1, 2).result(30) == [2, 4]
         assert doubling.lots == [[1, 2]]
 
 
-def test_those_that_come_meanwhile_go_together_in_their_order_and_get_their_own() -> None:
+def test_requests_that_arrive_during_a_batch_form_the_next_one_in_order() -> None:
     with asking() as (doubling, askers):
         futures = [askers.ask(1), askers.ask(2, 3), askers.ask(), askers.ask(4)]
         doubling.may_answer.set()
@@ -81,7 +81,7 @@ def test_those_that_come_meanwhile_go_together_in_their_order_and_get_their_own(
         assert doubling.lots == [[1], [2, 3, 4]]
 
 
-def test_no_more_go_together_than_may_but_who_asks_much_goes_alone() -> None:
+def test_a_batch_is_bounded_and_a_larger_request_goes_alone() -> None:
     with asking(most=3) as (doubling, askers):
         futures = [askers.ask(0), askers.ask(1, 2), askers.ask(3), askers.ask(4, 5, 6, 7), askers.ask(8)]
         doubling.may_answer.set()
@@ -89,7 +89,7 @@ def test_no_more_go_together_than_may_but_who_asks_much_goes_alone() -> None:
         assert doubling.lots == [[0], [1, 2, 3], [4, 5, 6, 7], [8]]
 
 
-def test_a_failure_is_its_askers_error_and_the_others_nothing_and_the_next_are_served() -> None:
+def test_a_failed_batch_fails_only_its_leader() -> None:
     with asking() as (doubling, askers):
         first, leader, other = askers.ask(1), askers.ask(2), askers.ask(3)
         doubling.fails = True
@@ -102,7 +102,7 @@ def test_a_failure_is_its_askers_error_and_the_others_nothing_and_the_next_are_s
         assert askers.ask(4).result(30) == [8]
 
 
-def test_a_wait_in_vain_ends_and_is_left_out_of_the_next_lot() -> None:
+def test_a_request_that_times_out_is_left_out_of_the_next_batch() -> None:
     with asking() as (doubling, askers):
         first = askers.ask(1)
         with pytest.raises(Empty):
@@ -115,7 +115,7 @@ def test_a_wait_in_vain_ends_and_is_left_out_of_the_next_lot() -> None:
 
 @settings(max_examples=20)
 @given(st.lists(st.lists(st.integers(), max_size=4), min_size=1, max_size=60))
-def test_under_any_load_everybody_gets_the_answers_to_what_they_asked(asked: list[list[int]]) -> None:
+def test_under_any_load_each_caller_gets_its_own_answers(asked: list[list[int]]) -> None:
     doubling = Doubling()
     doubling.may_answer.set()
     together = Coalescer(doubling, most=5)

@@ -31,7 +31,7 @@ def ended(code: int) -> Json:
 
 @dataclass
 class Script:
-    """What the server answers: path -> (status, body), and the requests it got: (method, path, headers, body)."""
+    """What the server answers: path -> (status, body), and the requests it received: (method, path, headers, body)."""
 
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = handle_any  # noqa: N815 - the base class looks for these names
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def created(kubelet: Kubelet, **how: Any) -> Pod:
 
 
 def answer(pod: Json, *states: Json, init: tuple[Json, ...] = (), names: tuple[str, ...] = ()) -> Json:
-    """A PodStatus with these states, in the order of the pod's containers."""
+    """Return a PodStatus with these states, in the order of the pod's containers."""
 
     def told(containers: list[Json] | None, given: tuple[Json, ...]) -> list[Json]:
         return [{"name": c["name"], "state": state} for c, state in zip(containers or [], given, strict=False)]
@@ -116,7 +116,7 @@ def answer(pod: Json, *states: Json, init: tuple[Json, ...] = (), names: tuple[s
 
 
 def unseen(**how: Any) -> Json:
-    """A pod of two containers whose kubelet has restarted before it saw any of them."""
+    """A pod of two containers whose kubelet restarted before it saw any of them."""
     return make_pod(other="true", **how)
 
 
@@ -133,13 +133,13 @@ def test_no_containers_at_all_mean_succeeded() -> None:
     pod = seen()
     complaints = observe(pod, answer(pod))
     assert pod["status"]["phase"] == "Succeeded"
-    assert complaints == ["told of the containers [] instead of ['main', 'other']"]
+    assert complaints == ["reported containers [] instead of ['main', 'other']"]
 
 
 def test_fewer_containers_than_the_pod_has_panic_once_one_has_terminated() -> None:
     pod = seen()
-    assert observe(pod, answer(pod, RUNNING))  # a complaint, survived
-    with pytest.raises(KubeletPanic, match=r"only \['main'\] are told"):
+    assert observe(pod, answer(pod, RUNNING))  # a complaint, without a panic
+    with pytest.raises(KubeletPanic, match=r"only \['main'\] of"):
         observe(pod, answer(pod, ended(0)))
 
 
@@ -174,10 +174,10 @@ def test_a_failed_init_container_with_waiting_containers_is_pending_for_ever() -
     assert pod["status"]["phase"] == "Pending"
 
 
-def test_an_empty_state_changes_nothing_and_is_complained_about() -> None:
+def test_an_empty_state_changes_nothing_and_is_reported() -> None:
     pod = seen()
     observe(pod, answer(pod, RUNNING, RUNNING))
-    assert observe(pod, answer(pod, {}, {})) == ["told of 0 states of main", "told of 0 states of other"]
+    assert observe(pod, answer(pod, {}, {})) == ["reported 0 states of main", "reported 0 states of other"]
     assert pod["status"]["phase"] == "Running"
 
 
@@ -202,12 +202,12 @@ def test_any_running_is_running_unless_an_init_container_is_active() -> None:
     assert pod["status"]["phase"] == "Running"
 
 
-def test_two_states_of_one_container_are_complained_about() -> None:
+def test_two_states_of_one_container_are_reported() -> None:
     pod = seen()
-    assert observe(pod, answer(pod, RUNNING, {**RUNNING, **WAITING})) == ["told of 2 states of other"]
+    assert observe(pod, answer(pod, RUNNING, {**RUNNING, **WAITING})) == ["reported 2 states of other"]
 
 
-# how it asks
+# how the kubelet sends its requests
 
 
 @pytest.mark.parametrize("status", [(200, []), (200, None), (500, "broken"), (404, [{"containers": []}])])
@@ -218,14 +218,14 @@ def test_no_answer_changes_nothing(kubelet: Kubelet, script: Script, status: tup
     assert (pod.phase, pod.complaints) == ("Pending", [])
 
 
-def test_a_server_that_is_away_changes_nothing(kubelet: Kubelet) -> None:
+def test_an_unreachable_server_changes_nothing(kubelet: Kubelet) -> None:
     pod = created(kubelet)
     kubelet.url = "http://127.0.0.1:9"
     kubelet.poll_once()
     assert pod.phase == "Pending"
 
 
-def test_each_poll_is_a_get_with_one_pod_that_says_what_was_seen(kubelet: Kubelet, script: Script) -> None:
+def test_each_poll_is_a_get_with_one_pod_and_its_known_status(kubelet: Kubelet, script: Script) -> None:
     pod = created(kubelet)
     script.answers["/status"] = (200, [answer(pod.body, RUNNING)])
     kubelet.poll_once()
@@ -238,7 +238,7 @@ def test_each_poll_is_a_get_with_one_pod_that_says_what_was_seen(kubelet: Kubele
     assert pod.phase == "Running"
 
 
-def test_pods_that_have_ended_are_not_asked_after(kubelet: Kubelet, script: Script) -> None:
+def test_ended_pods_are_not_polled(kubelet: Kubelet, script: Script) -> None:
     pod = created(kubelet)
     script.answers["/status"] = (200, [answer(pod.body, ended(0))])
     assert kubelet.poll_once() == 1
@@ -246,12 +246,12 @@ def test_pods_that_have_ended_are_not_asked_after(kubelet: Kubelet, script: Scri
     assert [phase for _, phase in pod.history] == ["Pending", "Succeeded"]
 
 
-def test_an_answer_about_another_pod_is_not_taken_over(kubelet: Kubelet, script: Script) -> None:
+def test_an_answer_about_another_pod_is_ignored(kubelet: Kubelet, script: Script) -> None:
     pod = created(kubelet)
     script.answers["/status"] = (200, [answer(make_pod(), ended(0))])
     kubelet.poll_once()
     assert pod.phase == "Pending"
-    assert "told of" in pod.complaints[0]
+    assert "answered" in pod.complaints[0]
 
 
 def test_every_request_carries_the_token_and_a_session(kubelet: Kubelet, script: Script) -> None:
@@ -294,7 +294,7 @@ def test_creates_go_out_side_by_side(kubelet: Kubelet, script: Script) -> None:
     assert {pod.job_id for pod in pods} == {"late"}
 
 
-def test_containers_kept_in_the_cluster_are_absent_from_create_only(kubelet: Kubelet, script: Script) -> None:
+def test_containers_kept_in_the_cluster_are_left_out_of_create_only(kubelet: Kubelet, script: Script) -> None:
     pod = created(kubelet, sidecar="true", annotations={"interlink.eu/disable-offload-containers": "sidecar"})
     script.answers["/status"] = (200, [answer(pod.body, ended(0))])
     kubelet.poll_once()
@@ -325,7 +325,7 @@ def test_a_ping_that_is_not_200_turns_the_node_not_ready_at_once(kubelet: Kubele
     assert (kubelet.ready, kubelet.capacity) == (False, {"cpu": "8"})
 
 
-def test_a_ping_answered_in_plain_words_is_good_enough(kubelet: Kubelet, script: Script) -> None:
+def test_a_ping_answered_with_plain_text_is_accepted(kubelet: Kubelet, script: Script) -> None:
     script.answers["/pinglink"] = (200, b"pong")
     kubelet.ping()
     assert (kubelet.ready, kubelet.capacity) == (True, {})
@@ -343,7 +343,7 @@ def test_after_a_restart_pods_with_a_job_id_are_polled_and_the_others_created_ag
     assert kubelet.poll_once() == 2
 
 
-def test_logs_are_asked_for_with_every_option_and_refusals_are_told(kubelet: Kubelet, script: Script) -> None:
+def test_logs_are_requested_with_every_option_and_refusals_are_raised(kubelet: Kubelet, script: Script) -> None:
     pod = created(kubelet)
     script.answers["/getLogs"] = (200, b"line\n")
     assert kubelet.logs(pod.uid, "main", Tail=2) == b"line\n"
@@ -375,7 +375,7 @@ def test_one_connection_serves_all_polls_unless_each_request_opens_its_own(
         assert len(script.clients) == expected
 
 
-def test_running_it_polls_and_pings_until_it_is_stopped(kubelet: Kubelet, script: Script) -> None:
+def test_run_polls_and_pings_until_it_is_stopped(kubelet: Kubelet, script: Script) -> None:
     pod = created(kubelet)
     script.answers["/status"] = (200, [answer(pod.body, ended(0))])
     kubelet.run()

@@ -1,4 +1,4 @@
-"""What is remembered of polls and pings, and how it is written down: the clock that orphans are measured by."""
+"""What is remembered of polls and pings, and how it is written down: the basis for finding orphans."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def node() -> VirtualNode:
 
 @pytest.fixture
 def memory() -> Heard:
-    """One that flushes only when told to."""
+    """A memory that writes to the database only when the test tells it to."""
     memory = Heard()
-    memory._thread = connection  # type: ignore[assignment]  # any but None: no thread is started
+    memory._thread = connection  # type: ignore[assignment]  # anything but None keeps the thread from starting
     return memory
 
 
@@ -38,7 +38,7 @@ def caller(node: VirtualNode) -> NodeCaller:
     return NodeCaller(node.pk, node.tenant_id, node.slug, node.tokens.get().pk)
 
 
-def test_a_minute_counts_once_however_often_a_node_is_heard(node: VirtualNode, memory: Heard) -> None:
+def test_a_minute_counts_once_however_often_a_node_calls(node: VirtualNode, memory: Heard) -> None:
     for _ in range(3):
         memory.note(caller(node))
         memory.flush()
@@ -55,7 +55,7 @@ def test_the_next_minute_counts_again(node: VirtualNode, memory: Heard) -> None:
     assert node.heard_minutes == 8
 
 
-def test_polled_jobs_are_as_young_as_the_nodes_clock(node: VirtualNode, memory: Heard) -> None:
+def test_polled_jobs_get_the_nodes_current_minute(node: VirtualNode, memory: Heard) -> None:
     polled, unpolled = make_job(node=node), make_job(node=node)
     elsewhere = make_job()
     VirtualNode.objects.update(heard_minutes=41)
@@ -84,7 +84,7 @@ def test_a_tokens_last_use_is_written_at_most_once_a_minute(node: VirtualNode, m
 
 
 @pytest.mark.parametrize("jobs", [1, 30])
-def test_a_flush_is_three_statements_whatever_was_heard(
+def test_a_flush_takes_three_statements_whatever_was_heard(
     node: VirtualNode, memory: Heard, jobs: int, django_assert_num_queries: Any
 ) -> None:
     memory.note(caller(node), [make_job(node=node).pod_uid for _ in range(jobs)])
@@ -96,7 +96,7 @@ def test_a_flush_is_three_statements_whatever_was_heard(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_cannot_be_written_is_kept_for_the_next_time(node: VirtualNode, memory: Heard) -> None:
+def test_what_cannot_be_written_is_kept_for_the_next_flush(node: VirtualNode, memory: Heard) -> None:
     job = make_job(node=node)
     memory.note(caller(node), [job.pod_uid])
     with connection.cursor() as cursor:
@@ -112,7 +112,7 @@ def test_what_cannot_be_written_is_kept_for_the_next_time(node: VirtualNode, mem
 
 
 @pytest.mark.django_db(transaction=True)
-def test_only_pods_that_are_known_are_remembered() -> None:
+def test_only_known_pods_are_remembered() -> None:
     node, token = make_node()
     job = make_job(node=node)
     pods = [make_pod(), make_pod(uid=str(job.pod_uid))]
@@ -121,7 +121,7 @@ def test_only_pods_that_are_known_are_remembered() -> None:
 
 
 @pytest.mark.parametrize(("method", "endpoint"), [("POST", "pinglink"), ("POST", "updateCache"), ("DELETE", "delete")])
-def test_whatever_a_node_asks_it_is_heard(method: str, endpoint: str) -> None:
+def test_every_request_of_a_node_counts_as_heard(method: str, endpoint: str) -> None:
     node, token = make_node()
     call(method, f"/{endpoint}", make_pod(), token=token)
     assert heard._nodes == {node.pk}

@@ -1,4 +1,4 @@
-"""/pinglink: a node's size from our own rows, and what is said of it while something is away."""
+"""/pinglink: a node's size from our own rows, and what is answered during outages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GIB = 2**30
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def test_a_node_is_as_large_as_the_partitions_that_are_up() -> None:
+def test_a_node_has_the_size_of_the_partitions_that_are_up() -> None:
     site = make_site()
     make_partition(site, "cpu", cpus=64, memory=256 * GIB)
     make_partition(site, "gpu", cpus=32, memory=128 * GIB, gpus={"a100": 8, "": 2})
@@ -47,7 +47,7 @@ def test_a_node_is_as_large_as_the_partitions_that_are_up() -> None:
     }
 
 
-def test_the_nodes_own_figures_come_first() -> None:
+def test_the_nodes_own_figures_win() -> None:
     site = make_site()
     make_partition(site, "cpu", cpus=64, memory=256 * GIB, gpus={"a100": 8})
     accelerators = {"amd.com/gpu": 2, "nvidia.com/gpu": 4}
@@ -63,7 +63,7 @@ def test_the_nodes_own_figures_come_first() -> None:
     }
 
 
-def test_a_disabled_node_is_drained_by_zeros_for_everything_it_had() -> None:
+def test_a_disabled_node_is_drained_with_zeros_for_all_its_resources() -> None:
     site = make_site()
     make_partition(site, "gpu", cpus=64, memory=GIB, gpus={"a100": 8})
     _, token = make_node(site=site, enabled=False)
@@ -73,7 +73,7 @@ def test_a_disabled_node_is_drained_by_zeros_for_everything_it_had() -> None:
 
 
 @pytest.mark.parametrize("site", [{}, {"enabled": False}])
-def test_a_site_of_which_nothing_is_known_yet_drains_no_node(site: dict[str, Any]) -> None:
+def test_a_site_with_unknown_capacity_drains_no_node(site: dict[str, Any]) -> None:
     node, _ = make_node(site=make_site(**site))
     assert "0" not in (size(node)["cpu"], size(node)["memory"], size(node)["pods"])
 
@@ -90,7 +90,7 @@ def test_a_node_without_a_route_is_not_drained() -> None:
     assert size(make_node(routed=False)[0])["cpu"] != "0"
 
 
-def test_a_node_is_no_larger_than_what_its_tenant_may_use_there() -> None:
+def test_a_node_is_no_larger_than_its_tenants_allocation() -> None:
     site = make_site()
     make_partition(site, "cpu", cpus=64, memory=256 * GIB)
     make_partition(site, "gpu", cpus=32, memory=128 * GIB, gpus={"A100": 8, "v100": 4, "": 2})
@@ -105,7 +105,7 @@ def test_a_node_is_no_larger_than_what_its_tenant_may_use_there() -> None:
     assert shape["accelerators"] == [{"resourceType": "nvidia.com/gpu", "available": "9"}]
 
 
-def test_a_node_claims_no_more_for_itself_than_its_tenant_may_use() -> None:
+def test_a_nodes_own_figures_are_limited_by_the_allocation() -> None:
     own: dict[str, Any] = {"cpus": 64, "memory": 4 * GIB, "pods": 100, "accelerators": {"nvidia.com/gpu": 8}}
     node, _ = make_node(site=make_site(), **own)
     make_allocation(node.tenant, node.route.site, cpus=16, memory=GIB, pods=7, gpus={"": 2})
@@ -114,7 +114,7 @@ def test_a_node_claims_no_more_for_itself_than_its_tenant_may_use() -> None:
     assert shape["accelerators"] == [{"resourceType": "nvidia.com/gpu", "available": "2"}]
 
 
-def test_of_a_site_that_has_told_nothing_the_allocation_tells() -> None:
+def test_with_unknown_capacity_the_allocation_gives_the_size() -> None:
     node, _ = make_node(site=make_site())
     make_allocation(node.tenant, node.route.site, cpus=4000, memory=GIB, gpus={"a100": 4})
     shape = size(node)
@@ -131,13 +131,13 @@ def test_of_a_site_that_has_told_nothing_the_allocation_tells() -> None:
         ({"pods": 10, "used_pods": 10, "cpu_hours": 1, "spent_cpu_seconds": 9999}, False),
     ],
 )
-def test_only_an_allocation_that_is_over_drains_a_node(fields: dict[str, Any], is_drained: bool) -> None:  # noqa: FBT001  (a parameter of cases)
+def test_only_an_ended_allocation_drains_a_node(fields: dict[str, Any], is_drained: bool) -> None:  # noqa: FBT001  (a parameter of cases)
     node, _ = make_node()
     make_allocation(node.tenant, node.route.site, **fields)
     assert (size(node)["pods"] == "0") is is_drained
 
 
-def test_a_node_without_an_allocation_is_not_drained_and_a_disabled_tenant_is() -> None:
+def test_a_missing_allocation_does_not_drain_a_node_and_a_disabled_tenant_does() -> None:
     node, _ = make_node()
     Allocation.objects.all().delete()
     assert size(node)["cpu"] != "0"
@@ -161,7 +161,7 @@ def test_memory_is_written_without_rounding(memory: int) -> None:
     assert int(text) == memory
 
 
-def test_the_last_answer_is_kept_for_its_token_alone_and_not_for_ever(settings: Any) -> None:
+def test_the_last_answer_is_kept_for_its_token_only_and_for_a_limited_time(settings: Any) -> None:
     ping.remember(b"a", b"text")
     assert ping.recall(b"a") == b"text"
     assert ping.recall(b"b") is None
@@ -176,12 +176,12 @@ def test_another_process_finds_the_last_answer_in_redis() -> None:
     assert ping.recall(b"shared") == b"text"
 
 
-def test_redis_away_costs_a_ping_next_to_nothing(settings: Any) -> None:
+def test_without_redis_a_ping_takes_hardly_longer(settings: Any) -> None:
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1"}}
     assert ping_takes() < 0.5
 
 
-def test_a_redis_that_takes_connections_and_says_nothing_costs_little_more(settings: Any) -> None:
+def test_with_a_redis_that_never_answers_a_ping_takes_little_longer(settings: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"redis://127.0.0.1:{mute.getsockname()[1]}"
         settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": address}}
@@ -189,7 +189,7 @@ def test_a_redis_that_takes_connections_and_says_nothing_costs_little_more(setti
 
 
 def ping_takes() -> float:
-    """Seconds."""
+    """Return the seconds that a ping takes."""
     _, token = make_node()
     began = time.monotonic()
     assert call("POST", "/pinglink", token=token).status == 200

@@ -1,4 +1,4 @@
-"""Bodies recorded from the real virtual kubelet, sent to us. Our answers are judged by docs/interlink-wire.md."""
+"""Bodies recorded from the real virtual kubelet, sent to us. Our answers are checked against docs/interlink-wire.md."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.parametrize("prefix", ["", "/vk/{slug}"])
-def test_everything_the_kubelet_sent_is_answered_as_it_needs(prefix: str) -> None:
+def test_every_recorded_request_is_answered_as_the_kubelet_needs(prefix: str) -> None:
     node, token = make_node()
     prefix = prefix.format(slug=node.slug)
     for line in LINES:
         if line["path"] == "/getLogs":
-            continue  # tests/jobs/test_logs_*.py
+            continue  # tests/jobs/logs/ covers these
         headers = {"Interlink-Http-Session": line["headers"].get("Interlink-Http-Session", "")}
         answer = call(line["method"], prefix + line["path"], line["body"], token=token, headers=headers)
         assert answer.status == 200, (line["path"], answer.text)
@@ -36,7 +36,7 @@ def test_everything_the_kubelet_sent_is_answered_as_it_needs(prefix: str) -> Non
     }
 
 
-def test_the_same_creates_again_after_a_restart_make_no_second_job() -> None:
+def test_recorded_creates_repeated_after_a_restart_make_no_second_job() -> None:
     _, token = make_node()
     first = [call("POST", "/create", line["body"], token=token).json for line in sent("/create")]
     again = [call("POST", "/create", line["body"], token=token).json for line in sent("/create")]
@@ -44,7 +44,7 @@ def test_the_same_creates_again_after_a_restart_make_no_second_job() -> None:
     assert Job.objects.count() == len(first)
 
 
-def test_what_was_recorded_is_kept_whole_and_unreadable() -> None:
+def test_a_recorded_body_is_stored_whole_and_encrypted() -> None:
     _, token = make_node()
     for line in sent("/create"):
         call("POST", "/create", line["body"], token=token)

@@ -1,4 +1,4 @@
-"""The door of /status: whose pods, which of the two texts, and what is never sent."""
+"""/status: whose pods are answered, which of the two texts, and what is never sent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def node_and_token() -> tuple[VirtualNode, str]:
     return make_node()
 
 
-def test_a_known_pod_is_told_as_it_was_rendered(node_and_token: tuple[VirtualNode, str]) -> None:
+def test_a_known_pod_is_answered_with_its_rendered_text(node_and_token: tuple[VirtualNode, str]) -> None:
     node, token = node_and_token
     job = make_job(node=node)
     answer = call("GET", "/status", [seen(job)], token=token)
@@ -40,7 +40,7 @@ def test_a_known_pod_is_told_as_it_was_rendered(node_and_token: tuple[VirtualNod
     assert answer.json[0]["UID"] == str(job.pod_uid)
 
 
-def test_what_the_kubelet_has_not_seen_yet_is_told_for_the_first_time(
+def test_a_pod_that_the_kubelet_has_not_seen_gets_the_first_text(
     node_and_token: tuple[VirtualNode, str],
 ) -> None:
     node, token = node_and_token
@@ -52,7 +52,7 @@ def test_what_the_kubelet_has_not_seen_yet_is_told_for_the_first_time(
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_held_pod_is_told_with_its_limit_at_first_sight_and_later(number: int) -> None:
+def test_a_held_pod_names_its_limit_at_first_sight_and_later(number: int) -> None:
     node, token = make_node()
     site = node.route.site
     make_allocation(node.tenant, site, pods=1)
@@ -74,7 +74,7 @@ def test_a_held_pod_is_told_with_its_limit_at_first_sight_and_later(number: int)
 
 
 def waiting(answer: Any) -> set[str]:
-    """The reasons of an answer in which every container waits."""
+    """Return the reasons of an answer in which every container waits."""
     [status] = answer
     return {each["state"]["waiting"]["reason"] for each in [*status["containers"], *status["initContainers"]]}
 
@@ -101,7 +101,7 @@ def test_init_containers_must_have_been_seen_too(node_and_token: tuple[VirtualNo
     assert call("GET", "/status", [polled], token=token).text == f"[{job.status_exact}]"
 
 
-def test_an_unknown_pod_a_deleted_pod_and_another_nodes_pod_are_not_told_of(
+def test_unknown_deleted_and_other_nodes_pods_are_left_out(
     node_and_token: tuple[VirtualNode, str],
 ) -> None:
     node, token = node_and_token
@@ -111,7 +111,7 @@ def test_an_unknown_pod_a_deleted_pod_and_another_nodes_pod_are_not_told_of(
         assert call("GET", "/status", [pod], token=token).text == "[]"
 
 
-def test_a_pod_without_containers_of_ours_is_not_told_of_since_it_would_read_as_succeeded(
+def test_a_pod_without_containers_of_ours_is_left_out_since_it_would_read_as_succeeded(
     node_and_token: tuple[VirtualNode, str],
 ) -> None:
     node, token = node_and_token
@@ -121,7 +121,7 @@ def test_a_pod_without_containers_of_ours_is_not_told_of_since_it_would_read_as_
     assert call("GET", "/status", [seen(job)], token=token).text == "[]"
 
 
-def test_many_pods_are_told_in_the_order_they_were_asked_for(node_and_token: tuple[VirtualNode, str]) -> None:
+def test_many_pods_are_answered_in_the_requested_order(node_and_token: tuple[VirtualNode, str]) -> None:
     node, token = node_and_token
     jobs = [make_job(node=node) for _ in range(5)]
     jobs.reverse()
@@ -139,7 +139,7 @@ def test_an_empty_list_asks_for_all_live_pods_of_the_node(node_and_token: tuple[
     assert {status["UID"] for status in answer.json} == {str(job.pod_uid) for job in alive}
 
 
-def test_the_list_of_all_is_bounded(node_and_token: tuple[VirtualNode, str], settings: Any) -> None:
+def test_the_list_of_all_pods_is_bounded(node_and_token: tuple[VirtualNode, str], settings: Any) -> None:
     settings.INTERLINK_LIST_LIMIT = 2
     node, token = node_and_token
     for _ in range(3):
@@ -147,7 +147,7 @@ def test_the_list_of_all_is_bounded(node_and_token: tuple[VirtualNode, str], set
     assert len(call("GET", "/status", [], token=token).json) == 2
 
 
-def test_a_change_is_seen_by_the_next_poll(node_and_token: tuple[VirtualNode, str]) -> None:
+def test_a_change_is_visible_at_the_next_poll(node_and_token: tuple[VirtualNode, str]) -> None:
     node, token = node_and_token
     job = make_job(node=node, state=State.RUNNING)
     call("GET", "/status", [seen(job)], token=token)
@@ -166,7 +166,7 @@ def test_a_change_is_seen_by_the_next_poll(node_and_token: tuple[VirtualNode, st
      b' "deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]"],
     ids=lambda body: repr(body[:90]),
 )  # fmt: skip
-def test_what_is_no_list_of_pods_is_refused_in_one_sentence(
+def test_a_body_that_is_not_a_list_of_pods_is_refused_with_one_sentence(
     node_and_token: tuple[VirtualNode, str], body: bytes
 ) -> None:
     answer = call("GET", "/status", body, token=node_and_token[1])
@@ -176,11 +176,11 @@ def test_what_is_no_list_of_pods_is_refused_in_one_sentence(
     assert "\n" not in answer.text
 
 
-def test_other_methods_are_not_taken(node_and_token: tuple[VirtualNode, str]) -> None:
+def test_other_methods_are_refused(node_and_token: tuple[VirtualNode, str]) -> None:
     assert call("DELETE", "/status", [], token=node_and_token[1]).status == 405
 
 
-def test_the_path_of_the_node_works_and_anothers_does_not(node_and_token: tuple[VirtualNode, str]) -> None:
+def test_the_nodes_own_path_works_and_another_nodes_does_not(node_and_token: tuple[VirtualNode, str]) -> None:
     node, token = node_and_token
     job = make_job(node=node)
     assert call("GET", f"/vk/{node.slug}/status", [seen(job)], token=token).json
@@ -201,7 +201,7 @@ def test_expired_revoked_and_disabled_credentials_are_refused(node_and_token: tu
     assert call("GET", "/status", [], token=token).status == 401
 
 
-def test_hostile_names_are_only_values(node_and_token: tuple[VirtualNode, str]) -> None:
+def test_malicious_names_are_only_values(node_and_token: tuple[VirtualNode, str]) -> None:
     pod = make_pod()
     pod["status"] = {"containerStatuses": [{"name": '"]; drop table jobs_job; --'}]}
     assert call("GET", "/status", [pod], token=node_and_token[1]).text == "[]"
@@ -209,19 +209,19 @@ def test_hostile_names_are_only_values(node_and_token: tuple[VirtualNode, str]) 
 
 
 @pytest.mark.parametrize("path", ["/status", "/vk/a/status", "/vk/a-b/status"])
-def test_the_door_serves_its_paths(path: str) -> None:
+def test_the_status_handler_serves_its_paths(path: str) -> None:
     assert is_status(path)
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/status/", "/vk/status", "/vk/a/b/status", "/admin/status", "/statuses", "/x/a/status"]
 )
-def test_the_door_leaves_other_paths_to_django(path: str) -> None:
+def test_the_status_handler_leaves_other_paths_to_django(path: str) -> None:
     assert not is_status(path)
 
 
 def half_done(node: VirtualNode) -> Job:
-    """A pod of two containers, one of which has ended."""
+    """Return a pod of two containers, one of which has ended."""
     pod = make_pod()
     pod["spec"]["containers"] = [{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]
     observed = {"a": {"started": 1, "ended": 2, "code": 0}, "b": {"started": 1}}
@@ -229,19 +229,19 @@ def half_done(node: VirtualNode) -> Job:
 
 
 def unseen(job: Job) -> dict[str, Any]:
-    """The pod as a kubelet polls it that has not been told of its containers."""
+    """Return the pod as a kubelet polls it before it has seen the containers."""
     return make_pod(uid=str(job.pod_uid), name=job.pod_name, namespace=job.pod_namespace)
 
 
 def seen(job: Job, *names: str) -> dict[str, Any]:
-    """The pod as a kubelet polls it that has seen these containers, all of them by default."""
+    """Return the pod as a kubelet polls it after it has seen these containers, all of them by default."""
     pod = unseen(job)
     names = names or tuple(container["name"] for container in job.containers)
     pod["status"]["containerStatuses"] = [{"name": name, "state": {"waiting": {}}} for name in names]
     return pod
 
 
-def test_many_pods_of_one_request_are_told_in_its_order(
+def test_many_pods_of_one_request_are_answered_in_its_order(
     node_and_token: tuple[VirtualNode, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node, token = node_and_token
@@ -252,7 +252,7 @@ def test_many_pods_of_one_request_are_told_in_its_order(
     assert [each["UID"] for each in answer.json] == [str(job.pod_uid) for job in reversed(jobs)]
 
 
-def test_requests_of_many_nodes_at_once_each_get_their_own(node_and_token: tuple[VirtualNode, str]) -> None:
+def test_simultaneous_requests_of_many_nodes_each_get_their_own_answer(node_and_token: tuple[VirtualNode, str]) -> None:
     asked = []
     for node, token in [node_and_token, *(make_node() for _ in range(3))]:
         jobs = [make_job(node=node) for _ in range(5)]
@@ -262,7 +262,7 @@ def test_requests_of_many_nodes_at_once_each_get_their_own(node_and_token: tuple
     assert [answer.text for answer in answers] == [f"[{job.status_exact}]" for _, job in asked * 10]
 
 
-def test_a_name_that_no_row_can_hold_spoils_nobodys_answer(node_and_token: tuple[VirtualNode, str]) -> None:
+def test_a_name_that_no_row_can_hold_does_not_affect_other_answers(node_and_token: tuple[VirtualNode, str]) -> None:
     node, token = node_and_token
     job = make_job(node=node)
     odd = seen(job)

@@ -1,4 +1,4 @@
-"""The interLink wire, seen from outside: what is answered, and what stays true whatever is sent."""
+"""The interLink wire, seen from outside: what is answered, and what holds for every input."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_create_is_answered_with_exactly_the_uid_and_our_job_id() -> None:
     assert (job.node, job.tenant, job.state) == (node, node.tenant, State.HELD)
 
 
-def test_a_new_job_is_due_at_its_nodes_site_and_remembers_what_was_sent() -> None:
+def test_a_new_job_is_due_at_its_nodes_site_and_stores_the_request() -> None:
     node, token = make_node()
     request = make_request(secrets=[{"metadata": {"name": "s"}, "data": {"k": "c2VjcmV0"}}])
     call("POST", "/create", request, token=token)
@@ -73,15 +73,15 @@ def test_a_pod_without_a_route_is_accepted_and_held_with_the_reason() -> None:
     assert (job.state, job.reason) == (State.HELD, "NoRoute")
 
 
-def test_a_disabled_node_is_known_and_its_pods_are_held() -> None:
+def test_a_disabled_node_is_authenticated_and_its_pods_are_held() -> None:
     _, token = make_node(enabled=False)
     assert call("POST", "/create", make_request(), token=token).status == 200
     assert Job.objects.get().reason == "NodeDisabled"
 
 
-def test_a_node_that_was_removed_a_moment_ago_is_told_so() -> None:
+def test_a_recently_deleted_node_is_refused_with_a_sentence() -> None:
     node, token = make_node()
-    call("POST", "/updateCache", token=token)  # the token is remembered now
+    call("POST", "/updateCache", token=token)  # the token is remembered from here on
     node.delete()
     answer = call("POST", "/create", make_request(), token=token)
     assert answer.status == 403
@@ -102,13 +102,13 @@ def test_a_refused_pod_gets_a_sentence_and_no_row() -> None:
     "body",
     [b"", b"{", b"\xff\xfe", b"null", b"[]", b'"pod"', b"{}", b'{"pod": []}', b'{"pod": {"metadata": {"uid": "7"}}}'],
 )
-def test_a_create_that_is_no_pod_is_refused_in_one_sentence(body: bytes) -> None:
+def test_a_create_without_a_pod_is_refused_with_one_sentence(body: bytes) -> None:
     answer = call("POST", "/create", body, token=make_node()[1])
     assert answer.status == 400
     assert_one_sentence(answer.text)
 
 
-def test_a_uid_that_is_no_uuid_is_refused_in_one_sentence() -> None:
+def test_an_invalid_uid_is_refused_with_one_sentence() -> None:
     answer = call("POST", "/create", make_request(make_pod(uid="pod-1")), token=make_node()[1])
     assert answer.status == 400
     assert "UUID" in answer.text
@@ -133,7 +133,7 @@ def test_a_body_over_the_limit_is_refused_after_authentication(method: str, endp
     assert_one_sentence(answer.text)
 
 
-def test_a_body_of_eight_mebibytes_passes() -> None:
+def test_a_body_of_eight_mebibytes_is_accepted() -> None:
     data = {f"key-{number}": "x" * 1_000_000 for number in range(8)}
     configmaps = [{"metadata": {"name": "large"}, "data": data}]
     _, token = make_node()
@@ -142,13 +142,13 @@ def test_a_body_of_eight_mebibytes_passes() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["create", "delete", "pinglink", "updateCache"])
-def test_post_is_taken_everywhere(endpoint: str) -> None:
+def test_post_is_accepted_everywhere(endpoint: str) -> None:
     _, token = make_node()
     body = make_request() if endpoint == "create" else make_pod()
     assert call("POST", f"/{endpoint}", body, token=token).status == 200
 
 
-@pytest.mark.django_db(transaction=True)  # the door of /status has connections of its own
+@pytest.mark.django_db(transaction=True)  # /status has its own database connections
 @pytest.mark.parametrize(("method", "endpoint"), ENDPOINTS)
 def test_another_nodes_path_is_forbidden(method: str, endpoint: str) -> None:
     _, token = make_node()
@@ -158,14 +158,14 @@ def test_another_nodes_path_is_forbidden(method: str, endpoint: str) -> None:
     assert_one_sentence(answer.text)
 
 
-def test_a_nodes_own_path_works_as_the_root_does() -> None:
+def test_a_nodes_own_path_works_like_the_root() -> None:
     node, token = make_node()
     assert call("POST", f"/vk/{node.slug}/create", make_request(), token=token).status == 200
     assert Job.objects.get().node == node
 
 
 @pytest.mark.parametrize("state", [State.HELD, State.QUEUED])
-def test_deleting_a_pod_that_waits_here_ends_it_at_once(state: State) -> None:
+def test_deleting_a_pod_without_a_site_ends_it_at_once(state: State) -> None:
     node, token = make_node()
     job = make_job(state=state, node=node)
     answer = call("DELETE", "/delete", _pod_of(job), token=token)
@@ -177,7 +177,7 @@ def test_deleting_a_pod_that_waits_here_ends_it_at_once(state: State) -> None:
 
 
 @pytest.mark.parametrize("state", [State.SUBMITTING, State.PENDING, State.RUNNING])
-def test_deleting_a_pod_at_a_site_is_a_durable_wish(state: State) -> None:
+def test_deleting_a_pod_at_a_site_stores_a_cancellation_request(state: State) -> None:
     node, token = make_node()
     job = make_job(state=state, node=node)
     answer = call("DELETE", "/delete", _pod_of(job), token=token)
@@ -188,7 +188,7 @@ def test_deleting_a_pod_at_a_site_is_a_durable_wish(state: State) -> None:
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
-def test_deleting_a_pod_that_has_ended_only_hides_it(state: State) -> None:
+def test_deleting_an_ended_pod_only_hides_it(state: State) -> None:
     node, token = make_node()
     job = make_job(state=state, node=node)
     assert call("DELETE", "/delete", _pod_of(job), token=token).status == 200
@@ -225,13 +225,13 @@ def test_a_pod_deleted_before_its_create_is_never_started() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"metadata": {"uid": 7}}', b'{"metadata": {"uid": "x"}}'])
-def test_a_delete_that_names_no_pod_is_refused_in_one_sentence(body: bytes) -> None:
+def test_a_delete_without_a_pod_is_refused_with_one_sentence(body: bytes) -> None:
     answer = call("DELETE", "/delete", body, token=make_node()[1])
     assert answer.status == 400
     assert_one_sentence(answer.text)
 
 
-def test_update_cache_says_what_kubelets_expect() -> None:
+def test_update_cache_answers_what_kubelets_expect() -> None:
     answer = call("POST", "/updateCache", token=make_node()[1])
     assert (answer.status, answer.text) == (200, "Updated cache")
 
@@ -254,8 +254,8 @@ def test_nothing_of_a_body_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_create_takes_few_statements(django_assert_max_num_queries: Any) -> None:
     _, token = make_node()
-    call("POST", "/updateCache", token=token)  # the token is remembered now
-    with django_assert_max_num_queries(10):  # four of them since a test is a transaction already
+    call("POST", "/updateCache", token=token)  # the token is remembered from here on
+    with django_assert_max_num_queries(10):  # four of them, because a test already runs in a transaction
         assert call("POST", "/create", make_request(), token=token).status == 200
 
 

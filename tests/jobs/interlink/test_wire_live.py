@@ -1,4 +1,4 @@
-"""The wire as a kubelet meets it: a real web server, and a PostgreSQL that goes away and comes back."""
+"""The wire as a kubelet meets it: a real web server, and a PostgreSQL that stops and starts again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder.chmod(0o711)
     with pytest.MonkeyPatch.context() as environ:
         for name in [name for name in os.environ if name.startswith(("DATABASE_", "REDIS_"))]:
-            environ.delenv(name)  # servers of its own, which can be stopped
+            environ.delenv(name)  # the test starts servers that it can stop
         stack = Stack(folder, {"ISTHMUS_WEB_PROCESSES": "1"})
     with stack:
         stack.manage("manage.py", "prepare_database")
@@ -50,7 +50,7 @@ def token(stack: Stack) -> str:
     return str(json.loads(stack.manage("-c", SEED)))
 
 
-def test_idle_connections_are_closed_after_five_seconds_and_never_announced(stack: Stack, token: str) -> None:
+def test_idle_connections_are_closed_after_five_seconds_without_announcement(stack: Stack, token: str) -> None:
     with _connection(stack) as used, _connection(stack) as silent:
         used.sendall(_ping(token))
         answer = b""
@@ -64,17 +64,17 @@ def test_idle_connections_are_closed_after_five_seconds_and_never_announced(stac
         assert 3 < time.monotonic() - began < 9
 
 
-def test_a_body_that_is_far_too_large_still_gets_its_sentence(stack: Stack, token: str) -> None:
+def test_a_body_far_over_the_limit_still_gets_a_sentence(stack: Stack, token: str) -> None:
     answer = _call(stack, "POST", "/create", token, data=b"x" * (40 * 2**20))
     assert answer.status_code == 413
     assert "16 MiB" in answer.text
 
 
-def test_a_body_in_chunks_is_read(stack: Stack, token: str) -> None:
+def test_a_chunked_body_is_read(stack: Stack, token: str) -> None:
     assert _call(stack, "GET", "/status", token, data=iter([b"[", b"]"])).text == "[]"
 
 
-def test_creates_and_deletes_outlast_a_restart_of_postgresql_and_pings_go_on(stack: Stack, token: str) -> None:
+def test_creates_and_deletes_survive_a_restart_of_postgresql_and_pings_continue(stack: Stack, token: str) -> None:
     request, late = make_request(), make_pod()
     size = _call(stack, "POST", "/pinglink", token).json()
     with ThreadPoolExecutor() as kubelet:
@@ -96,7 +96,7 @@ def test_creates_and_deletes_outlast_a_restart_of_postgresql_and_pings_go_on(sta
     assert _count(stack, "jobs_tombstone", late["metadata"]["uid"]) == 1
 
 
-def test_a_create_outlasts_a_migration_of_what_its_statements_read(stack: Stack, token: str) -> None:
+def test_a_create_survives_a_migration_of_the_columns_that_it_reads(stack: Stack, token: str) -> None:
     assert _call(stack, "POST", "/create", token, json=make_request()).status_code == 200
     with psycopg.connect(stack.database_url, autocommit=True) as owner:
         for size in (300, 200):

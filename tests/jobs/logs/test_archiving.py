@@ -1,4 +1,4 @@
-"""Logs outlive their job: taken from the site, kept compressed, and answered as before."""
+"""Logs outlive their job: fetched from the site, kept compressed, and read as before."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def due(logged: Logged) -> datetime:
 
 
 def leave(logged: Logged) -> None:
-    """The site forgets the job, as after its folder was cleaned."""
+    """Make the site forget the job, as if its folder were cleaned."""
     logged.memory.remove(logged.job.attempt_key)
 
 
 def ended(*lines: bytes, container: str = "main", **fields: Any) -> Logged:
-    """A job that wrote a line a second from noon on, and has ended."""
+    """An ended job that wrote one line per second from noon on."""
     logged = running(at=NOON, **fields)
     for second, line in enumerate(lines):
         logged.write(line, container, at=NOON + timedelta(seconds=second))
@@ -75,7 +75,7 @@ def ended(*lines: bytes, container: str = "main", **fields: Any) -> Logged:
 
 
 class SilentAfter(MemoryConnector):
-    """Its site falls silent after this many calls."""
+    """A connector whose site falls silent after this many calls."""
 
     def __init__(self, memory: Any, *, calls: int) -> None:
         super().__init__(memory)
@@ -89,7 +89,7 @@ class SilentAfter(MemoryConnector):
 
 
 class Refusing(MemoryConnector):
-    """Its site refuses every call that names this job."""
+    """A connector whose site refuses every call that names this job."""
 
     def __init__(self, memory: Any, key: str) -> None:
         super().__init__(memory)
@@ -102,7 +102,7 @@ class Refusing(MemoryConnector):
 
 
 def neighbour(other: Logged, text: bytes) -> Logged:
-    """Another ended job at the same site."""
+    """Return another ended job at the same site."""
     logged = running(memory=other.memory)
     logged.write(text)
     logged.ended()
@@ -110,7 +110,7 @@ def neighbour(other: Logged, text: bytes) -> Logged:
 
 
 @pytest.mark.parametrize("options", EVERY_OPTION)
-def test_an_archived_log_is_answered_byte_for_byte_as_before(options: LogOptions) -> None:
+def test_an_archived_log_reads_byte_for_byte_as_before(options: LogOptions) -> None:
     logged = ended(b"one\n", b"caf\xc3", b"\xa9 \xff\x00\r\n", b"no newline")
     before = read(logged, options=options)
     archive(logged)
@@ -131,7 +131,7 @@ def test_init_containers_are_archived_too(archive_folder: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in stored} == {0o600}
 
 
-def test_the_job_is_then_due_to_be_cleaned(settings: Any) -> None:
+def test_after_archiving_the_job_is_due_for_cleaning(settings: Any) -> None:
     logged, now = ended(b"text"), timezone.now()
     archive(logged, now=now)
     logged.job.refresh_from_db()
@@ -139,7 +139,7 @@ def test_the_job_is_then_due_to_be_cleaned(settings: Any) -> None:
     assert logged.job.next_clean_at == now + timedelta(seconds=settings.KEEP_FOLDERS)
 
 
-def test_a_log_that_is_not_there_is_no_error() -> None:
+def test_a_missing_log_is_not_an_error() -> None:
     logged = ended(b"text")
     leave(logged)
     archive(logged)
@@ -157,7 +157,7 @@ def test_many_short_logs_take_one_round_trip() -> None:
     assert [read(logged) for logged in (first, *others)] == [b"%d\n" % n for n in range(20)]
 
 
-def test_of_a_log_over_the_limit_the_tail_is_kept_in_whole_lines(settings: Any) -> None:
+def test_a_log_over_the_limit_keeps_its_tail_in_whole_lines(settings: Any) -> None:
     settings.LOG_ARCHIVE_BYTES = 100_000
     lines = [b"%06d %s\n" % (n, b"x" * 92) for n in range(5_000)]
     logged = ended(*[b"".join(lines[n : n + 500]) for n in range(0, 5_000, 500)])
@@ -173,7 +173,7 @@ def test_of_a_log_over_the_limit_the_tail_is_kept_in_whole_lines(settings: Any) 
     assert read(logged, options=LogOptions(tail=4_000)) == kept
 
 
-def test_of_a_single_endless_line_the_end_is_kept(settings: Any) -> None:
+def test_a_single_endless_line_keeps_its_end(settings: Any) -> None:
     settings.LOG_ARCHIVE_BYTES = 100_000
     logged = ended(bytes(range(250)).replace(b"\n", b"") * 1_000)
     whole = read(logged)
@@ -189,7 +189,7 @@ def test_an_index_over_the_limit_is_bounded_too(settings: Any) -> None:
     assert 1_900 < len(ArchivedLog.objects.get().index) <= 2_000
 
 
-def test_a_silent_site_is_left_for_later_and_told_to_the_caller(settings: Any) -> None:
+def test_a_silent_site_is_retried_later_and_raised_to_the_caller(settings: Any) -> None:
     logged, now = ended(b"text"), timezone.now()
     logged.memory.go_silent()
     for tries in (1, 2):
@@ -205,7 +205,7 @@ def test_a_silent_site_is_left_for_later_and_told_to_the_caller(settings: Any) -
     assert read(logged) == b"text"
 
 
-def test_what_was_done_before_the_site_fell_silent_is_kept(settings: Any) -> None:
+def test_logs_archived_before_the_site_fell_silent_are_kept(settings: Any) -> None:
     short = ended(b"short")
     large = neighbour(short, b"large" * 20_000)
     short.connector = SilentAfter(short.memory, calls=1)
@@ -248,7 +248,7 @@ def test_a_full_disk_of_ours_loses_no_log(archive_folder: Path, settings: Any) -
     assert read(logged) == b"text"
 
 
-def test_a_job_that_its_site_refuses_to_show_does_not_hold_up_the_others() -> None:
+def test_a_job_whose_logs_the_site_refuses_does_not_delay_the_others() -> None:
     good = ended(b"text")
     bad = neighbour(good, b"text")
     good.connector = Refusing(good.memory, bad.job.attempt_key)
@@ -258,7 +258,7 @@ def test_a_job_that_its_site_refuses_to_show_does_not_hold_up_the_others() -> No
     assert bad.job.next_archive_at is None
 
 
-def test_a_forgotten_log_leaves_neither_file_nor_row(archive_folder: Path) -> None:
+def test_a_deleted_log_leaves_neither_file_nor_row(archive_folder: Path) -> None:
     logged = ended(b"text")
     archive(logged)
     logs.forget(ArchivedLog.objects.get())
@@ -266,7 +266,7 @@ def test_a_forgotten_log_leaves_neither_file_nor_row(archive_folder: Path) -> No
     assert not [path for path in archive_folder.rglob("*") if path.is_file()]
 
 
-def test_after_its_time_a_log_is_said_to_be_gone(settings: Any) -> None:
+def test_an_expired_log_is_reported_as_deleted(settings: Any) -> None:
     logged = ended(b"text")
     archive(logged)
     logs.forget(ArchivedLog.objects.get())
@@ -276,7 +276,7 @@ def test_after_its_time_a_log_is_said_to_be_gone(settings: Any) -> None:
         read(logged)
 
 
-def test_an_archive_that_cannot_be_read_is_no_empty_log() -> None:
+def test_an_unreadable_archive_is_not_an_empty_log() -> None:
     logged = ended(b"text")
     archive(logged)
     storages["logs"].delete(ArchivedLog.objects.get().path)

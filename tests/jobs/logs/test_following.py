@@ -1,4 +1,4 @@
-"""Following a log: one thread pulls the stream, as a web server would, while the site writes."""
+"""Following a log: one thread reads the stream, as a web server would, while the site writes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def follow(streams: ExitStack, logged: Logged, options: LogOptions = FOLLOW) -> 
 
 
 def pull(stream: LogStream, size: int, *, within: float = 5.0) -> bytes:
-    """The next `size` bytes or more."""
+    """Return the next `size` bytes or more."""
     got, deadline = b"", time.monotonic() + within
     while len(got) < size:
         assert time.monotonic() < deadline, f"only {got!r} within {within} s"
@@ -59,7 +59,7 @@ def test_text_arrives_within_two_seconds_of_being_written(streams: ExitStack) ->
         assert pull(stream, 7, within=2.0) == b"line %d\n" % n
 
 
-def test_a_follow_ends_with_its_container_when_all_is_told(streams: ExitStack) -> None:
+def test_a_follow_ends_with_its_container_after_all_text(streams: ExitStack) -> None:
     logged = running(containers=["main", "sidecar"])
     stream = follow(streams, logged)
     logged.write(b"first ")
@@ -69,7 +69,7 @@ def test_a_follow_ends_with_its_container_when_all_is_told(streams: ExitStack) -
     assert rest(stream) == b"and last"
 
 
-def test_the_follow_of_a_job_that_has_not_started_waits_for_it(streams: ExitStack) -> None:
+def test_following_a_job_that_has_not_started_waits_for_it(streams: ExitStack) -> None:
     logged = running(state=State.QUEUED, attempt_key="a" * 40, folder=".isthmus/jobs/" + "a" * 40, attempt=1)
     logged.write(b"early\n")
     stream = follow(streams, logged)
@@ -79,7 +79,7 @@ def test_the_follow_of_a_job_that_has_not_started_waits_for_it(streams: ExitStac
     assert pull(stream, 6) == b"early\n"
 
 
-def test_the_start_is_seen_before_a_poll_tells_of_it(streams: ExitStack) -> None:
+def test_a_start_is_noticed_before_a_poll_reports_it(streams: ExitStack) -> None:
     logged = running(state=State.PENDING)
     stream = follow(streams, logged)
     next(stream)
@@ -110,7 +110,7 @@ def test_containers_of_one_site_are_read_in_one_round_trip(streams: ExitStack, s
     assert set(logged.memory.calls) == {("read_logs", 2)}
 
 
-def test_nothing_is_read_once_the_last_follower_has_gone(settings: Any) -> None:
+def test_nothing_is_read_after_the_last_follower_has_left(settings: Any) -> None:
     settings.LOG_FOLLOW_INTERVAL = 0.1
     logged = running()
     with closing(open_log(logged.job, "main", FOLLOW)) as one, closing(open_log(logged.job, "main", FOLLOW)) as other:
@@ -125,7 +125,7 @@ def test_nothing_is_read_once_the_last_follower_has_gone(settings: Any) -> None:
     assert f"logs-{logged.site.pk}" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_a_tenant_follows_no_more_than_its_share(streams: ExitStack, settings: Any) -> None:
+def test_a_tenant_follows_no_more_logs_than_its_share(streams: ExitStack, settings: Any) -> None:
     settings.LOG_FOLLOWS_PER_TENANT = 2
     logged, others = running(), running()
     first = follow(streams, logged)
@@ -145,14 +145,14 @@ def test_followers_never_take_more_than_a_quarter_of_the_threads(streams: ExitSt
         follow(streams, running())
 
 
-def test_a_client_that_goes_before_the_first_byte_leaves_its_seat(settings: Any) -> None:
+def test_a_client_that_leaves_before_the_first_byte_frees_its_place(settings: Any) -> None:
     settings.LOG_FOLLOWS_PER_TENANT = 1
     logged = running()
     for _ in range(3):
         open_log(logged.job, "main", FOLLOW).close()
 
 
-def test_a_silent_site_is_waited_for_and_nothing_is_lost_or_doubled(streams: ExitStack, settings: Any) -> None:
+def test_a_silent_site_is_waited_for_and_no_text_is_lost_or_doubled(streams: ExitStack, settings: Any) -> None:
     settings.LOG_FOLLOW_INTERVAL = 0.05
     logged = running()
     stream = follow(streams, logged)
@@ -217,7 +217,7 @@ def test_followed_lines_carry_their_times(streams: ExitStack) -> None:
     assert pull(stream, 29) == b"o\n2026-01-31T12:00:02Z three\n"
 
 
-def test_a_slow_client_misses_nothing_of_what_the_reader_no_longer_holds(
+def test_a_slow_client_gets_text_that_the_reader_has_already_dropped(
     streams: ExitStack, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.LOG_FOLLOW_INTERVAL = 0.02
@@ -234,7 +234,7 @@ def test_a_slow_client_misses_nothing_of_what_the_reader_no_longer_holds(
     assert pull(stream, len(written)) == written
 
 
-def test_a_requeued_job_tells_the_whole_log_of_its_next_run(streams: ExitStack) -> None:
+def test_a_requeued_job_shows_the_whole_log_of_its_next_run(streams: ExitStack) -> None:
     logged = running()
     logged.write(b"first run, much longer\n")
     stream = follow(streams, logged, LogOptions(follow=True, tail=1))
@@ -247,7 +247,7 @@ def test_a_requeued_job_tells_the_whole_log_of_its_next_run(streams: ExitStack) 
     assert pull(stream, 11) == b"second\nrun\n"
 
 
-def test_a_log_archived_meanwhile_is_told_to_its_end(streams: ExitStack) -> None:
+def test_a_log_archived_meanwhile_is_sent_to_its_end(streams: ExitStack) -> None:
     logged = running()
     stream = follow(streams, logged)
     logged.write(b"one ")
@@ -262,7 +262,7 @@ def test_a_log_archived_meanwhile_is_told_to_its_end(streams: ExitStack) -> None
     assert rest(stream) == b"two"
 
 
-def test_the_follow_of_a_job_cancelled_in_the_queue_ends(streams: ExitStack) -> None:
+def test_following_a_job_cancelled_in_the_queue_ends(streams: ExitStack) -> None:
     job = make_job(state=State.QUEUED)
     stream = streams.enter_context(closing(open_log(job, "main", FOLLOW)))
     assert next(stream) == b""
@@ -270,21 +270,21 @@ def test_the_follow_of_a_job_cancelled_in_the_queue_ends(streams: ExitStack) -> 
     assert rest(stream) == b""
 
 
-def test_the_follow_of_an_ended_job_is_its_log(streams: ExitStack) -> None:
+def test_following_an_ended_job_returns_its_log(streams: ExitStack) -> None:
     logged = running()
     logged.write(b"all")
     logged.ended()
     assert rest(follow(streams, logged)) == b"all"
 
 
-def test_a_fault_in_the_reader_does_not_keep_the_next_follower_from_reading(
+def test_an_error_in_the_reader_does_not_block_the_next_follower(
     streams: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged = running()
     faults: list[Any] = []
     monkeypatch.setattr(threading, "excepthook", faults.append)
     next(follow(streams, logged))
-    logged.memory.latency = -1.0  # no connector may raise what this raises
+    logged.memory.latency = -1.0  # an error that no connector may raise
     while not faults:
         time.sleep(0.01)
     logged.memory.latency = 0.0

@@ -21,7 +21,7 @@ UNSET = {
 
 
 @pytest.mark.parametrize("opts", [None, {}, UNSET, dict.fromkeys(UNSET), {"SinceTime": ""}])
-def test_what_is_unset_asks_for_the_whole_log(opts: object) -> None:
+def test_without_options_the_whole_log_is_requested(opts: object) -> None:
     assert parse_options(opts, now=NOW) == LogOptions()
 
 
@@ -41,7 +41,7 @@ def test_every_option_is_understood() -> None:
         ("0001-01-01T00:00:00+05:00", -62_135_614_800),
     ],
 )
-def test_a_time_is_taken_by_the_second_and_never_lies_ahead(text: str, since: int) -> None:
+def test_a_time_is_rounded_to_seconds_and_cannot_be_in_the_future(text: str, since: int) -> None:
     assert parse_options({"SinceTime": text}, now=NOW).since == since
 
 
@@ -65,7 +65,7 @@ def test_a_time_is_taken_by_the_second_and_never_lies_ahead(text: str, since: in
         ([], "Opts"),
     ],
 )
-def test_what_makes_no_sense_is_named_in_a_sentence(opts: object, named: str) -> None:
+def test_invalid_options_are_named_in_a_sentence(opts: object, named: str) -> None:
     with pytest.raises(BadRequest, match=named) as refusal:
         parse_options(opts, now=NOW)
     assert refusal.value.message.endswith(".")

@@ -1,4 +1,4 @@
-"""GET /getLogs through the wire; how a log is followed is in test_logs_follow.py."""
+"""GET /getLogs through the wire. test_following.py tests how a log is followed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_log_is_exactly_what_the_container_wrote(client: Client) -> None:
     assert response["Content-Type"] == "text/plain"
 
 
-def test_init_containers_and_each_container_have_logs_of_their_own(client: Client) -> None:
+def test_init_containers_and_containers_have_separate_logs(client: Client) -> None:
     logged = running(containers=["main", "sidecar"], inits=["fetch"])
     for name in ("fetch", "main", "sidecar"):
         logged.write(name.encode(), name)
@@ -69,7 +69,7 @@ def test_init_containers_and_each_container_have_logs_of_their_own(client: Clien
     ]
 
 
-def test_options_narrow_the_answer(client: Client) -> None:
+def test_options_limit_the_answer(client: Client) -> None:
     noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
     logged = running(at=noon)
     for second, line in enumerate([b"one\n", b"two\n", b"three\n"]):
@@ -81,7 +81,7 @@ def test_options_narrow_the_answer(client: Client) -> None:
     assert content(ask(client, logged, opts={"Timestamps": True, "Bytes": 22})) == b"2026-01-31T12:00:00Z o"
 
 
-def test_lines_of_the_last_seconds_are_found_by_since_seconds(client: Client) -> None:
+def test_since_seconds_returns_the_lines_of_the_last_seconds(client: Client) -> None:
     now = timezone.now()
     logged = running(at=now - timedelta(hours=2))
     logged.write(b"old\n", at=now - timedelta(hours=1))
@@ -112,14 +112,14 @@ def test_a_job_that_has_not_started_has_an_empty_log(client: Client, state: Stat
         ({"Opts": {"Previous": True}}, "previous"),
     ],
 )
-def test_a_request_that_makes_no_sense_is_answered_in_words(client: Client, change: dict[str, Any], named: str) -> None:
+def test_an_invalid_request_is_refused_with_a_sentence(client: Client, change: dict[str, Any], named: str) -> None:
     _, token = make_node()
     body = {"PodUID": str(uuid.uuid4()), "ContainerName": "main", "Opts": {}} | change
     assert named in sentence(send(client, token, body), 400)
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"null", b'"text"'])
-def test_a_body_that_is_no_object_is_answered_in_words(client: Client, body: bytes) -> None:
+def test_a_body_that_is_not_an_object_is_refused_with_a_sentence(client: Client, body: bytes) -> None:
     sentence(send(client, make_node()[1], body), 400)
 
 
@@ -129,7 +129,7 @@ def test_nobody_reads_logs_without_a_token(client: Client) -> None:
     sentence(ask(client, logged), 401)
 
 
-def test_the_pod_of_another_node_is_as_unknown_as_one_that_never_was(client: Client) -> None:
+def test_another_nodes_pod_is_as_unknown_as_a_missing_one(client: Client) -> None:
     logged, (_, stranger) = running(), make_node()
     body = {"PodUID": str(logged.job.pod_uid), "ContainerName": "main"}
     theirs = sentence(send(client, stranger, body), 404)
@@ -138,7 +138,7 @@ def test_the_pod_of_another_node_is_as_unknown_as_one_that_never_was(client: Cli
     assert theirs.replace(str(logged.job.pod_uid), "") == nobodys.replace(body["PodUID"], "")
 
 
-def test_an_unknown_container_is_told_which_there_are(client: Client) -> None:
+def test_an_unknown_container_is_refused_with_the_existing_names(client: Client) -> None:
     logged = running(containers=["main", "sidecar"])
     assert "main, sidecar" in sentence(ask(client, logged, container="other"), 404)
 
@@ -149,7 +149,7 @@ def test_a_site_that_does_not_answer_is_named(client: Client) -> None:
     assert "Vega does not answer." in sentence(ask(client, logged), 503)
 
 
-def test_a_site_known_to_be_silent_is_not_even_asked(client: Client) -> None:
+def test_a_site_with_an_open_breaker_is_not_called(client: Client) -> None:
     logged = running()
     site = logged.site
     site.silent_since = site.next_probe_at = timezone.now()
@@ -159,7 +159,7 @@ def test_a_site_known_to_be_silent_is_not_even_asked(client: Client) -> None:
 
 
 def test_a_site_that_falls_silent_half_way_is_asked_again(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client could not tell a cut answer from a whole one."""
+    """The client could not distinguish a cut answer from a whole one."""
     settings.RETRY_FIRST = 0.01
     monkeypatch.setattr("jobs.logs.text.PIECE", 4)
     logged = running()
@@ -170,7 +170,7 @@ def test_a_site_that_falls_silent_half_way_is_asked_again(settings: Any, monkeyp
     assert first + b"".join(stream) == b"0123456789"
 
 
-def test_a_large_log_passes_through_little_memory(client: Client) -> None:
+def test_a_large_log_needs_little_memory(client: Client) -> None:
     logged = running()
     logged.write(b"0123456789abcde\n" * (50 * 2**16))
     response = ask(client, logged)
@@ -179,7 +179,7 @@ def test_a_large_log_passes_through_little_memory(client: Client) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert size == 50 * 2**20
-    # The site in memory copies the whole log for each piece it cuts; what passes us beside that is small.
+    # The in-memory site copies the whole log for each piece; what our own code holds beside that is small.
     assert peak < 50 * 2**20 + 8 * 2**20
 
 
@@ -192,7 +192,7 @@ def test_the_tail_of_a_large_log_costs_a_few_round_trips(client: Client) -> None
 
 
 def test_a_node_follows_until_its_token_is_revoked(client: Client, settings: Any) -> None:
-    """And not until it expires: many live for minutes, and a container for days."""
+    """An expiry does not end the stream: many tokens live for minutes, and a container for days."""
     settings.TOKEN_MEMORY, settings.LOG_FOLLOW_IDLE = 1, 20
     logged = running()
     logged.write(b"one\n")

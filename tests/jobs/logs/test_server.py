@@ -1,4 +1,4 @@
-"""Following through a real web server: what only a server can get wrong."""
+"""Following through a real web server: errors that only a server can make."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(120)]
 
-#: One line each half second, each with the time at which it was written.
+#: One line every half second, each with the time at which it was written.
 TICKS = "for n in 1 2 3 4 5 6; do date +%s.%N; sleep 0.5; done"
 
 
 @pytest.fixture(scope="module")
 def server(database_urls: dict[str, str]) -> Iterator[tuple[str, psutil.Process]]:
-    """A web process with a single connection to PostgreSQL and one follower per tenant; its URL and process."""
+    """A web process with one connection to PostgreSQL and one follower per tenant: its URL and process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -67,7 +67,7 @@ def server(database_urls: dict[str, str]) -> Iterator[tuple[str, psutil.Process]
 
 @pytest.fixture
 def site() -> Site:
-    """This host, running jobs as ourselves, or for root as the account that the backends have made."""
+    """This host as a site, which runs jobs as our own user, or for root as the backends' account."""
     config: dict[str, Any] = {"base": ".isthmus-logs/jobs", "runtime": {"kind": "host", "grace": 1}}
     if os.geteuid() == 0:
         backends = find_backends() or unavailable(f"As root there is no user to run jobs as: {START}.")
@@ -91,7 +91,7 @@ def _until(condition: Any, *, within: float) -> None:
 
 @contextmanager
 def asked(url: str, token: str, job: Job, **opts: Any) -> Iterator[requests.Response]:
-    """The answer to /getLogs once its headers are there, sent as the kubelet does: GET, with a body."""
+    """Send /getLogs as the kubelet does (GET with a body). Returns the answer once its headers are there."""
     body = json.dumps({"PodUID": str(job.pod_uid), "ContainerName": "main", "Opts": opts})
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     with requests.get(f"{url}/getLogs", data=body, headers=headers, stream=True, timeout=30) as response:
@@ -99,7 +99,7 @@ def asked(url: str, token: str, job: Job, **opts: Any) -> Iterator[requests.Resp
 
 
 def started(site: Site, shell: str) -> tuple[Job, str, JobRef]:
-    """A job that really runs at `site`."""
+    """Return a job that really runs at `site`."""
     node, token = make_node(site=site)
     job = make_job(state=State.RUNNING, node=node)
     job.folder = f"{site.config['base']}/{job.attempt_key}"
@@ -127,11 +127,11 @@ def test_each_line_of_a_real_job_arrives_within_two_seconds(server: tuple[str, p
         connector_for(site).cancel([ref])
         connector_for(site).clean([ref])
     assert len(late) == 6
-    # The first one waits for our question, not for the reader.
+    # The first line waits for our request, not for the reader.
     assert max(late[1:]) < 2
 
 
-def test_headers_come_at_once_and_a_client_that_leaves_frees_its_seat(server: tuple[str, psutil.Process]) -> None:
+def test_headers_come_at_once_and_a_client_that_leaves_frees_its_place(server: tuple[str, psutil.Process]) -> None:
     node, token = make_node()
     job = make_job(node=node)
     with asked(server[0], token, job, Follow=True) as waiting:
@@ -147,8 +147,8 @@ def test_headers_come_at_once_and_a_client_that_leaves_frees_its_seat(server: tu
     _until(is_free, within=5)
 
 
-def test_those_who_wait_hold_no_connection_to_the_database(server: tuple[str, psutil.Process]) -> None:
-    """The server has one connection. Held for a second by each of six followers, it would be late for the seventh."""
+def test_waiting_followers_hold_no_database_connection(server: tuple[str, psutil.Process]) -> None:
+    """The server has one connection. If each of six followers held it for a second, the seventh would be late."""
     (token, job), *others = [(token, make_job(node=node)) for node, token in (make_node() for _ in range(7))]
     began = time.monotonic()
     with ExitStack() as streams:
@@ -160,7 +160,7 @@ def test_those_who_wait_hold_no_connection_to_the_database(server: tuple[str, ps
         assert time.monotonic() - began < 4
 
 
-def test_fifty_mebibytes_pass_through_a_server_of_bounded_memory(server: tuple[str, psutil.Process]) -> None:
+def test_fifty_mebibytes_pass_through_a_server_with_bounded_memory(server: tuple[str, psutil.Process]) -> None:
     node, token = make_node()
     job = make_job(node=node, state=State.SUCCEEDED)
     size = 50 << 20
@@ -178,6 +178,6 @@ def test_fifty_mebibytes_pass_through_a_server_of_bounded_memory(server: tuple[s
 
 
 def memory_of(process: psutil.Process) -> int:
-    """Resident bytes of a process and its children."""
+    """Return the resident bytes of a process and its children."""
     family = [process, *process.children(recursive=True)]
     return sum(member.memory_info().rss for member in family)

@@ -21,7 +21,7 @@ OTHERWISE = 1_000
 
 @dataclass
 class Held:
-    """An output that lies in memory, of which `broken` readings from the next on fail."""
+    """An output in memory. The next `broken` reads fail."""
 
     log: bytes
     lines: bytes
@@ -41,7 +41,7 @@ class Held:
         return whole[offset : offset + limit]
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to release."""
 
 
 def read(held: Held, options: LogOptions) -> bytes:
@@ -50,7 +50,7 @@ def read(held: Held, options: LogOptions) -> bytes:
 
 
 def naive(log: bytes, index: list[tuple[int, int]], options: LogOptions) -> bytes:
-    """What the options mean, byte by byte and line by line."""
+    """Apply the options byte by byte and line by line, as their definition says."""
     answer, offset = [], 0
     lines = [line + b"\n" for line in log.split(b"\n")]
     lines[-1] = lines[-1][:-1]
@@ -72,7 +72,7 @@ def second_of(offset: int, index: list[tuple[int, int]]) -> int:
 
 
 def index_of(log: bytes, steps: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """An index as the batch script writes it: times and sizes that grow, the last possibly behind the log's end."""
+    """Return an index as the batch script writes it: growing times and sizes; the last size may exceed the log."""
     entries, second, size = [], 0, 0
     for waited, written in steps:
         second, size = second + waited, size + written
@@ -100,10 +100,10 @@ OPTIONS = st.builds(
 @example(b"a\n\n", [(1, 1)], LogOptions(tail=1, timestamps=True), 1)
 @example(b"a\xc3\xa9\nb", [(1, 2), (1, 1)], LogOptions(timestamps=True), 1)
 @example(b"a\nb\nc\n", [(1, 2), (1, 2), (1, 2)], LogOptions(since=2), 1)
-def test_any_log_is_answered_as_a_naive_reader_would(
+def test_any_log_reads_as_a_naive_reader_would_read_it(
     log: bytes, steps: list[tuple[int, int]], options: LogOptions, piece: int
 ) -> None:
-    """Whatever the bytes, the index, the options, and where the pieces happen to end."""
+    """For any bytes, index and options, and wherever the pieces end."""
     entries = index_of(log, steps)
     held = Held(log, b"".join(b"%d %d\n" % entry for entry in entries))
     with pytest.MonkeyPatch.context() as patch:
@@ -119,7 +119,7 @@ def test_an_index_full_of_nonsense_still_gives_times() -> None:
     assert [line[14:] for line in stamped.splitlines()] == ["00:01Z a", "00:07Z b", "00:07Z c", "00:07Z d", "00:07Z ."]
 
 
-def test_a_reading_that_fails_half_way_is_taken_up_without_losing_or_doubling_a_byte() -> None:
+def test_after_a_failed_read_no_byte_is_lost_or_doubled() -> None:
     log, index = b"".join(b"line %d\n" % n for n in range(50)), b"".join(b"%d %d\n" % (n, 8 * n) for n in range(99))
     options = LogOptions(timestamps=True)
     whole = read(Held(log, index), options)
@@ -141,7 +141,7 @@ def test_a_reading_that_fails_half_way_is_taken_up_without_losing_or_doubling_a_
             assert b"".join(got) == whole
 
 
-def test_text_without_a_time_yet_is_held_back_and_then_told_with_its_own() -> None:
+def test_text_without_a_time_yet_is_held_back_and_then_sent_with_its_own() -> None:
     held = Held(b"one\ntwo\n", b"5 4\n")
     log_text = LogText(held, LogOptions(timestamps=True))
     assert b"".join(log_text.available(otherwise=None)) == b"1970-01-01T00:00:05Z one\n"
@@ -149,13 +149,13 @@ def test_text_without_a_time_yet_is_held_back_and_then_told_with_its_own() -> No
     assert b"".join(log_text.available(otherwise=None)) == b"1970-01-01T00:00:06Z two\n"
 
 
-def test_text_is_not_held_back_for_ever_where_there_is_no_index(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_index_text_is_held_back_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     log_text = LogText(Held(b"one\n", b""), LogOptions(timestamps=True))
     assert b"".join(log_text.available(otherwise=None)) == b""
     monkeypatch.setattr(text, "_HOLD", 0.0)
     assert b"".join(log_text.available(otherwise=None)).endswith(b"Z one\n")
 
 
-def test_the_end_of_a_large_log_is_found_without_reading_it() -> None:
+def test_the_end_of_a_large_log_is_found_without_reading_all_of_it() -> None:
     held = Held(b"x" * 5_000_000 + b"\nlast line\n", b"")
     assert read(held, LogOptions(tail=1)) == b"last line\n"

@@ -1,4 +1,4 @@
-"""Pods without a cluster, what is refused at once, and what `explain` says of both."""
+"""Pods without a cluster, what is refused at once, and what `explain` answers for both."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def explained(tenant: Tenant, pod: dict[str, Any], site: str | None = None) -> l
     return explain({"pod": pod}, tenant_id=tenant.pk, site_slug=site, now=timezone.now())
 
 
-def test_a_pod_without_a_cluster_goes_all_the_way(
+def test_a_pod_without_a_cluster_runs_to_its_end(
     vega: Site, memory: MemorySite, alice: PersonCaller, tenant: Tenant
 ) -> None:
     job = submit(alice, tenant, pod_of(cpu="2"))
@@ -81,7 +81,7 @@ def test_a_service_account_submits_as_itself(tenant: Tenant) -> None:
     assert (job.service_id, job.person_id) == (service.pk, None)
 
 
-def test_a_name_is_generated_where_the_pod_asks_for_it(alice: PersonCaller, tenant: Tenant) -> None:
+def test_a_name_is_generated_if_the_pod_asks_for_one(alice: PersonCaller, tenant: Tenant) -> None:
     pod = pod_of()
     pod["metadata"] = {"generateName": "train-", "namespace": "ml", "uid": str(uuid.uuid4())}
     job = submit(alice, tenant, pod)
@@ -91,7 +91,7 @@ def test_a_name_is_generated_where_the_pod_asks_for_it(alice: PersonCaller, tena
 
 
 @pytest.mark.parametrize("pod", [None, [], {"kind": "Deployment"}, {"metadata": {}, "spec": {}}])
-def test_what_is_no_pod_is_a_bad_request(alice: PersonCaller, tenant: Tenant, pod: Any) -> None:
+def test_a_body_that_is_not_a_pod_is_a_bad_request(alice: PersonCaller, tenant: Tenant, pod: Any) -> None:
     with pytest.raises(BadRequest):
         submit(alice, tenant, pod)
 
@@ -105,7 +105,7 @@ def test_without_an_allocation_a_submission_is_refused(vega: Site, alice: Person
         submit(alice, tenant, pod_of())
 
 
-def test_the_site_where_it_fits_now_is_preferred(vega: Site, alice: PersonCaller, tenant: Tenant) -> None:
+def test_a_site_where_the_pod_fits_now_is_preferred(vega: Site, alice: PersonCaller, tenant: Tenant) -> None:
     leonardo = make_site(slug="leonardo", name="Leonardo")
     make_allocation(tenant, leonardo, priority=9, pods=1, used_pods=1)
     assert submit(alice, tenant, pod_of()).site == vega
@@ -160,7 +160,7 @@ def test_a_create_that_could_never_fit_is_refused_on_the_wire(
         None,
     ],
 )
-def test_a_closed_allocation_is_no_reason_to_refuse_a_create(vega: Site, fields: dict[str, Any] | None) -> None:
+def test_a_closed_allocation_does_not_refuse_a_create(vega: Site, fields: dict[str, Any] | None) -> None:
     node, token = make_node(site=vega)
     if fields is None:
         Allocation.objects.all().delete()
@@ -172,7 +172,7 @@ def test_a_closed_allocation_is_no_reason_to_refuse_a_create(vega: Site, fields:
     assert (job.state, bool(job.message)) == (State.HELD, True)
 
 
-def test_the_wire_is_in_the_audit_trail(vega: Site, database_urls: dict[str, str]) -> None:
+def test_creates_and_deletes_on_the_wire_are_in_the_audit_trail(vega: Site, database_urls: dict[str, str]) -> None:
     node, token = make_node(site=vega)
     pod, unknown = make_pod(), make_pod()
     with database_role(role_of(database_urls["web"])):
@@ -189,7 +189,7 @@ def test_the_wire_is_in_the_audit_trail(vega: Site, database_urls: dict[str, str
     ]
 
 
-def test_a_flavor_is_resolved_where_the_pod_goes(vega: Site, memory: MemorySite) -> None:
+def test_a_flavor_is_resolved_at_the_site_of_the_pod(vega: Site, memory: MemorySite) -> None:
     node, token = make_node(site=vega)
     make_allocation(node.tenant, vega, qos="high", local_account="alpha")
     Flavor.objects.create(site=vega, name="gpu", partition="boost", cpus=8, memory=GIB, gpus=2, time_limit=600)
@@ -211,7 +211,7 @@ def test_an_unknown_flavor_is_refused_on_the_wire(vega: Site) -> None:
     assert (answer.status, "no flavor moon" in answer.text) == (422, True)
 
 
-def test_a_flavored_pod_that_had_no_site_gets_its_figures_with_one(vega: Site) -> None:
+def test_a_flavored_pod_without_a_site_gets_its_figures_when_it_gets_one(vega: Site) -> None:
     node, token = make_node(routed=False)
     flavored = [make_pod(annotations={"slurm-job.vk.io/flavor": name}) for name in ("gpu", "moon")]
     for pod in flavored:
@@ -235,7 +235,7 @@ def test_the_first_allowed_partition_is_the_default(vega: Site, memory: MemorySi
     assert (demand.partition, demand.time_limit) == ("batch", 1800)
 
 
-def test_explain_says_what_fits_what_waits_and_what_is_refused(vega: Site, tenant: Tenant) -> None:
+def test_explain_distinguishes_fits_waits_and_refused(vega: Site, tenant: Tenant) -> None:
     make_allocation(tenant, vega, partitions=["batch"], default_time_limit=7200)
     make_allocation(tenant, make_site(slug="full", name="Full"), cpus=4, used_cpus=3)
     make_allocation(tenant, make_site(slug="small", name="Small"), cpus=1)
@@ -259,8 +259,8 @@ def test_explain_says_what_fits_what_waits_and_what_is_refused(vega: Site, tenan
     assert "may use no more than 1 CPU" in found["small"].message
 
 
-def test_all_agree_on_a_pod_that_fits_in_the_short_time_of_its_partition(vega: Site, tenant: Tenant) -> None:
-    """Four CPUs for the allocation's hour would be over the budget; for the partition's ten minutes they are not."""
+def test_explain_and_submission_agree_on_a_pod_without_a_time_limit(vega: Site, tenant: Tenant) -> None:
+    """Four CPUs for the allocation's default hour exceed the budget; for the partition's ten minutes they do not."""
     Allocation.objects.filter(tenant=tenant).update(cpu_hours=1)
     told = {"nodes": 1, "cpus": 8, "memory": GIB, "default": True, "seen_at": timezone.now()}
     vega.partitions.create(name="quick", time_limit=600, **told)
@@ -284,7 +284,7 @@ def test_explain_and_submit_agree(vega: Site, alice: PersonCaller, tenant: Tenan
     assert verdict.message == refusal.value.message
 
 
-def test_why_a_held_job_waits_is_told_live(vega: Site, alice: PersonCaller, tenant: Tenant) -> None:
+def test_the_reason_of_a_held_job_is_computed_live(vega: Site, alice: PersonCaller, tenant: Tenant) -> None:
     make_allocation(tenant, vega, pods=1)
     first, second = submit(alice, tenant, pod_of()), submit(alice, tenant, pod_of())
     start_now(vega)
@@ -301,7 +301,9 @@ def test_why_a_held_job_waits_is_told_live(vega: Site, alice: PersonCaller, tena
     assert waits.reason == "SiteDraining"
 
 
-def test_a_submitted_pod_keeps_its_site_while_that_is_drained(vega: Site, alice: PersonCaller, tenant: Tenant) -> None:
+def test_a_submitted_pod_keeps_its_site_while_the_site_is_drained(
+    vega: Site, alice: PersonCaller, tenant: Tenant
+) -> None:
     queued, later = submit(alice, tenant, pod_of()), None
     start_now(vega)
     Site.objects.update(enabled=False)

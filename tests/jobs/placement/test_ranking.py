@@ -1,4 +1,4 @@
-"""Which site is the best one for a pod, and what becomes of it there, whatever is edited meanwhile."""
+"""Which site is best for a pod, and what happens to the pod there, whatever is edited meanwhile."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def situation(name: str, *, priority: int = 0, **fields: Any) -> Situation:
         {"name": "c"},
     ],
 )
-def test_the_best_site_takes_work_starts_it_now_answers_and_has_priority(worse: dict[str, Any], db: None) -> None:
+def test_the_best_site_accepts_work_starts_it_now_answers_and_has_priority(worse: dict[str, Any], db: None) -> None:
     assert rank(Demand(), [situation(**worse), situation("b")])[0].site.name == "b"
 
 
@@ -65,7 +65,7 @@ def test_a_site_that_can_never_run_it_comes_last(db: None) -> None:
     assert answers[0].site.name == "a"
 
 
-#: Of figures that people set, some that matter to each other.
+#: Values that people set, some of which influence each other.
 CPUS = st.sampled_from([None, 1, 4, 64])
 LIMITS = st.fixed_dictionaries(
     {
@@ -121,7 +121,7 @@ def site_of(limits: dict[str, Any], flavor: dict[str, Any], config: dict[str, st
 
 
 def submit(tenant: Tenant, pod: dict[str, Any], now: datetime) -> Job | str:
-    """The job, or the sentence of its refusal."""
+    """Return the job, or the sentence of its refusal."""
     person = make_person()
     caller = PersonCaller(person.pk, person.name)
     try:
@@ -149,12 +149,12 @@ def test_explain_and_submit_agree(
     if job.state == State.QUEUED:
         shown = (job.cpus, job.memory, job.gpus, job.gpu_kind, job.partition, job.time_limit)
         assert shown == (told.cpus, told.memory, told.gpus, told.gpu_kind, told.partition, told.time_limit)
-        assert job.reserved_cpu_seconds == told.cpu_hours * HOUR  # type: ignore[operator]  # what fits has figures
+        assert job.reserved_cpu_seconds == told.cpu_hours * HOUR  # type: ignore[operator]  # a fitting pod has figures
 
 
 @pytest.mark.django_db
 @given(*SETTING, LIMITS, FLAVORS, CONFIGS, st.booleans())
-def test_what_was_judged_is_counted_shown_and_submitted_whatever_is_edited(
+def test_a_started_jobs_demand_is_counted_shown_and_submitted_whatever_is_edited(
     limits: dict[str, Any],
     flavor: dict[str, Any],
     asked: dict[str, str],

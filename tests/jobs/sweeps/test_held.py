@@ -1,4 +1,4 @@
-"""Held pods: placed when something takes them, told why while nothing does."""
+"""Held pods: placed when a site can take them; until then they show the current reason."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_held_pod_is_placed_once_its_node_has_a_route(vega: Site) -> None:
     assert job.next_submit_at is not None
 
 
-def test_why_a_pod_is_held_is_told_anew_when_it_changes(vega: Site, node: VirtualNode) -> None:
+def test_a_held_pods_reason_is_updated_when_it_changes(vega: Site, node: VirtualNode) -> None:
     job = held(node)
     VirtualNode.objects.filter(pk=node.pk).update(enabled=False)
     place()
@@ -55,7 +55,9 @@ def test_why_a_pod_is_held_is_told_anew_when_it_changes(vega: Site, node: Virtua
     assert (job.state, job.reason) == (State.HELD, "SiteDraining")
 
 
-def test_a_drained_site_gives_back_what_it_has_not_begun(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+def test_a_drained_site_returns_the_pods_that_it_has_not_begun(
+    vega: Site, memory: MemorySite, node: VirtualNode
+) -> None:
     begun = make_job(node=node)
     submit_now(vega)
     waiting = make_job(node=node)
@@ -85,7 +87,7 @@ def test_a_pod_taken_back_after_a_fenced_attempt_leaves_nothing_to_clean(
     assert AbandonedAttempt.objects.filter(site=vega).count() == 1
 
 
-def test_a_pod_that_nothing_takes_yet_stops_no_other(vega: Site, node: VirtualNode) -> None:
+def test_a_pod_that_no_site_takes_yet_delays_no_other(vega: Site, node: VirtualNode) -> None:
     held(make_node(routed=False)[0])
     other = held(node)
     assert place() == 1
@@ -94,7 +96,7 @@ def test_a_pod_that_nothing_takes_yet_stops_no_other(vega: Site, node: VirtualNo
     assert other.state == State.QUEUED
 
 
-def test_what_the_release_before_had_queued_starts_anew_and_what_it_held_is_settled(
+def test_queued_and_held_jobs_of_the_previous_release_get_a_demand_and_start(
     vega: Site, memory: MemorySite, node: VirtualNode
 ) -> None:
     queued, waiting = make_job(node=node, demand=None), make_job(node=node, state=State.HELD, demand=None)
@@ -107,7 +109,7 @@ def test_what_the_release_before_had_queued_starts_anew_and_what_it_held_is_sett
         assert (job.state, job.demand is not None, job.is_counted) == (State.PENDING, True, True)
 
 
-def test_a_submission_of_the_release_before_that_never_arrived_starts_anew(
+def test_a_submission_of_the_previous_release_that_never_arrived_starts_again(
     vega: Site, memory: MemorySite, node: VirtualNode
 ) -> None:
     job = make_job(node=node, state=State.SUBMITTING, demand=None)

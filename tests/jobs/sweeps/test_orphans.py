@@ -1,4 +1,4 @@
-"""Orphans: only minutes in which a node was heard count against its pods."""
+"""Orphans: only minutes in which a node was heard count towards its pods' age."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def heard_for(node: VirtualNode, minutes: int) -> None:
     VirtualNode.objects.filter(pk=node.pk).update(heard_minutes=minutes)
 
 
-def test_a_pod_that_nobody_asked_after_for_an_hour_is_cancelled(vega: Site, node: VirtualNode) -> None:
+def test_a_pod_not_polled_for_an_hour_is_cancelled(vega: Site, node: VirtualNode) -> None:
     forgotten = make_job(node=node, state=State.RUNNING, polled_minute=100)
     asked_after = make_job(node=node, state=State.RUNNING, polled_minute=101)
     heard_for(node, 160)
@@ -39,11 +39,11 @@ def test_a_pod_that_nobody_asked_after_for_an_hour_is_cancelled(vega: Site, node
 
 def test_a_kubelet_that_is_down_orphans_nothing(vega: Site, node: VirtualNode) -> None:
     make_job(node=node, state=State.RUNNING, polled_minute=100)
-    heard_for(node, 103)  # however many hours ago that was
+    heard_for(node, 103)  # no matter how many hours ago that was
     assert reclaim() == 0
 
 
-def test_an_orphan_that_no_site_has_yet_ends_at_once(vega: Site, node: VirtualNode) -> None:
+def test_an_orphan_without_a_site_ends_at_once(vega: Site, node: VirtualNode) -> None:
     job = make_job(node=node, polled_minute=1)
     heard_for(node, 61)
     reclaim()
@@ -52,7 +52,7 @@ def test_an_orphan_that_no_site_has_yet_ends_at_once(vega: Site, node: VirtualNo
     assert "60 minutes" in job.message
 
 
-def test_a_sweep_of_many_goes_through_all_of_them_once(vega: Site, node: VirtualNode, settings: Settings) -> None:
+def test_a_sweep_of_many_handles_each_once(vega: Site, node: VirtualNode, settings: Settings) -> None:
     for _ in range(7):
         make_job(node=node, state=State.RUNNING)
     heard_for(node, 60)
@@ -62,7 +62,7 @@ def test_a_sweep_of_many_goes_through_all_of_them_once(vega: Site, node: Virtual
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
-def test_an_ended_pod_is_no_orphan(vega: Site, node: VirtualNode, state: State) -> None:
+def test_an_ended_pod_is_not_an_orphan(vega: Site, node: VirtualNode, state: State) -> None:
     make_job(node=node, state=state)
     heard_for(node, 600)
     assert reclaim() == 0

@@ -1,4 +1,4 @@
-"""What is forgotten, when, and what has to go before it."""
+"""What is deleted, when, and what must be deleted first."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def archived(job: Job) -> ArchivedLog:
     return ArchivedLog.objects.create(job=job, container="main", path=path, size=1)
 
 
-def test_an_ended_job_goes_with_its_history_after_ninety_days(vega: Site, node: VirtualNode) -> None:
+def test_an_ended_job_is_deleted_with_its_history_after_ninety_days(vega: Site, node: VirtualNode) -> None:
     ended, alive = make_job(node=node, state=State.FAILED), make_job(node=node, state=State.RUNNING)
     sweep(days=89)
     assert Job.objects.filter(pk=ended.pk).exists()
@@ -43,7 +43,7 @@ def test_an_ended_job_goes_with_its_history_after_ninety_days(vega: Site, node: 
     assert list(Job.objects.all()) == [alive]
 
 
-def test_a_log_goes_after_thirty_days_file_and_row(vega: Site, node: VirtualNode) -> None:
+def test_a_log_is_deleted_after_thirty_days_file_and_row(vega: Site, node: VirtualNode) -> None:
     log = archived(make_job(node=node, state=State.SUCCEEDED))
     sweep(days=29)
     assert storages["logs"].exists(log.path)
@@ -66,7 +66,7 @@ def test_a_job_whose_folder_is_still_at_a_silent_site_is_kept(vega: Site, node: 
     assert Job.objects.count() == 1
 
 
-def test_tombstones_go_after_a_week(vega: Site, node: VirtualNode) -> None:
+def test_tombstones_are_deleted_after_a_week(vega: Site, node: VirtualNode) -> None:
     Tombstone.objects.create(node=node, pod_uid=uuid.uuid4())
     sweep(days=6)
     assert Tombstone.objects.exists()
@@ -74,7 +74,7 @@ def test_tombstones_go_after_a_week(vega: Site, node: VirtualNode) -> None:
     assert not Tombstone.objects.exists()
 
 
-def test_usage_stays_for_years_after_its_job(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+def test_usage_is_kept_for_years_after_its_job(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     job = make_job(node=node)
     submit_now(vega)
     job.refresh_from_db()
@@ -88,7 +88,7 @@ def test_usage_stays_for_years_after_its_job(vega: Site, memory: MemorySite, nod
     assert not UsageRecord.objects.exists()
 
 
-def test_an_ended_jobs_folder_is_cleaned_a_day_after_its_logs_are_kept(
+def test_an_ended_jobs_folder_is_cleaned_a_day_after_its_logs_are_archived(
     vega: Site, memory: MemorySite, node: VirtualNode
 ) -> None:
     job = make_job(node=node)
@@ -103,7 +103,7 @@ def test_an_ended_jobs_folder_is_cleaned_a_day_after_its_logs_are_kept(
 
 
 @pytest.mark.django_db
-def test_a_browsers_session_goes_after_its_end() -> None:
+def test_a_browsers_session_is_deleted_after_its_end() -> None:
     now = timezone.now()
     for name, end in [("over", now - timedelta(seconds=1)), ("good", now + timedelta(hours=8))]:
         Session.objects.create(session_key=name, session_data="", expire_date=end)

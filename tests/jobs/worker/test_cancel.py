@@ -1,4 +1,4 @@
-"""A wish to cancel is durable: it is carried out however long the site is away."""
+"""A cancellation request is durable: it is carried out however long the site is silent."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def wish(job: Job) -> list[Job]:
 
 
 @pytest.mark.parametrize("state", [State.HELD, State.QUEUED])
-def test_what_no_site_has_yet_is_cancelled_at_once(vega: Site, node: VirtualNode, state: State) -> None:
+def test_a_job_without_a_site_is_cancelled_at_once(vega: Site, node: VirtualNode, state: State) -> None:
     job = make_job(node=node, state=state)
     wish(job)
     job.refresh_from_db()
@@ -55,7 +55,7 @@ def test_a_running_job_is_cancelled_at_its_site_and_then_here(vega: Site, memory
     assert job.next_cancel_at is None
 
 
-def test_the_wish_outlasts_a_silent_site(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_the_request_survives_a_silent_site(vega: Site, memory: MemorySite, job: Job) -> None:
     memory.go_silent()
     wish(job)
     for _ in range(3):
@@ -69,7 +69,7 @@ def test_the_wish_outlasts_a_silent_site(vega: Site, memory: MemorySite, job: Jo
     assert job.state == State.CANCELLED
 
 
-def test_a_wish_is_repeated_until_the_site_has_granted_it(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_a_request_is_repeated_until_the_site_confirms_the_end(vega: Site, memory: MemorySite, job: Job) -> None:
     memory.lose_answer("cancel")
     wish(job)
     tasks.cancel(vega.pk)
@@ -79,12 +79,12 @@ def test_a_wish_is_repeated_until_the_site_has_granted_it(vega: Site, memory: Me
     assert ("cancel", 1) in memory.calls
     memory.calls.clear()
     tasks.cancel(vega.pk)
-    assert list(memory.calls) == []  # granted, as far as the site said: it has time until the next try
+    assert list(memory.calls) == []  # the site has accepted it: the next try comes later
     cancel_now(vega)
     assert list(memory.calls) == [("cancel", 1)]
 
 
-def test_wishes_travel_in_one_call(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+def test_cancellation_requests_are_sent_in_one_call(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     jobs = [make_job(node=node) for _ in range(5)]
     submit_now(vega)
     cancellation.cancel([job.pk for job in jobs], reason="Deleted", now=timezone.now())
@@ -93,20 +93,22 @@ def test_wishes_travel_in_one_call(vega: Site, memory: MemorySite, node: Virtual
     assert list(memory.calls) == [("cancel", 5)]
 
 
-def test_a_second_wish_changes_nothing(vega: Site, job: Job) -> None:
+def test_a_second_request_changes_nothing(vega: Site, job: Job) -> None:
     assert [each.pk for each in wish(job)] == [job.pk]
     assert wish(job) == []
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
-def test_an_ended_job_stays_as_it_ended(vega: Site, node: VirtualNode, state: State) -> None:
+def test_an_ended_job_keeps_its_end(vega: Site, node: VirtualNode, state: State) -> None:
     job = make_job(node=node, state=state)
     assert wish(job) == []
     job.refresh_from_db()
     assert (job.state, job.cancel_requested_at) == (state, None)
 
 
-def test_a_job_that_finished_before_the_wish_arrived_has_succeeded(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_a_job_that_finished_before_the_cancellation_arrived_has_succeeded(
+    vega: Site, memory: MemorySite, job: Job
+) -> None:
     memory.finish(job.attempt_key)
     wish(job)
     tasks.cancel(vega.pk)

@@ -1,4 +1,4 @@
-"""A silent site: its breaker, what its jobs say meanwhile, and that nobody else notices."""
+"""A silent site: its circuit breaker, what its jobs show meanwhile, and that other sites do not notice."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_first_unanswered_call_opens_the_breaker(vega: Site, memory: MemoryS
     assert vega.silence == "Connection refused."
 
 
-def test_while_it_is_open_nothing_but_the_probe_touches_the_site(
+def test_while_the_breaker_is_open_only_the_probe_calls_the_site(
     vega: Site, memory: MemorySite, node: VirtualNode
 ) -> None:
     make_job(node=node)
@@ -46,12 +46,12 @@ def test_while_it_is_open_nothing_but_the_probe_touches_the_site(
     make_job(node=node)
     for task in (tasks.submit, tasks.poll, tasks.cancel, tasks.clean, tasks.probe):
         task(vega.pk)
-    assert list(memory.calls) == []  # the probe's time has not come
+    assert list(memory.calls) == []  # the probe is not due yet
     probe_now(vega)
     assert list(memory.calls) == [("capacity", 0)]
 
 
-def test_waiting_pods_say_that_their_site_is_silent_until_it_answers(
+def test_waiting_pods_show_that_their_site_is_silent_until_it_answers(
     vega: Site, memory: MemorySite, node: VirtualNode
 ) -> None:
     make_job(node=node)
@@ -72,7 +72,7 @@ def test_waiting_pods_say_that_their_site_is_silent_until_it_answers(
     assert (late.reason, late.message) == ("", "")
 
 
-def test_a_pod_that_says_nothing_yet_is_told_by_the_next_probe(
+def test_a_new_pod_shows_the_sites_silence_after_the_next_probe(
     vega: Site, memory: MemorySite, node: VirtualNode
 ) -> None:
     memory.go_silent()
@@ -83,7 +83,7 @@ def test_a_pod_that_says_nothing_yet_is_told_by_the_next_probe(
     assert job.reason == "SiteSilent"
 
 
-def test_a_running_pod_keeps_its_state_and_its_words(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+def test_a_running_pod_keeps_its_state_and_message(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     job = make_job(node=node, state=State.RUNNING)
     before = job.status_exact
     memory.go_silent()
@@ -105,7 +105,7 @@ def test_probes_come_at_growing_intervals(vega: Site, memory: MemorySite) -> Non
     assert 200 < waits[-1] <= 300
 
 
-def test_a_site_that_answers_its_probe_and_fails_at_its_work_is_asked_ever_less(
+def test_a_site_that_answers_probes_and_fails_at_work_is_called_ever_less(
     vega: Site, memory: MemorySite, node: VirtualNode
 ) -> None:
     make_job(node=node)
@@ -121,9 +121,9 @@ def test_a_site_that_answers_its_probe_and_fails_at_its_work_is_asked_ever_less(
     assert failures == [1, 2, 3, 4]
 
 
-def test_a_call_refused_as_a_whole_lets_the_pods_wait(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+def test_a_call_refused_as_a_whole_leaves_the_pods_waiting(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     job = make_job(node=node)
-    Site.objects.filter(pk=vega.pk).update(config={})  # the connector cannot be opened without a name
+    Site.objects.filter(pk=vega.pk).update(config={})  # without a name the connector cannot be opened
     tasks.submit(vega.pk)
     job.refresh_from_db()
     vega.refresh_from_db()
@@ -131,7 +131,9 @@ def test_a_call_refused_as_a_whole_lets_the_pods_wait(vega: Site, memory: Memory
     assert "name" in vega.silence
 
 
-def test_the_site_is_asked_again_what_was_due(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+def test_after_recovery_the_site_gets_the_calls_that_were_due(
+    vega: Site, memory: MemorySite, node: VirtualNode
+) -> None:
     make_job(node=node)
     memory.go_silent()
     tasks.submit(vega.pk)
@@ -142,7 +144,7 @@ def test_the_site_is_asked_again_what_was_due(vega: Site, memory: MemorySite, no
     assert ("submit", vega.pk) in set(due.work(now=now))
 
 
-def test_a_site_of_an_unknown_kind_is_silent_in_words(vega: Site, memory: MemorySite) -> None:
+def test_a_site_of_an_unknown_kind_is_silent_with_a_sentence(vega: Site, memory: MemorySite) -> None:
     Site.objects.filter(pk=vega.pk).update(kind="nothing")
     probe_now(vega)
     vega.refresh_from_db()
@@ -162,7 +164,7 @@ def test_a_hanging_site_delays_no_other(vega: Site, memory: MemorySite, node: Vi
             time.sleep(0.01)
         began = time.monotonic()
         tasks.submit(leonardo.pk)
-        tasks.submit(vega.pk)  # its lane is taken: the second worker goes on to something else
+        tasks.submit(vega.pk)  # its lane is taken: the second worker goes on to other work
         assert time.monotonic() - began < 1
         there.refresh_from_db()
         assert there.state == State.PENDING
@@ -178,9 +180,7 @@ def _in_thread(site_id: int) -> None:
         connections.close_all()
 
 
-def test_a_pod_that_arrives_meanwhile_says_at_once_why_it_waits(
-    vega: Site, memory: MemorySite, node: VirtualNode
-) -> None:
+def test_a_pod_created_meanwhile_shows_at_once_why_it_waits(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     make_job(node=node)
     memory.go_silent(message="Connection refused.")
     tasks.submit(vega.pk)

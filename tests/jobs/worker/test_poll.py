@@ -34,7 +34,7 @@ def job(vega: Site, memory: MemorySite, node: VirtualNode) -> Job:
     return job
 
 
-def test_a_job_that_starts_and_ends_is_seen_to_do_so(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_a_polled_job_starts_and_ends(vega: Site, memory: MemorySite, job: Job) -> None:
     memory.start(job.attempt_key)
     poll_now(vega)
     job.refresh_from_db()
@@ -67,7 +67,7 @@ def test_a_job_that_ran_between_two_polls_is_charged_the_sites_time(vega: Site, 
     )
 
 
-def test_why_a_job_waits_at_its_site_is_told_to_its_owner(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_the_sites_reason_for_waiting_is_shown_to_the_owner(vega: Site, memory: MemorySite, job: Job) -> None:
     memory.explain_waiting(job.attempt_key, "Priority", "Others are before it.")
     poll_now(vega)
     job.refresh_from_db()
@@ -75,7 +75,7 @@ def test_why_a_job_waits_at_its_site_is_told_to_its_owner(vega: Site, memory: Me
     assert "Others are before it." in job.status_exact
 
 
-def test_a_sites_endless_words_are_cut_to_their_columns(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_a_sites_long_texts_are_cut_to_their_columns(vega: Site, memory: MemorySite, job: Job) -> None:
     memory.explain_waiting(job.attempt_key, "R" * 500, "m" * 50_000 + "\0")
     poll_now(vega)
     job.refresh_from_db()
@@ -125,7 +125,7 @@ def test_a_silent_site_keeps_its_jobs(vega: Site, memory: MemorySite, job: Job) 
     assert (job.state, job.missing_since) == (State.RUNNING, None)
 
 
-def test_what_was_recorded_is_handed_back_with_the_next_poll(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_recorded_events_are_confirmed_with_the_next_poll(vega: Site, memory: MemorySite, job: Job) -> None:
     memory.start(job.attempt_key)
     poll_now(vega)
     assert memory.job(job.attempt_key).unrecorded
@@ -133,7 +133,7 @@ def test_what_was_recorded_is_handed_back_with_the_next_poll(vega: Site, memory:
     assert memory.job(job.attempt_key).unrecorded == {}
 
 
-def test_events_of_an_unanswered_poll_are_handed_back_later(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_events_of_an_unanswered_poll_are_confirmed_later(vega: Site, memory: MemorySite, job: Job) -> None:
     memory.start(job.attempt_key)
     poll_now(vega)
     memory.go_silent("poll")
@@ -145,7 +145,7 @@ def test_events_of_an_unanswered_poll_are_handed_back_later(vega: Site, memory: 
     assert memory.job(job.attempt_key).unrecorded == {}
 
 
-def test_the_next_poll_keeps_its_distance(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_the_next_poll_waits_for_its_interval(vega: Site, memory: MemorySite, job: Job) -> None:
     memory.latency = 0.3
     Site.objects.filter(pk=vega.pk).update(poll_interval=1, next_poll_at=timezone.now())
     before = timezone.now()
@@ -157,7 +157,7 @@ def test_the_next_poll_keeps_its_distance(vega: Site, memory: MemorySite, job: J
     assert list(memory.calls) == []
 
 
-def test_a_poll_that_the_tick_found_late_does_not_delay_the_next(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_a_late_poll_does_not_delay_the_next(vega: Site, memory: MemorySite, job: Job) -> None:
     due = timezone.now() - timedelta(seconds=0.5)
     Site.objects.filter(pk=vega.pk).update(poll_interval=5, next_poll_at=due)
     tasks.poll(vega.pk)
@@ -165,7 +165,7 @@ def test_a_poll_that_the_tick_found_late_does_not_delay_the_next(vega: Site, mem
     assert vega.next_poll_at == due + timedelta(seconds=5)
 
 
-def test_a_poll_long_overdue_is_not_made_up_for(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_a_poll_long_overdue_is_not_repeated_to_catch_up(vega: Site, memory: MemorySite, job: Job) -> None:
     now = timezone.now()
     Site.objects.filter(pk=vega.pk).update(poll_interval=5, next_poll_at=now - timedelta(hours=1))
     tasks.poll(vega.pk)
@@ -173,7 +173,7 @@ def test_a_poll_long_overdue_is_not_made_up_for(vega: Site, memory: MemorySite, 
     assert vega.next_poll_at >= now + timedelta(seconds=4)
 
 
-def test_an_unknown_job_is_not_finished(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_a_job_that_the_site_does_not_know_is_not_finished(vega: Site, memory: MemorySite, job: Job) -> None:
     memory.forget(job.attempt_key)
     poll_now(vega)
     job.refresh_from_db()
@@ -199,7 +199,7 @@ def test_a_job_unknown_for_an_hour_is_lost(vega: Site, memory: MemorySite, job: 
     assert job.lost_at is not None
 
 
-def test_a_sites_own_word_makes_no_job_a_lost_one(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_the_word_lost_from_a_site_does_not_make_a_job_lost(vega: Site, memory: MemorySite, job: Job) -> None:
     rows = poll.watched(vega, now=timezone.now())
     report = Report(key=job.attempt_key, native_id="1", phase=Phase.FAILED, reason=Reason.LOST)
     poll.record_reports(rows, {report.key: report}, now=timezone.now())
@@ -208,7 +208,7 @@ def test_a_sites_own_word_makes_no_job_a_lost_one(vega: Site, memory: MemorySite
     assert poll.watched(vega, now=timezone.now()) == []
 
 
-def test_an_hour_in_which_nobody_asked_loses_no_job(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_an_hour_without_polls_loses_no_job(vega: Site, memory: MemorySite, job: Job) -> None:
     memory.forget(job.attempt_key)
     poll_now(vega)
     has_been_missing_for(job, timedelta(hours=3))
@@ -245,7 +245,7 @@ def test_a_lost_job_that_reappears_is_cancelled_and_charged(vega: Site, memory: 
     assert list(memory.calls) == [("poll", 0)]
 
 
-def test_a_requeued_job_waits_again_and_starts_from_nothing(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_a_requeued_job_waits_again_and_forgets_its_containers(vega: Site, memory: MemorySite, job: Job) -> None:
     memory.start(job.attempt_key)
     poll_now(vega)
     memory.requeue(job.attempt_key)
@@ -258,7 +258,7 @@ def test_a_requeued_job_waits_again_and_starts_from_nothing(vega: Site, memory: 
     assert (job.state, job.observed["main"]["restart"]) == (State.SUCCEEDED, 1)
 
 
-def test_one_report_that_makes_no_sense_stops_no_other(
+def test_one_invalid_report_does_not_affect_the_others(
     vega: Site, memory: MemorySite, node: VirtualNode, job: Job
 ) -> None:
     other = make_job(node=node)
@@ -272,19 +272,19 @@ def test_one_report_that_makes_no_sense_stops_no_other(
     assert (job.state, other.state) == (State.PENDING, State.SUCCEEDED)
 
 
-def test_ended_jobs_are_not_asked_after(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_ended_jobs_are_not_polled(vega: Site, memory: MemorySite, job: Job) -> None:
     memory.finish(job.attempt_key)
     poll_now(vega)
     assert poll.watched(vega, now=timezone.now()) == []
 
 
-def test_another_sites_jobs_are_not_asked_after(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_another_sites_jobs_are_not_polled(vega: Site, memory: MemorySite, job: Job) -> None:
     elsewhere = make_node()[0]
     make_job(node=elsewhere, state=State.RUNNING)
     assert [row.pk for row in poll.watched(vega, now=timezone.now())] == [job.pk]
 
 
-def test_init_containers_and_containers_are_told_apart(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+def test_init_containers_and_containers_are_distinguished(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     pod = make_pod()
     pod["spec"]["initContainers"] = [{"name": "setup", "image": "busybox:1.36", "command": ["true"]}]
     job = make_job(node=node, request=make_request(pod))

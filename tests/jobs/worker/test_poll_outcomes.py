@@ -61,7 +61,7 @@ def decide(job: Watched, told: Report) -> Move:
         ({}, Phase.CANCELLED, State.FAILED),
     ],
 )
-def test_the_containers_own_codes_decide_where_all_told(codes: dict[str, int], phase: Phase, state: State) -> None:
+def test_the_containers_own_codes_decide_if_all_are_known(codes: dict[str, int], phase: Phase, state: State) -> None:
     told = report(phase, containers=tuple(ended(name, code) for name, code in codes.items()))
     assert decide(watched(containers=[MAIN, SIDE]), told).to is state
 
@@ -73,46 +73,46 @@ def test_a_failed_init_container_fails_the_job() -> None:
 
 
 @pytest.mark.parametrize(("phase", "codes"), [(Phase.CANCELLED, {}), (Phase.FAILED, {"main": 143})])
-def test_a_job_that_was_unwanted_is_cancelled(phase: Phase, codes: dict[str, int]) -> None:
+def test_a_job_with_a_cancellation_request_is_cancelled(phase: Phase, codes: dict[str, int]) -> None:
     told = report(phase, containers=tuple(ended(name, code) for name, code in codes.items()))
     assert decide(watched(cancel_requested_at=NOON), told).to is State.CANCELLED
 
 
-def test_an_unwanted_job_that_had_finished_has_succeeded() -> None:
+def test_a_finished_job_with_a_cancellation_request_has_succeeded() -> None:
     told = report(Phase.SUCCEEDED, containers=(ended("main", 0),))
     assert decide(watched(cancel_requested_at=NOON), told).to is State.SUCCEEDED
 
 
-def test_a_job_cancelled_by_somebody_at_the_site_has_failed_as_if_terminated() -> None:
+def test_a_job_cancelled_by_others_at_the_site_has_failed_as_terminated() -> None:
     move = decide(watched(), report(Phase.CANCELLED, message="Cancelled by uid 1000."))
     assert (move.to, move.changes["reason"], move.changes["exit_code"]) == (State.FAILED, "CancelledAtSite", 143)
     assert move.changes["message"] == "Cancelled by uid 1000."
 
 
-def test_the_sites_code_stands_for_containers_that_left_none() -> None:
+def test_the_sites_code_stands_in_for_containers_without_one() -> None:
     move = decide(watched(), report(Phase.FAILED, reason="OOMKilled", message="Out of memory.", exit_code=137))
     assert (move.changes["reason"], move.changes["exit_code"]) == ("OOMKilled", 137)
 
 
-def test_the_time_limit_is_named_though_the_container_told_of_its_signal() -> None:
+def test_the_time_limit_is_the_reason_though_the_container_reported_its_signal() -> None:
     told = report(Phase.FAILED, reason="DeadlineExceeded", exit_code=124, containers=(ended("main", 143),))
     move = decide(watched(), told)
     assert (move.to, move.changes["reason"]) == (State.FAILED, "DeadlineExceeded")
     assert move.changes["observed"]["main"]["code"] == 143
 
 
-def test_a_report_that_says_what_is_known_changes_nothing() -> None:
+def test_a_report_of_known_facts_changes_nothing() -> None:
     assert poll_outcomes.decide_report(watched(), report(Phase.RUNNING), now=NOON) is None
 
 
-def test_news_of_a_container_keeps_what_was_known_of_it() -> None:
+def test_a_report_about_a_container_keeps_its_other_known_facts() -> None:
     known = {"main": {"started": 100, "restart": 0}}
     told = report(Phase.RUNNING, containers=(ContainerReport("main", None, NOON, 0),))
     expected = {"started": 100, "ended": int(NOON.timestamp()), "code": 0, "restart": 0}
     assert decide(watched(observed=known), told).changes["observed"] == {"main": expected}
 
 
-def test_a_later_run_forgets_its_predecessor_and_late_news_of_that_one_is_ignored() -> None:
+def test_a_later_run_replaces_the_earlier_one_and_late_reports_of_it_are_ignored() -> None:
     known = poll_outcomes.observe({}, report(Phase.RUNNING, containers=(ended("main", 1), ended("side", 0))))
     again = poll_outcomes.observe(
         known, report(Phase.RUNNING, restart=1, containers=(ContainerReport("main", NOON, restart=1),))
@@ -131,5 +131,5 @@ def test_a_later_run_forgets_its_predecessor_and_late_news_of_that_one_is_ignore
         (None, NOON),
     ],
 )
-def test_a_site_whose_clock_is_wrong_does_not_shift_our_retention(told: datetime | None, kept: datetime) -> None:
+def test_a_site_with_a_wrong_clock_does_not_shift_our_retention(told: datetime | None, kept: datetime) -> None:
     assert decide(watched(), report(Phase.SUCCEEDED, ended_at=told)).changes["ended_at"] == kept

@@ -59,7 +59,9 @@ def test_a_lost_answer_leaves_one_batch_job(vega: Site, memory: MemorySite, job:
     assert (job.state, job.attempt, batch_jobs(memory)) == (State.PENDING, 1, 1)
 
 
-def test_a_job_that_the_answer_left_out_is_found(vega: Site, memory: MemorySite, node: VirtualNode, job: Job) -> None:
+def test_a_job_missing_from_the_sites_answer_is_found(
+    vega: Site, memory: MemorySite, node: VirtualNode, job: Job
+) -> None:
     second = make_job(node=node)
     memory.answer_only(1)
     submit_now(vega)
@@ -93,7 +95,9 @@ def test_a_fenced_folder_is_kept_for_a_day_and_then_cleaned(vega: Site, memory: 
     assert not AbandonedAttempt.objects.exists()
 
 
-def test_an_unwanted_job_that_never_arrived_is_cancelled(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_a_job_with_a_cancellation_request_that_never_arrived_is_cancelled(
+    vega: Site, memory: MemorySite, job: Job
+) -> None:
     claim(vega, now=timezone.now())
     cancellation.cancel([job.pk], reason="Deleted", now=timezone.now())
     recover_now(vega)
@@ -101,7 +105,9 @@ def test_an_unwanted_job_that_never_arrived_is_cancelled(vega: Site, memory: Mem
     assert (job.state, job.reason, batch_jobs(memory)) == (State.CANCELLED, "Deleted", 0)
 
 
-def test_an_unwanted_job_that_did_arrive_is_cancelled_at_the_site(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_a_job_with_a_cancellation_request_that_did_arrive_is_cancelled_at_the_site(
+    vega: Site, memory: MemorySite, job: Job
+) -> None:
     memory.lose_answer("submit")
     submit_now(vega)
     cancellation.cancel([job.pk], reason="Deleted", now=timezone.now())
@@ -112,7 +118,7 @@ def test_an_unwanted_job_that_did_arrive_is_cancelled_at_the_site(vega: Site, me
     assert memory.job(job.attempt_key).phase == "cancelled"
 
 
-def test_while_the_site_is_silent_nothing_is_settled(vega: Site, memory: MemorySite, job: Job) -> None:
+def test_nothing_is_settled_while_the_site_is_silent(vega: Site, memory: MemorySite, job: Job) -> None:
     memory.go_silent()
     submit_now(vega)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Held jobs start within their tenant's allocation, in fair turns, and say why they do not."""
+"""Held jobs start within their tenant's allocation, in fair turns, and show why they do not start."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def states(jobs: list[Job]) -> list[str]:
 
 
 def exact(allocation: Allocation) -> Allocation:
-    """As the row is now; it agrees with what can be counted."""
+    """Return the row as it is now, after checking its counters against a recount."""
     assert reconcile(repair=False, now=timezone.now()) == []
     allocation.refresh_from_db()
     return allocation
 
 
-def test_what_fits_is_queued_and_counted(vega: Site, node: VirtualNode) -> None:
+def test_pods_that_fit_are_queued_and_counted(vega: Site, node: VirtualNode) -> None:
     allocation = limited(node, vega, local_account="alpha", priority=7, cpu_hours=100)
     [job] = held(node, vega, cpus=4, memory=GIB, gpus=2, gpu_kind="a100")
     start_now(vega)
@@ -100,7 +100,7 @@ def test_no_limit_is_exceeded_and_the_next_starts_when_one_ends(
     exact(allocation)
 
 
-def test_what_waits_is_told_in_words_and_looked_at_again_later(vega: Site, node: VirtualNode) -> None:
+def test_a_waiting_pod_shows_the_limit_and_is_looked_at_again_later(vega: Site, node: VirtualNode) -> None:
     limited(node, vega, pods=1)
     make_job(node=node, state=State.RUNNING, time_limit=HOUR)
     [job] = held(node, vega)
@@ -121,7 +121,7 @@ def test_what_waits_is_told_in_words_and_looked_at_again_later(vega: Site, node:
         ({"valid_from": timezone.now() + timedelta(days=9)}, "AllocationNotYetValid"),
     ],
 )
-def test_nothing_starts_under_an_allocation_that_is_closed(
+def test_nothing_starts_under_a_closed_allocation(
     vega: Site, node: VirtualNode, fields: dict[str, Any], reason: str
 ) -> None:
     limited(node, vega, **fields)
@@ -143,7 +143,7 @@ def test_an_allocation_that_expires_while_a_pod_is_held_is_the_new_reason(vega: 
     assert (job.state, job.reason) == (State.HELD, "AllocationExpired")
 
 
-def test_a_revocation_is_told_to_what_waited_for_a_limit(vega: Site, node: VirtualNode) -> None:
+def test_a_revocation_becomes_the_reason_of_pods_that_waited_for_a_limit(vega: Site, node: VirtualNode) -> None:
     allocation = limited(node, vega, pods=1)
     make_job(node=node, state=State.RUNNING, time_limit=HOUR)
     [job] = held(node, vega)
@@ -154,7 +154,7 @@ def test_a_revocation_is_told_to_what_waited_for_a_limit(vega: Site, node: Virtu
     assert (job.state, job.reason) == (State.HELD, "AllocationRevoked")
 
 
-def test_a_grant_starts_what_waited_for_it(vega: Site, node: VirtualNode) -> None:
+def test_a_grant_starts_the_pods_that_waited_for_it(vega: Site, node: VirtualNode) -> None:
     Allocation.objects.all().delete()
     jobs = held(node, vega, number=2)
     start_due(vega)
@@ -167,7 +167,7 @@ def test_a_grant_starts_what_waited_for_it(vega: Site, node: VirtualNode) -> Non
     assert states(jobs) == ["queued", "held"]
 
 
-def test_a_limit_that_is_lowered_kills_nothing_and_holds(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+def test_a_lowered_limit_kills_nothing_and_starts_nothing(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     allocation = limited(node, vega, pods=3)
     running = [make_job(node=node, state=State.RUNNING) for _ in range(3)]
     allocations.change(allocation, {"pods": 2})
@@ -182,7 +182,7 @@ def test_a_limit_that_is_lowered_kills_nothing_and_holds(vega: Site, memory: Mem
     assert states(waiting) == ["queued"]
 
 
-def test_a_held_pod_that_can_never_fit_any_more_says_so_and_stops_nobody(
+def test_a_held_pod_that_can_never_fit_any_more_says_so_and_delays_no_other(
     vega: Site, node: VirtualNode, settings: Settings
 ) -> None:
     settings.HOLD_PATIENCE = 0
@@ -217,7 +217,7 @@ def test_small_pods_may_pass_a_large_one_until_its_patience_ends(
     exact(allocation)
 
 
-def test_nobody_waits_behind_a_pod_whose_budget_is_spent(vega: Site, node: VirtualNode, settings: Settings) -> None:
+def test_no_pod_waits_behind_one_whose_budget_is_spent(vega: Site, node: VirtualNode, settings: Settings) -> None:
     settings.HOLD_PATIENCE = 0
     allocation = limited(node, vega, cpu_hours=10)
     start_now(vega)
@@ -247,7 +247,9 @@ def test_each_tenant_has_its_own_limits(vega: Site, node: VirtualNode) -> None:
     assert states(theirs).count("queued") == 2
 
 
-def test_more_than_a_batch_is_started_and_told(vega: Site, node: VirtualNode, settings: Settings) -> None:
+def test_more_pods_than_one_batch_are_started_or_given_a_reason(
+    vega: Site, node: VirtualNode, settings: Settings
+) -> None:
     settings.BATCH_JOBS = 3
     limited(node, vega, pods=5)
     jobs = held(node, vega, number=12)
@@ -257,7 +259,7 @@ def test_more_than_a_batch_is_started_and_told(vega: Site, node: VirtualNode, se
         assert rounds < 10
     assert states(jobs) == ["queued"] * 5 + ["held"] * 7
     assert set(Job.objects.filter(state=State.HELD).values_list("reason", flat=True)) == {"QuotaExceeded"}
-    assert ("submit", vega.pk) in list(due.work(now=timezone.now()))  # the queued ones
+    assert ("submit", vega.pk) in list(due.work(now=timezone.now()))  # the submit task for the queued ones
     Job.objects.filter(state=State.QUEUED).update(next_submit_at=timezone.now() + timedelta(hours=1))
     assert ("submit", vega.pk) not in list(due.work(now=timezone.now()))
 
@@ -275,7 +277,7 @@ def test_a_start_takes_as_many_statements_for_many_as_for_one(vega: Site, node: 
     assert statements(30) == statements(1)
 
 
-def test_what_is_used_takes_the_place_of_what_was_reserved(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+def test_the_actual_use_replaces_the_reservation(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     allocation = limited(node, vega, cpu_hours=10)
     [job] = held(node, vega, cpus=4, time_limit=2 * HOUR)
     submit_now(vega)
@@ -310,7 +312,7 @@ def test_a_cancelled_held_pod_was_never_counted(vega: Site, node: VirtualNode) -
     assert exact(allocation).used_pods == 0
 
 
-def test_a_drained_site_gives_back_what_its_queued_jobs_hold(vega: Site, node: VirtualNode) -> None:
+def test_a_drained_site_returns_the_reservations_of_its_queued_jobs(vega: Site, node: VirtualNode) -> None:
     allocation = limited(node, vega, cpu_hours=5)
     jobs = held(node, vega, number=2)
     start_now(vega)
@@ -330,11 +332,11 @@ def test_a_drained_site_gives_back_what_its_queued_jobs_hold(vega: Site, node: V
         ("short,long", None, 3600),
         ("short,endless", None, 3600),
         ("unheard-of", None, 3600),
-        ("", None, 600),  # the site's own choice
-        ("short", 7200, 7200),  # which the site will say something about
+        ("", None, 600),  # the site's default partition
+        ("short", 7200, 7200),  # the site itself will refuse it
     ],
 )
-def test_a_pod_without_a_time_limit_gets_no_more_than_its_partition_gives(
+def test_a_pod_without_a_time_limit_gets_no_more_than_its_partitions(
     vega: Site, node: VirtualNode, partition: str, own: int | None, given: int
 ) -> None:
     limited(node, vega, default_time_limit=3600)
@@ -348,7 +350,7 @@ def test_a_pod_without_a_time_limit_gets_no_more_than_its_partition_gives(
     assert (job.state, job.time_limit) == (State.QUEUED, given)
 
 
-def test_a_partition_that_is_not_allowed_any_more_holds(vega: Site, node: VirtualNode) -> None:
+def test_a_pod_in_a_partition_no_longer_allowed_is_held(vega: Site, node: VirtualNode) -> None:
     limited(node, vega, partitions=["batch"])
     [job] = held(node, vega, partition="gpu")
     start_now(vega)

@@ -1,4 +1,4 @@
-"""Submitting: who goes first, what is on record when, and what each answer of a site means."""
+"""Submitting: which pod goes first, what is recorded when, and what each answer of a site means."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sites.connectors.memory.site import MemorySite
 
 
-def test_a_due_pod_reaches_its_site_and_has_its_native_id(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+def test_a_due_pod_reaches_its_site_and_gets_its_native_id(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     job = make_job(node=node)
     tasks.submit(vega.pk)
     job.refresh_from_db()
@@ -42,7 +42,7 @@ def test_a_batch_of_pods_is_one_call(vega: Site, memory: MemorySite, node: Virtu
     assert Job.objects.filter(state=State.PENDING).count() == 5
 
 
-def test_a_pod_whose_time_has_not_come_is_left_alone(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+def test_a_pod_that_is_not_due_is_left_alone(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     job = make_job(node=node, next_submit_at=timezone.now() + timedelta(seconds=60))
     tasks.submit(vega.pk)
     job.refresh_from_db()
@@ -59,7 +59,7 @@ def test_tenants_take_turns_however_many_pods_one_has_queued(vega: Site, setting
     assert {job.pk for job in taken} == {flood[0].pk, flood[1].pk, few[0].pk, few[1].pk}
 
 
-def test_a_batch_carries_no_more_bytes_than_it_may(vega: Site, node: VirtualNode, settings: Settings) -> None:
+def test_a_batch_is_bounded_in_bytes(vega: Site, node: VirtualNode, settings: Settings) -> None:
     settings.BATCH_BYTES = 3000
     big = make_request(configmaps=[{"metadata": {"name": "data"}, "data": {"noise": "x" * 1500}}])
     jobs = [make_job(node=node, request={**big, "pod": make_pod()}) for _ in range(3)]
@@ -72,7 +72,7 @@ def test_a_pod_larger_than_any_batch_goes_alone(vega: Site, node: VirtualNode, s
     assert [taken.pk for taken in claim(vega, now=timezone.now())] == [job.pk]
 
 
-def test_what_unpacks_to_more_than_a_batch_waits_for_the_next(
+def test_a_pod_that_unpacks_to_more_than_the_batchs_rest_waits_for_the_next(
     vega: Site, memory: MemorySite, node: VirtualNode, settings: Settings
 ) -> None:
     settings.BATCH_BYTES = 150_000
@@ -83,16 +83,14 @@ def test_what_unpacks_to_more_than_a_batch_waits_for_the_next(
     assert [call for call in memory.calls if call[0] == "submit"] == [("submit", 2), ("submit", 1)]
 
 
-def test_a_pod_that_went_unanswered_often_goes_alone(vega: Site, node: VirtualNode) -> None:
+def test_a_pod_that_was_often_unanswered_goes_alone(vega: Site, node: VirtualNode) -> None:
     first, suspect, last = make_job(node=node), make_job(node=node, tries=3), make_job(node=node)
     assert [job.pk for job in claim(vega, now=timezone.now())] == [first.pk]
     assert [job.pk for job in claim(vega, now=timezone.now())] == [suspect.pk]
     assert [job.pk for job in claim(vega, now=timezone.now())] == [last.pk]
 
 
-def test_the_attempt_is_on_record_before_the_site_hears_of_it(
-    vega: Site, memory: MemorySite, node: VirtualNode
-) -> None:
+def test_the_attempt_is_recorded_before_the_site_is_called(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     job = make_job(node=node)
     memory.go_silent("submit")
     tasks.submit(vega.pk)
@@ -111,7 +109,7 @@ def test_a_refused_pod_fails_with_the_sites_sentence(vega: Site, memory: MemoryS
     assert job.request is None
 
 
-def test_a_pod_that_cannot_be_read_fails_and_stops_no_other(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+def test_an_unreadable_pod_fails_and_stops_no_other(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
     bad = make_request()
     bad["pod"]["spec"]["hostPID"] = True
     refused, fine = make_job(node=node, request=bad), make_job(node=node)
@@ -122,7 +120,9 @@ def test_a_pod_that_cannot_be_read_fails_and_stops_no_other(vega: Site, memory: 
     assert "hostPID" in refused.message
 
 
-def test_a_request_sealed_for_another_row_fails_in_words(vega: Site, memory: MemorySite, node: VirtualNode) -> None:
+def test_a_request_sealed_for_another_row_fails_with_a_sentence(
+    vega: Site, memory: MemorySite, node: VirtualNode
+) -> None:
     job = make_job(node=node)
     Job.objects.filter(pk=job.pk).update(
         request=payload.seal_request(make_request(), tenant_id=node.tenant_id, key="other")
@@ -133,7 +133,7 @@ def test_a_request_sealed_for_another_row_fails_in_words(vega: Site, memory: Mem
     assert "sealed for another row" in job.message
 
 
-def test_a_drained_site_gets_no_new_pods_but_settles_those_in_doubt(
+def test_a_drained_site_gets_no_new_pods_and_settles_those_in_doubt(
     vega: Site, memory: MemorySite, node: VirtualNode
 ) -> None:
     waiting = make_job(node=node)
@@ -159,7 +159,7 @@ def test_a_late_answer_about_an_old_attempt_changes_nothing(vega: Site, node: Vi
 
 
 def _with_file(content: bytes) -> dict[str, Any]:
-    """A request whose pod mounts a ConfigMap of this content."""
+    """Return a request whose pod mounts a ConfigMap with this content."""
     pod = make_pod()
     pod["spec"]["volumes"] = [{"name": "data", "configMap": {"name": "data"}}]
     pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]

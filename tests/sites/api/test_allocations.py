@@ -1,4 +1,4 @@
-"""/allocations: who sees, gives, changes and revokes which."""
+"""/allocations: who may see, give, change and revoke an allocation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def ours(federation: Federation) -> Allocation:
-    """Of climate at Vega, nearly used up."""
+    """The allocation of climate at Vega, nearly used up."""
     return make_allocation(
         federation.climate, federation.vega, pods=10, cpus=64, gpus={"a100": 4}, cpu_hours=100, used_pods=1,
         used_cpus=32, used_gpus={"a100": 3}, spent_cpu_seconds=80 * 3600, reserved_cpu_seconds=10 * 3600,
@@ -41,7 +41,7 @@ def test_each_role_sees_its_allocations(federation: Federation, ours: Allocation
     assert federation.nora.get("allocations").status == 403
 
 
-def test_an_allocation_tells_what_is_used_and_left(federation: Federation, ours: Allocation) -> None:
+def test_an_allocation_shows_what_is_used_and_left(federation: Federation, ours: Allocation) -> None:
     told = federation.adam.get(f"allocations/{ours.pk}").json
     assert told["limits"] == {
         "pods": 10, "cpus": 64, "memory": None, "gpus": {"a100": 4}, "cpu_hours": 100.0, "gpu_hours": None,
@@ -53,7 +53,7 @@ def test_an_allocation_tells_what_is_used_and_left(federation: Federation, ours:
     assert (told["period"]["kind"], told["reason"]) == ("month", "")
 
 
-def test_a_revoked_one_says_so(federation: Federation, ours: Allocation) -> None:
+def test_a_revoked_allocation_says_so(federation: Federation, ours: Allocation) -> None:
     told = federation.vera.post(f"allocations/{ours.pk}/revoke").json
     assert (told["enabled"], told["reason"]) == (False, "AllocationRevoked")
     assert "Climate at Vega was revoked" in federation.adam.get(f"allocations/{ours.pk}").json["message"]
@@ -74,14 +74,16 @@ def test_a_site_operator_gives_a_tenant_its_first_allocation(federation: Federat
     ("who", "status"),
     [("olga", 201), ("vera", 201), ("juna", 400), ("ada", 403), ("alice", 403), ("adam", 403), ("bob", 403)],
 )
-def test_who_may_give_one(federation: Federation, who: str, status: int) -> None:
+def test_only_operators_may_give_an_allocation(federation: Federation, who: str, status: int) -> None:
     answer = getattr(federation, who).post("allocations", {"tenant": "climate", "site": "vega"})
     assert answer.status == status, answer.text
     assert Allocation.objects.exists() is (status == 201)
 
 
 @pytest.mark.parametrize(("who", "status"), [("olga", 200), ("vera", 200), ("juna", 404), ("ada", 403), ("alice", 403)])
-def test_who_may_change_and_revoke_one(federation: Federation, ours: Allocation, who: str, status: int) -> None:
+def test_only_operators_may_change_and_revoke_an_allocation(
+    federation: Federation, ours: Allocation, who: str, status: int
+) -> None:
     caller = getattr(federation, who)
     assert caller.patch(f"allocations/{ours.pk}", {"cpus": 1}).status == status
     assert caller.post(f"allocations/{ours.pk}/revoke").status == status
@@ -103,7 +105,7 @@ def test_who_may_change_and_revoke_one(federation: Federation, ours: Allocation,
         ({"site": "nowhere"}, "site"),
     ],
 )
-def test_terms_that_cannot_stand_are_refused_by_name(federation: Federation, terms: dict[str, Any], field: str) -> None:
+def test_invalid_terms_are_refused_by_name(federation: Federation, terms: dict[str, Any], field: str) -> None:
     answer = federation.olga.post("allocations", {"tenant": "climate", "site": "vega", **terms})
     assert (answer.status, answer.json["errors"][0]["field"]) == (400, field)
 

@@ -1,4 +1,4 @@
-"""/requests: what a manager asks for, and who decides."""
+"""/requests: what a manager requests, and who decides."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ask(caller: Caller, **changes: Any) -> int:
     return int(answer.json["id"])
 
 
-def test_a_request_is_granted_as_it_was_asked(federation: Federation) -> None:
+def test_a_request_is_granted_unchanged(federation: Federation) -> None:
     number = ask(federation.alice)
     told = federation.vera.get(f"requests/{number}").json
     assert (told["tenant"], told["state"], told["asked_by"]) == ("climate", "open", "Alice")
@@ -47,7 +47,7 @@ def test_a_request_is_granted_with_changes(federation: Federation) -> None:
     assert Allocation.objects.get(tenant=federation.climate).cpus == 4
 
 
-def test_a_request_is_declined_with_a_reason_that_is_read_by_those_who_asked(federation: Federation) -> None:
+def test_a_request_is_declined_with_a_reason_that_the_requester_reads(federation: Federation) -> None:
     number = ask(federation.alice)
     without = federation.vera.post(f"requests/{number}/decide", {"grant": False})
     assert (without.status, without.json["errors"][0]["field"]) == (400, "reason")
@@ -65,7 +65,7 @@ def test_an_extension_names_its_allocation(federation: Federation) -> None:
     assert allocation.cpus == 16
 
 
-def test_those_who_asked_may_take_it_back(federation: Federation) -> None:
+def test_the_requester_may_withdraw_a_request(federation: Federation) -> None:
     number = ask(federation.alice)
     assert federation.bob.post(f"requests/{number}/withdraw").status == 404
     assert federation.vera.post(f"requests/{number}/withdraw").status == 403
@@ -73,7 +73,7 @@ def test_those_who_asked_may_take_it_back(federation: Federation) -> None:
     assert federation.alice.post(f"requests/{number}/withdraw").status == 409
 
 
-def test_a_program_that_manages_may_ask(federation: Federation) -> None:
+def test_a_program_that_manages_may_request(federation: Federation) -> None:
     program = Caller(make_service(tenant=federation.climate, role=MANAGER), federation.alice.api)
     assert program.get(f"requests/{ask(program)}").json["asked_by"] is None
 
@@ -82,7 +82,7 @@ def test_a_program_that_manages_may_ask(federation: Federation) -> None:
     ("who", "status"),
     [("alice", 200), ("vera", 200), ("olga", 200), ("ada", 200), ("bob", 404), ("juna", 404), ("adam", 403)],
 )
-def test_who_sees_a_request(federation: Federation, who: str, status: int) -> None:
+def test_each_role_sees_the_requests_within_reach(federation: Federation, who: str, status: int) -> None:
     number = ask(federation.alice)
     assert getattr(federation, who).get(f"requests/{number}").status == status
     listed = getattr(federation, who).get("requests")
@@ -90,7 +90,7 @@ def test_who_sees_a_request(federation: Federation, who: str, status: int) -> No
 
 
 @pytest.mark.parametrize(("who", "status"), [("alice", 403), ("juna", 404), ("ada", 403), ("bob", 403)])
-def test_who_may_not_decide(federation: Federation, who: str, status: int) -> None:
+def test_the_requester_and_other_sites_operators_may_not_decide(federation: Federation, who: str, status: int) -> None:
     number = ask(federation.alice)
     assert getattr(federation, who).post(f"requests/{number}/decide", {"grant": True}).status == status
 
@@ -106,13 +106,13 @@ def test_who_may_not_decide(federation: Federation, who: str, status: int) -> No
         ({"tenant": "physics"}, "tenant"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_by_name(federation: Federation, changes: dict[str, Any], field: str) -> None:
+def test_an_invalid_request_is_refused_by_name(federation: Federation, changes: dict[str, Any], field: str) -> None:
     answer = federation.alice.post("requests", {**ASKED, **changes})
     assert answer.status == 400, answer.text
     assert answer.json["errors"][0]["field"] == field
 
 
-def test_the_same_is_asked_once(federation: Federation) -> None:
+def test_the_same_request_cannot_be_open_twice(federation: Federation) -> None:
     ask(federation.alice)
     assert federation.alice.post("requests", ASKED).status == 409
     assert federation.adam.post("requests", ASKED).status == 403

@@ -1,4 +1,4 @@
-"""/sites: who sees which, and what of them."""
+"""/sites: who sees which sites, and which of their details."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_each_role_sees_its_sites(federation: Federation) -> None:
 
 
 @pytest.mark.usefixtures("fallen_silent")
-def test_why_a_site_is_silent_is_its_operators_to_know(federation: Federation) -> None:
+def test_only_a_sites_operator_reads_why_it_is_silent(federation: Federation) -> None:
     plain = "Vega has not answered since 2026-11-25 09:14 UTC; waiting jobs start when it answers again."
     told = federation.alice.get("sites/vega").json
     assert (told["answering"], told["silent_since"], told["silence"]) == (False, "2026-11-25T09:14:00Z", plain)
@@ -50,7 +50,7 @@ def test_why_a_site_is_silent_is_its_operators_to_know(federation: Federation) -
 
 
 @pytest.mark.usefixtures("fallen_silent")
-def test_how_a_site_is_reached_is_told_to_nobody(federation: Federation) -> None:
+def test_a_sites_connection_settings_are_shown_to_nobody(federation: Federation) -> None:
     secret = {"config": {"ssh": {"host": "login.vega.example"}}, "credential": b"hush"}
     Site.objects.filter(slug="vega").update(silent_since=None, next_probe_at=None, silence="", **secret)
     for caller in (federation.alice, federation.vera, federation.olga):

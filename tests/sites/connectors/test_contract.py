@@ -1,4 +1,4 @@
-"""Every sentence of `sites/connectors/base.py`, held against every connector: in memory, local, and a real Slurm."""
+"""Every promise of `sites/connectors/base.py`, tested with every connector: in memory, local, and a real Slurm."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNKNOWN = JobRef("0" * 32, "999999999", ".isthmus-contract/jobs/" + "0" * 32)
 
 @dataclass(frozen=True)
 class Ended:
-    """A batch of jobs that were submitted in one call and have all ended, by what they did."""
+    """A batch of jobs, submitted in one call and all ended, by what they did."""
 
     refs: dict[str, JobRef]
     watch: Watch
@@ -65,12 +65,12 @@ def tidy(site: SiteKind, ended: Ended) -> Iterator[None]:
 # submit
 
 
-def test_a_batch_is_answered_by_key_with_native_ids_of_its_own(ended: Ended) -> None:
+def test_a_batch_is_answered_by_key_with_distinct_native_ids(ended: Ended) -> None:
     assert len({ref.native_id for ref in ended.refs.values()}) == len(ended.refs)
     assert all(ended.report(name).native_id == ref.native_id for name, ref in ended.refs.items())
 
 
-def test_submitting_nothing_is_no_error(site: SiteKind) -> None:
+def test_submitting_nothing_is_not_an_error(site: SiteKind) -> None:
     assert dict(site.connector.submit([])) == {}
 
 
@@ -117,7 +117,7 @@ def test_find_before_submit_fences_the_attempt_for_good(site: SiteKind) -> None:
     assert site.batch_jobs(ref.key) == 0
 
 
-def test_find_after_submit_tells_the_native_id_of_each(site: SiteKind, ended: Ended) -> None:
+def test_find_after_submit_returns_the_native_id_of_each(site: SiteKind, ended: Ended) -> None:
     unsure = [replace(ref, native_id="") for ref in ended.refs.values()]
     unknown = site.ref(site.workload())
     found = site.connector.find([*unsure, unknown])
@@ -130,7 +130,7 @@ def test_a_race_of_submit_and_find_ends_with_a_job_or_with_a_fence(site: SiteKin
         with ThreadPoolExecutor(2) as threads:
             submitted = threads.submit(site.connector.submit, [workload])
             found = threads.submit(site.connector.find, [site.ref(workload)])
-        # Whatever each of them saw, asking again tells the one truth, and it agrees with both.
+        # Whatever each call returned, a second find returns the truth, and it agrees with both.
         settled = site.connector.find([site.ref(workload)])[workload.key]
         started = submitted.result()[workload.key]
         assert site.batch_jobs(workload.key) == (0 if isinstance(settled, Absent) else 1)
@@ -141,18 +141,18 @@ def test_a_race_of_submit_and_find_ends_with_a_job_or_with_a_fence(site: SiteKin
 # poll
 
 
-def test_what_the_site_does_not_know_is_absent_from_the_answer(site: SiteKind, ended: Ended) -> None:
+def test_jobs_that_the_site_does_not_know_are_absent_from_the_answer(site: SiteKind, ended: Ended) -> None:
     assert set(site.connector.poll([UNKNOWN, ended.refs["hello"]]).reports) == {ended.refs["hello"].key}
     assert dict(site.connector.poll([]).reports) == {}
 
 
-def test_a_native_id_that_belongs_to_another_job_is_not_known(site: SiteKind) -> None:
+def test_a_native_id_of_another_job_is_not_known(site: SiteKind) -> None:
     (ref,) = site.start(site.workload(main=RUNS_LONG))
     Watch(site.connector, [ref]).until_phase(Phase.RUNNING)
     stranger = replace(UNKNOWN, native_id=ref.native_id)
     assert dict(site.connector.poll([stranger]).reports) == {}
     site.connector.cancel([stranger])
-    time.sleep(1.0 if site.real else 0.0)  # the time that a wrong cancel would take
+    time.sleep(1.0 if site.real else 0.0)  # the time that a wrong cancellation would take
     assert site.connector.poll([ref]).reports[ref.key].phase is Phase.RUNNING
 
 
@@ -165,7 +165,7 @@ def test_a_waiting_job_is_pending_and_says_why(site: SiteKind) -> None:
     assert (report.started_at, report.ended_at, report.containers) == (None, None, ())
 
 
-def test_a_running_job_tells_its_start_and_its_containers(site: SiteKind) -> None:
+def test_a_running_job_reports_its_start_and_its_containers(site: SiteKind) -> None:
     (ref,) = site.start(site.workload(one=RUNS_LONG, two=RUNS_LONG))
     watch = Watch(site.connector, [ref])
     watch.until(lambda: len(watch.containers[ref.key]) == 2)
@@ -177,7 +177,7 @@ def test_a_running_job_tells_its_start_and_its_containers(site: SiteKind) -> Non
     assert all(container.started_at for container in watch.containers[ref.key].values())
 
 
-def test_a_successful_job_tells_its_codes_times_and_usage(ended: Ended) -> None:
+def test_a_successful_job_reports_its_codes_times_and_usage(ended: Ended) -> None:
     report = ended.report("hello")
     assert report.phase is Phase.SUCCEEDED
     assert report.exit_code is None
@@ -192,7 +192,7 @@ def test_a_successful_job_tells_its_codes_times_and_usage(ended: Ended) -> None:
     assert report.restart == 0
 
 
-def test_a_containers_own_exit_code_stands(ended: Ended) -> None:
+def test_a_containers_own_exit_code_is_kept(ended: Ended) -> None:
     assert ended.report("fails").phase is Phase.FAILED
     assert ended.report("fails").exit_code is None
     assert ended.exit_codes("fails") == {"main": 3}
@@ -216,7 +216,7 @@ def test_a_failing_init_container_ends_the_job_and_nothing_is_invented(ended: En
     assert ended.exit_codes("bad init") == {"first": 3}
 
 
-def test_events_are_told_until_they_are_recorded(site: SiteKind) -> None:
+def test_events_are_reported_until_they_are_confirmed(site: SiteKind) -> None:
     (ref,) = site.start(site.workload())
     told: set[str] = set()
     deadline = time.monotonic() + 60
@@ -230,7 +230,7 @@ def test_events_are_told_until_they_are_recorded(site: SiteKind) -> None:
     assert site.connector.poll([ref]).reports[ref.key].events == ()
 
 
-def test_events_may_be_handed_back_twice_and_after_their_job_was_cleaned(site: SiteKind) -> None:
+def test_events_may_be_confirmed_twice_and_after_their_job_was_cleaned(site: SiteKind) -> None:
     (ref,) = site.start(site.workload(main=RUNS_LONG))
     Watch(site.connector, [ref]).until(lambda: bool(site.connector.poll([ref]).reports[ref.key].events))
     events = site.connector.poll([ref]).reports[ref.key].events
@@ -242,7 +242,7 @@ def test_events_may_be_handed_back_twice_and_after_their_job_was_cleaned(site: S
     assert dict(site.connector.poll([], events).reports) == {}
 
 
-def test_a_poll_tells_how_long_it_kept_a_scheduler_at_work(site: SiteKind, ended: Ended) -> None:
+def test_a_poll_reports_how_long_it_kept_the_scheduler_busy(site: SiteKind, ended: Ended) -> None:
     seconds = site.connector.poll([ended.refs["hello"]]).scheduler_seconds
     assert 0 <= seconds < 60
 
@@ -263,7 +263,7 @@ def test_cancelling_a_running_job_ends_it(site: SiteKind) -> None:
     assert report.ended_at is not None
 
 
-def test_cancelling_a_waiting_job_keeps_it_from_ever_running(site: SiteKind) -> None:
+def test_cancelling_a_waiting_job_prevents_its_start(site: SiteKind) -> None:
     (ref,) = site.start(site.waiting() or pytest.skip("nothing waits at this site"))
     site.connector.cancel([ref])
     watch = Watch(site.connector, [ref])
@@ -272,7 +272,7 @@ def test_cancelling_a_waiting_job_keeps_it_from_ever_running(site: SiteKind) -> 
     assert watch.containers[ref.key] == {}
 
 
-def test_cancelling_what_is_finished_or_unknown_is_no_error(site: SiteKind, ended: Ended) -> None:
+def test_cancelling_a_finished_or_unknown_job_is_not_an_error(site: SiteKind, ended: Ended) -> None:
     site.connector.cancel([ended.refs["hello"], UNKNOWN])
     site.connector.cancel([])
     assert site.connector.poll([ended.refs["hello"]]).reports[ended.refs["hello"].key].phase is Phase.SUCCEEDED
@@ -301,7 +301,7 @@ def test_a_piece_of_a_log_is_cut_by_bytes(site: SiteKind, ended: Ended) -> None:
     assert pieces == [b"hello", b"wor", b"world\n", b"", b""]
 
 
-def test_a_log_that_is_not_there_is_none(site: SiteKind, ended: Ended) -> None:
+def test_a_missing_log_is_returned_as_none(site: SiteKind, ended: Ended) -> None:
     hello = LogRequest(ended.refs["hello"], "main")
     missing = [LogRequest(ended.refs["hello"], "nobody"), LogRequest(ended.refs["bad init"], "main")]
     assert site.connector.read_logs([*missing, LogRequest(UNKNOWN, "main"), hello]) == [
@@ -313,7 +313,7 @@ def test_a_log_that_is_not_there_is_none(site: SiteKind, ended: Ended) -> None:
     assert site.connector.read_logs([]) == []
 
 
-def test_the_index_tells_when_the_log_had_which_size(site: SiteKind, ended: Ended) -> None:
+def test_the_index_gives_the_log_size_at_each_time(site: SiteKind, ended: Ended) -> None:
     (index,) = site.connector.read_logs([LogRequest(ended.refs["hello"], "main", part="index")])
     assert index is not None
     entries = [tuple(map(int, line.split())) for line in index.splitlines()]
@@ -346,7 +346,7 @@ def test_cleaning_removes_what_a_job_left_and_may_be_repeated(site: SiteKind) ->
     assert site.connector.read_logs([LogRequest(ref, "main")]) == [None]
 
 
-def test_jobs_go_on_when_their_connector_is_closed(site: SiteKind) -> None:
+def test_jobs_continue_when_their_connector_is_closed(site: SiteKind) -> None:
     worker = site.reopened()
     workload = site.workload(main=RUNS_LONG)
     native_id = worker.submit([workload])[workload.key]
@@ -354,8 +354,8 @@ def test_jobs_go_on_when_their_connector_is_closed(site: SiteKind) -> None:
     Watch(site.connector, [site.ref(workload, native_id)]).until_phase(Phase.RUNNING)
 
 
-def test_a_site_that_does_not_answer_is_unreachable_whatever_is_asked(site: SiteKind) -> None:
-    away: Connector = site.unreachable() or pytest.skip("this site cannot be away")
+def test_a_site_that_does_not_answer_is_unreachable_for_every_call(site: SiteKind) -> None:
+    away: Connector = site.unreachable() or pytest.skip("this site cannot be unreachable")
     workload = site.workload()
     ref = site.ref(workload)
     asked: list[Callable[[], object]] = [
@@ -373,7 +373,7 @@ def test_a_site_that_does_not_answer_is_unreachable_whatever_is_asked(site: Site
     away.close()
 
 
-# what really runs
+# real runs
 
 
 def content(pod: Workload, shell: str, **changes: object) -> Workload:

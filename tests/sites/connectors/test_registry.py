@@ -1,4 +1,4 @@
-"""The list of kinds, and what the database is told of it: nothing."""
+"""The list of kinds of sites, none of which the database knows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_an_attempts_folder_is_named_from_kind_settings_and_key(kind: str, confi
     assert folder_for(kind, config, KEY) == folder
 
 
-def test_no_folder_is_named_where_the_settings_cannot_be_used() -> None:
+def test_with_unusable_settings_no_folder_is_named() -> None:
     with pytest.raises(BadConfig, match="'base' must be a plain path"):
         folder_for("slurm", {"base": "../others"}, KEY)
 
@@ -39,13 +39,11 @@ def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
 
 
 @pytest.mark.django_db
-def test_a_new_kind_can_be_chosen_and_needs_no_migration(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_kind_can_be_chosen_without_a_migration(monkeypatch: pytest.MonkeyPatch) -> None:
     site = Site(slug="meluxina", name="MeluXina", kind="pbs")
     with pytest.raises(ValidationError, match="'pbs' is not a valid choice"):
         site.full_clean()
     monkeypatch.setitem(KINDS, "pbs", ConnectorKind("PBS", "sites.connectors.pbs.connector.PbsConnector"))
     site.full_clean()
     assert site.get_kind_display() == "PBS"
-    call_command(
-        "makemigrations", check=True, dry_run=True, verbosity=0
-    )  # leaves with an error where there is a change
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)  # exits with an error if there is a change

@@ -1,4 +1,4 @@
-"""A pod that is sent without a cluster: what its kubelet would have done is done here, by the kubelet's rules."""
+"""A pod that is sent without a cluster: we resolve what its kubelet would have resolved, by the kubelet's rules."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def a_secret(name: str, data: dict[str, bytes]) -> dict[str, Any]:
 
 
 def variables(*documents: Any) -> dict[str, str]:
-    """The variables of the pod's container, once everything is resolved."""
+    """Return the variables of the pod's container after everything is resolved."""
     return dict(manifest.parse(manifest.create_body(documents, namespace="climate")).containers[0].env)
 
 
@@ -43,7 +43,7 @@ def refused(*documents: Any) -> str:
     return caught.value.message
 
 
-def test_a_pod_gets_a_uid_of_its_own_and_the_namespace_that_it_lacks() -> None:
+def test_a_pod_gets_a_new_uid_and_a_missing_namespace() -> None:
     pod = manifest.parse(manifest.create_body([a_pod(metadata={"uid": UID})], namespace="climate"))
     assert (pod.name, pod.namespace) == ("train", "climate")
     assert str(pod.uid) != UID
@@ -56,7 +56,7 @@ def test_a_generated_name_differs_each_time() -> None:
     assert all(name.startswith("train-") and len(name) == len("train-") + 5 for name in names)
 
 
-def test_variables_take_their_values_from_what_came_along() -> None:
+def test_variables_take_their_values_from_the_submitted_objects() -> None:
     pod = a_pod(
         metadata={"namespace": "climate", "labels": {"run": "7"}},
         envFrom=[{"configMapRef": {"name": "settings"}, "prefix": "S_"}],
@@ -81,7 +81,7 @@ def test_variables_take_their_values_from_what_came_along() -> None:
     }
 
 
-def test_what_is_optional_may_be_missing() -> None:
+def test_optional_references_may_be_missing() -> None:
     pod = a_pod(
         envFrom=[{"secretRef": {"name": "none", "optional": True}}],
         env=[{"name": "A", "valueFrom": {"secretKeyRef": {"name": "none", "key": "a", "optional": True}}}],
@@ -106,7 +106,7 @@ def test_what_is_optional_may_be_missing() -> None:
         ({"env": "A=1"}, "pod.spec.containers[0].env must be a list"),
     ],
 )
-def test_a_reference_that_leads_nowhere_is_refused_by_name(container: dict[str, Any], named: str) -> None:
+def test_a_missing_reference_is_refused_by_name(container: dict[str, Any], named: str) -> None:
     assert named in refused(a_pod(**container), a_secret("login", {"a": b"1", "bytes": b"\xff"}))
 
 
@@ -136,14 +136,14 @@ def test_a_projected_volume_gets_the_files_of_its_sources() -> None:
     }
 
 
-def test_a_token_of_a_cluster_cannot_be_mounted_without_one() -> None:
+def test_a_service_account_token_cannot_be_mounted_without_a_cluster() -> None:
     volumes = [{"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}]
     mounted = a_pod(spec={"volumes": volumes}, volumeMounts=[{"name": "token", "mountPath": "/token"}])
     assert "projects a serviceAccountToken" in refused(mounted)
     assert manifest.create_body([a_pod(spec={"volumes": volumes})], namespace="climate")["projectedvolumesmaps"] == []
 
 
-def test_a_list_holds_a_pod_and_what_it_needs() -> None:
+def test_a_list_holds_a_pod_and_its_objects() -> None:
     pod = a_pod(envFrom=[{"configMapRef": {"name": "settings"}}])
     items = {"apiVersion": "v1", "kind": "List", "items": [a_config_map("settings", {"A": "1"}), pod]}
     assert variables(items) == {"A": "1"}
@@ -202,18 +202,18 @@ kind: ConfigMap
         (b"\xff\xfe\x00", "check its characters"),
     ],
 )
-def test_yaml_that_is_more_than_a_manifest_is_refused(text: bytes, named: str) -> None:
+def test_yaml_with_anchors_aliases_or_tags_is_refused(text: bytes, named: str) -> None:
     with pytest.raises(BadRequest) as caught:
         manifest.read_yaml(text)
     assert named in caught.value.message
 
 
-def test_yaml_has_a_limit_of_its_own() -> None:
+def test_yaml_has_its_own_size_limit() -> None:
     with pytest.raises(TooLarge, match="send a larger one as JSON"):
         manifest.read_yaml(b" " * (LARGEST_YAML + 1))
 
 
-def test_json_that_is_none_says_where() -> None:
+def test_invalid_json_is_refused_with_its_place() -> None:
     with pytest.raises(BadRequest, match="line 1, column 2"):
         manifest.read_json(b"{'a'}")
 

@@ -1,4 +1,4 @@
-"""slurm-job.vk.io/flags: what is understood, and that everything else is refused by name."""
+"""The annotation slurm-job.vk.io/flags: what is accepted; everything else is refused by name."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_everything_else_is_refused_by_name(annotation: str, sentence: str) -> N
 
 
 @given(st.text())
-def test_no_text_gets_past_but_as_plain_values(annotation: str) -> None:
+def test_no_text_becomes_more_than_plain_values(annotation: str) -> None:
     try:
         flags = parse_flags(annotation)
     except Refused:

@@ -20,13 +20,13 @@ TRAFFIC = Path(__file__).parents[2] / "data" / "kubelet-traffic.jsonl"
 
 
 def recorded(name: str) -> PodRequest:
-    """A pod as the real virtual kubelet sent it."""
+    """Return a pod as the real virtual kubelet sent it."""
     lines = [json.loads(line) for line in TRAFFIC.read_text().splitlines()]
     creates = [line["body"] for line in lines if line["path"] == "/create"]
     return parse(next(create for create in creates if create["pod"]["metadata"]["name"] == name))
 
 
-def test_a_recorded_pod_is_understood_as_a_whole() -> None:
+def test_a_recorded_pod_is_parsed_completely() -> None:
     pod = recorded("train")
     assert (str(pod.uid), pod.namespace, pod.name) == (UID, "research", "train")
     assert [each.name for each in pod.init_containers] == ["fetch"]
@@ -44,13 +44,13 @@ def test_a_recorded_pod_is_understood_as_a_whole() -> None:
     assert (pod.flags.partition, pod.flags.time_limit, pod.time_limit) == ("debug", 600, 600)
 
 
-def test_every_recorded_pod_is_understood() -> None:
+def test_every_recorded_pod_is_parsed() -> None:
     for line in TRAFFIC.read_text().splitlines():
         if (request := json.loads(line))["path"] == "/create":
             assert parse(request["body"]).name == request["body"]["pod"]["metadata"]["name"]
 
 
-def test_a_workload_carries_what_the_pod_asked_for() -> None:
+def test_a_workload_carries_what_the_pod_requested() -> None:
     pod = recorded("train")
     workload = pod.workload(policy.requested(pod), key="00ff", folder="jobs/00ff", account="alice")
     assert (workload.key, workload.folder, workload.account, workload.pod) == (
@@ -62,7 +62,7 @@ def test_a_workload_carries_what_the_pod_asked_for() -> None:
     assert (workload.containers, workload.volumes, workload.demand.time_limit) == (pod.containers, pod.volumes, 600)
 
 
-def test_secrets_do_not_show_in_what_a_log_would_print() -> None:
+def test_the_repr_of_a_pod_shows_no_secret() -> None:
     assert "s3cr3t" not in repr(recorded("train"))
 
 
@@ -114,7 +114,7 @@ def test_a_pod_whose_containers_are_all_kept_local_has_none() -> None:
         ("configmaps", {}, "configmaps must be a list"),
     ],
 )
-def test_what_is_malformed_is_a_bad_request_that_names_the_place(path: str, value: object, sentence: str) -> None:
+def test_a_malformed_body_is_a_bad_request_that_names_the_place(path: str, value: object, sentence: str) -> None:
     request = body()
     *parents, last = path.split(".")
     place = request
@@ -128,7 +128,7 @@ def test_what_is_malformed_is_a_bad_request_that_names_the_place(path: str, valu
 
 
 @pytest.mark.parametrize("request_body", [None, [], "pod", 1])
-def test_a_body_that_is_no_object_is_a_bad_request(request_body: Any) -> None:
+def test_a_body_that_is_not_an_object_is_a_bad_request(request_body: Any) -> None:
     with pytest.raises(BadRequest):
         parse(request_body)
 
@@ -148,20 +148,20 @@ def test_a_body_that_is_no_object_is_a_bad_request(request_body: Any) -> None:
         ({"resources": {"limits": {"memory": "9999999E"}}}, "memory"),
     ],
 )
-def test_what_a_container_cannot_have_is_refused_by_name(fields: dict[str, Any], culprit: str) -> None:
+def test_unsupported_container_fields_are_refused_by_name(fields: dict[str, Any], culprit: str) -> None:
     with pytest.raises(Refused) as error:
         parse(body(fields))
     assert culprit in error.value.message
 
 
 @pytest.mark.parametrize("field", ["hostPID", "hostIPC", "shareProcessNamespace"])
-def test_what_a_pod_cannot_have_is_refused_by_name(field: str) -> None:
+def test_unsupported_pod_fields_are_refused_by_name(field: str) -> None:
     with pytest.raises(Refused, match=field):
         parse(body(annotations=None, **{field: True}))
     assert parse(body(annotations=None, **{field: False})).name == "a-pod"
 
 
-def test_what_changes_nothing_about_a_run_is_ignored() -> None:
+def test_fields_that_do_not_affect_a_run_are_ignored() -> None:
     probes = {"livenessProbe": {"exec": {"command": ["x"]}}, "ports": [{"containerPort": 80}], "tty": True}
     security = {"securityContext": {"runAsUser": 0, "privileged": False}, "terminationMessagePath": "/dev/x"}
     pod = parse(body({**probes, **security}, tolerations=[{}], affinity={}, hostNetwork=True, restartPolicy="Never"))
@@ -185,12 +185,12 @@ def test_an_annotation_that_would_change_the_run_is_refused_by_name(name: str) -
     assert parse(body(annotations={name: ""})).flags == parse(body()).flags
 
 
-def test_other_annotations_are_nobodys_business() -> None:
+def test_other_annotations_are_ignored() -> None:
     names = ("interlink.eu/pod-ip", "interlink.eu/disable-offload-containers", "JobID", "example.org/pre-exec")
     assert parse(body(annotations=dict.fromkeys(names, "x"))).flags == parse(body()).flags
 
 
-def test_a_job_script_of_ones_own_is_refused() -> None:
+def test_a_custom_job_script_is_refused() -> None:
     with pytest.raises(Refused, match="jobscriptURL"):
         parse({**body(), "jobscriptURL": "https://example.org/run.sh"})
 
@@ -219,7 +219,7 @@ def test_the_smaller_time_limit_counts(deadline: int | None, flags: str, limit: 
         ("$()", "$()"),
     ],
 )
-def test_arguments_are_expanded_as_kubernetes_does(word: str, expanded: str) -> None:
+def test_arguments_are_expanded_as_in_kubernetes(word: str, expanded: str) -> None:
     assert expand(word, {"A": "1", "B": "2", "app.ini": "3"}) == expanded
 
 

@@ -1,4 +1,4 @@
-"""Quantities and what a whole pod asks for, by Kubernetes' own rules."""
+"""Quantities and a pod's total demand, by Kubernetes' own rules."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_quantities_mean_what_they_mean_in_kubernetes(written: object, number: s
 @pytest.mark.parametrize(
     "written", ["", "1K", "1 Gi", "1e999", "1e", "-1", "one", "0x10", "1Gi1", True, None, [], "9" * 40, "\u0661"]
 )
-def test_what_is_no_quantity_is_a_bad_request(written: object) -> None:
+def test_an_invalid_quantity_is_a_bad_request(written: object) -> None:
     with pytest.raises(BadRequest, match="cpu is not a quantity"):
         parse_quantity(written, "cpu")
 
@@ -64,12 +64,12 @@ def test_an_init_container_only_has_to_fit() -> None:
     )
 
 
-def test_a_request_counts_where_there_is_no_limit() -> None:
+def test_a_request_counts_if_there_is_no_limit() -> None:
     resources = {"requests": {"cpu": "3", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
     assert parse(body({"resources": resources})).resources == PodResources(cpus=3, memory=2 << 30)
 
 
-def test_a_pod_that_asks_for_nothing_gets_one_core_and_the_sites_memory() -> None:
+def test_a_pod_without_resources_gets_one_core_and_the_sites_memory() -> None:
     pod = parse(body())
     assert pod.resources == PodResources(cpus=0, memory=0, gpus=0)
     assert policy.requested(pod) == Demand(cpus_per_task=1, memory_per_node=0)

@@ -1,4 +1,4 @@
-"""Volumes: exact bytes, paths and modes of what came along; a name for what did not."""
+"""Volumes: exact bytes, paths and modes of submitted objects; a missing object is refused by name."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def test_a_secret_arrives_decoded() -> None:
     assert files_of(request) == {"key": b"\xff\0"}
 
 
-def test_string_data_of_a_secret_is_taken_as_it_is() -> None:
+def test_string_data_of_a_secret_is_used_unchanged() -> None:
     objects = [{"metadata": {"name": "s"}, "stringData": {"a": "plain"}}]
     assert files_of(mounting({"name": "v", "secret": {"secretName": "s"}}, secrets=objects)) == {"a": b"plain"}
 
 
 @pytest.mark.parametrize("value", ["not base64!", "YQ", "YQ=a", "ü"])
-def test_a_secret_that_is_not_base64_is_refused_and_named_but_not_shown(value: str) -> None:
+def test_a_secret_that_is_not_base64_is_refused_by_name_without_its_value(value: str) -> None:
     objects = [{"metadata": {"name": "credentials"}, "data": {"token": value}}]
     with pytest.raises(Refused) as error:
         parse(mounting({"name": "v", "secret": {"secretName": "credentials"}}, secrets=objects))
@@ -60,7 +60,7 @@ def test_projected_content_is_found_by_the_name_of_its_volume() -> None:
     assert parse(request).volumes[0].files == (File("token", b"t", 0o640), File("ca.crt", b"c", 0o444))
 
 
-def test_a_downward_api_volume_tells_the_metadata_we_have() -> None:
+def test_a_downward_api_volume_has_the_pods_metadata() -> None:
     paths = {"name": "metadata.name", "labels": "metadata.labels", "one": "metadata.annotations['note']"}
     items = [{"path": path, "fieldRef": {"fieldPath": field}} for path, field in paths.items()]
     request = mounting({"name": "v", "downwardAPI": {"items": items}})
@@ -99,9 +99,7 @@ def test_an_empty_directory_is_writable_and_empty() -> None:
         ),
     ],
 )
-def test_a_volume_that_cannot_be_had_is_refused_by_name_only_where_it_is_mounted(
-    volume: dict[str, Any], culprit: str
-) -> None:
+def test_an_unsupported_volume_is_refused_by_name_only_if_it_is_mounted(volume: dict[str, Any], culprit: str) -> None:
     objects = {"configmaps": [config_map("c", {"a": "1"})]}
     with pytest.raises(Refused) as error:
         parse(mounting(volume, **objects))
@@ -109,7 +107,7 @@ def test_a_volume_that_cannot_be_had_is_refused_by_name_only_where_it_is_mounted
     assert parse({**body(volumes=[volume]), **objects}).volumes == ()
 
 
-def test_what_is_optional_may_be_missing() -> None:
+def test_optional_objects_may_be_missing() -> None:
     items = [{"key": "a", "path": "a"}, {"key": "x", "path": "x"}]
     request = mounting(
         {"name": "none", "secret": {"secretName": "missing", "optional": True}},

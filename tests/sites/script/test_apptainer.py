@@ -1,7 +1,7 @@
-"""How Apptainer is called: a stand-in on the PATH writes down its arguments and environment.
+"""How Apptainer is called: a stand-in on the PATH records its arguments and environment.
 
-What the real one does with them was seen with 1.4: a shell evaluates variables under its prefix unless --no-eval, and a
-single name that no shell can export makes it drop all of them, so those travel unprefixed.
+Observed with the real Apptainer 1.4: a shell evaluates variables with its prefix unless --no-eval is given, and one
+name that no shell can export makes it drop all of them. Such names therefore travel without the prefix.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def attempt() -> Iterator[Attempt]:
 
 
 def run(attempt: Attempt, container: Container, *volumes: Volume, **env: str) -> tuple[dict[str, str], list[str]]:
-    """Environment and arguments that the program was given."""
+    """Return the environment and the arguments that the program was called with."""
     runtime = Runtime(RuntimeKind.APPTAINER, path=str(attempt.base / "apptainer"), images=str(attempt.base / "images"))
     assert attempt.stage(container, volumes=volumes, runtime=runtime).run(**env) == 7, attempt.read("main.log")
     environment, arguments = attempt.read("main.log").split(b"\n=between=\n")
@@ -64,7 +64,7 @@ def test_without_a_command_the_image_runs_its_own(attempt: Attempt) -> None:
         ("/usr", "/usr"),
     ],
 )
-def test_other_images_are_fetched_or_taken_as_they_are(attempt: Attempt, image: str, place: str) -> None:
+def test_other_images_are_fetched_or_used_as_given(attempt: Attempt, image: str, place: str) -> None:
     assert run(attempt, Container("main", image, ("true",)))[1][-2:] == [place, "true"]
 
 
@@ -83,7 +83,7 @@ def test_an_image_that_is_missing_or_would_show_the_home_is_refused(attempt: Att
     assert attempt.read("main.reason").startswith(f"{word} ".encode())
 
 
-def test_variables_travel_under_the_programs_prefix_if_a_shell_could_export_them(attempt: Attempt) -> None:
+def test_variables_get_the_programs_prefix_if_a_shell_could_export_them(attempt: Attempt) -> None:
     variables = (("A", "$(id)\n'"), ("LD_PRELOAD", "/x.so"), ("PATH", "/p"), ("app.ini", "[x]"), ("1", "2"))
     environment, arguments = run(attempt, Container("main", "busybox:1.36", ("true",), env=variables), SLURM_JOB_ID="9")
     assert environment == {
@@ -98,7 +98,7 @@ def test_variables_travel_under_the_programs_prefix_if_a_shell_could_export_them
     assert not any("id)" in argument or "[x]" in argument for argument in arguments)
 
 
-def test_the_sites_settings_for_the_program_stay_and_nothing_else_does(attempt: Attempt) -> None:
+def test_only_the_sites_settings_for_the_program_stay_in_the_environment(attempt: Attempt) -> None:
     site = {"APPTAINER_CACHEDIR": "/big disk", "APPTAINERENV_LEAK": "x", "SINGULARITY_CACHEDIR": "x", "OTHER": "x"}
     environment, _ = run(attempt, Container("main", "busybox:1.36", ("true",)), **site)
     assert environment == {"PATH": "/usr/bin:/bin", "HOME": str(attempt.base), "APPTAINER_CACHEDIR": "/big disk"}

@@ -32,11 +32,11 @@ def shell(name: str, program: str, *args: str, env: tuple[tuple[str, str], ...] 
 def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition is still false after the time limit"
         time.sleep(0.02)
 
 
-def test_a_pod_that_succeeds_exits_zero_and_says_when(attempt: Attempt) -> None:
+def test_a_pod_that_succeeds_exits_zero_and_records_its_times(attempt: Attempt) -> None:
     before = int(time.time())
     assert attempt.stage(shell("main", "echo out; echo err >&2; printf 'no newline'")).run() == 0
     assert attempt.read("main.log") == b"out\nerr\nno newline"
@@ -52,7 +52,7 @@ def test_the_first_failing_container_in_order_gives_the_exit_code(attempt: Attem
     assert [attempt.exit_code(name) for name in ("good", "slow", "fast")] == [0, 5, 4]
 
 
-def test_a_container_killed_by_a_signal_tells_it(attempt: Attempt) -> None:
+def test_the_signal_that_killed_a_container_is_recorded(attempt: Attempt) -> None:
     assert attempt.stage(shell("main", "kill -SEGV $$")).run() == 128 + signal.SIGSEGV
     assert attempt.exit_code("main") == 128 + signal.SIGSEGV
 
@@ -70,7 +70,7 @@ def test_init_containers_run_one_after_the_other_before_the_rest(attempt: Attemp
     assert attempt.read("main.log") == b"first begins\nfirst ends\nsecond begins\nsecond ends\n"
 
 
-def test_a_failing_init_container_ends_the_job_and_nothing_is_invented_for_the_rest(attempt: Attempt) -> None:
+def test_a_failing_init_container_ends_the_job_and_the_rest_has_no_outcome(attempt: Attempt) -> None:
     attempt.stage(shell("main", "exit 0"), init=[shell("bad", "exit 9"), shell("never", "exit 0")])
     assert attempt.run() == 9
     assert {name.split(".")[0] for name in attempt.names()} == {"bad"}
@@ -172,7 +172,7 @@ def test_term_during_an_init_container_starts_nothing_more(attempt: Attempt) -> 
     assert "main.started" not in attempt.names()
 
 
-def test_nothing_of_a_container_outlives_it(attempt: Attempt) -> None:
+def test_no_process_of_a_container_outlives_it(attempt: Attempt) -> None:
     attempt.stage(shell("main", "sleep 300 & echo $!"))
     assert attempt.run() == 0
     left = Path(f"/proc/{int(attempt.read('main.log'))}")
@@ -187,7 +187,7 @@ def test_a_requeued_batch_job_runs_again_in_a_folder_of_its_own(attempt: Attempt
     assert {event.split(".")[1] for event in attempt.events()} == {"0", "1"}
 
 
-def test_another_batch_job_leaves_the_folder_alone(attempt: Attempt) -> None:
+def test_another_batch_job_does_not_use_the_folder(attempt: Attempt) -> None:
     attempt.stage(shell("main", "echo ran"))
     assert attempt.run(native="42") == 0
     before = attempt.read("main.ended")
@@ -199,7 +199,7 @@ def test_another_batch_job_leaves_the_folder_alone(attempt: Attempt) -> None:
     assert (attempt.folder / "claim").read_text() == "42\n"
 
 
-def test_slurms_own_job_id_counts_first(attempt: Attempt) -> None:
+def test_slurms_own_job_id_takes_precedence(attempt: Attempt) -> None:
     attempt.stage(shell("main", "true")).run(native="7", SLURM_JOB_ID="1234")
     assert (attempt.folder / "claim").read_text() == "1234\n"
 
@@ -211,7 +211,7 @@ def test_nothing_of_the_batch_environment_reaches_a_container(attempt: Attempt) 
     assert names == {b"PATH", b"HOME", b"TMPDIR", b"ISTHMUS_VOLUMES"}
 
 
-def test_the_schedulers_gpus_reach_a_pod_that_asked_for_some() -> None:
+def test_the_schedulers_gpus_reach_a_pod_that_requested_some() -> None:
     with new_attempt() as attempt:
         attempt.stage(shell("main", 'echo "$CUDA_VISIBLE_DEVICES"'))
         script = attempt.folder / "script"
@@ -239,7 +239,7 @@ def command_lines() -> Iterator[bytes]:
         try:
             yield process.read_bytes()
         except OSError:
-            continue  # ended meanwhile
+            continue  # it has ended meanwhile
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_a_node_without_perl_and_python_says_so(attempt: Attempt) -> None:
 
 
 def path_with(attempt: Attempt, *programs: str) -> Path:
-    """A PATH on which only what every node has can be found, and these programs."""
+    """Return a PATH that has only what every node has, and these programs."""
     every_node = ("cat", "date", "env", "id", "ln", "mkdir", "mv", "rm", "setsid", "sh", "sleep", "stat")
     return link_programs(attempt.base / "bin", *every_node, *programs)
 
@@ -290,7 +290,7 @@ def test_python_starts_containers_as_perl_does(attempt: Attempt) -> None:
 
 
 def test_a_full_disk_does_not_hide_the_exit_code(attempt: Attempt) -> None:
-    """The folder lies on a tmpfs of 256 KiB, which the container fills before it fails."""
+    """The folder is on a tmpfs of 256 KiB, which the container fills before it fails."""
     fill = 'echo up; until ! head -c 4096 /dev/zero >> "$TMPDIR/fill"; do :; done 2> /dev/null; exit 3'
     attempt.stage(shell("main", fill))
     on_small_disk = f"""set -e

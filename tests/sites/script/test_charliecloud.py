@@ -30,15 +30,15 @@ def shell(name: str, program: str, *mounts: Mount, cwd: str = "", image: str = I
     return Container(name, image, ("sh", "-c", program), (), (), cwd, mounts)
 
 
-def test_a_service_account_token_lies_where_programs_look_for_it(attempt: Attempt, charliecloud: Runtime) -> None:
-    """/var/run is a symlink in the image, and the rest of the path is not there at all."""
+def test_a_service_account_token_is_where_programs_look_for_it(attempt: Attempt, charliecloud: Runtime) -> None:
+    """In the image, /var/run is a symlink, and the rest of the path does not exist."""
     token = Volume("token", (File("token", b"placeholder"),))
     container = shell("main", f"cat {SERVICE_ACCOUNT}/token", Mount("token", SERVICE_ACCOUNT, read_only=True))
     assert attempt.stage(container, volumes=[token], runtime=charliecloud).run() == 0
     assert attempt.read("main.log") == b"placeholder"
 
 
-def test_only_what_may_be_written_can_be_written(attempt: Attempt, charliecloud: Runtime) -> None:
+def test_only_writable_places_can_be_written(attempt: Attempt, charliecloud: Runtime) -> None:
     container = shell(
         "main",
         "for place in /work /etc /config /locked /data /tmp; do touch $place/new 2> /dev/null && echo $place; done",
@@ -100,7 +100,7 @@ def test_mounts_may_lie_inside_each_other_and_pick_parts_of_a_volume(attempt: At
     assert (attempt.folder / "volumes/work/made/on/demand/file").read_text() == "kept\n"
 
 
-def test_a_symlink_left_in_a_volume_leads_nowhere_else(attempt: Attempt, charliecloud: Runtime) -> None:
+def test_a_symlink_in_a_volume_leads_nowhere_else(attempt: Attempt, charliecloud: Runtime) -> None:
     secret = attempt.base / "private"
     secret.mkdir()
     (secret / "key").write_text("do not read")
@@ -158,7 +158,7 @@ def test_term_and_exit_codes_pass_through_the_runtime(attempt: Attempt, charliec
     assert (attempt.exit_code("tidy"), attempt.exit_code("short"), process.returncode) == (6, 11, 6)
 
 
-def test_a_pods_libraries_and_path_act_inside_its_container_only(attempt: Attempt, charliecloud: Runtime) -> None:
+def test_a_pods_library_path_and_path_apply_only_inside_its_container(attempt: Attempt, charliecloud: Runtime) -> None:
     env = (("LD_PRELOAD", "/volumes/evil.so"), ("PATH", "/nowhere:/bin"), ("TMPDIR", "/x"), ("USER", "somebody"))
     container = Container("main", IMAGE, ("sh", "-c", 'echo "$LD_PRELOAD $PATH $TMPDIR $USER"'), env=env)
     assert attempt.stage(container, runtime=charliecloud).run() == 0

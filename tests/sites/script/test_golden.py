@@ -1,6 +1,6 @@
-"""What four typical pods look like once staged, in full, for a reader: tests/sites/script/golden/*.txt.
+"""How four typical pods are staged, in full and for people to read: tests/sites/script/golden/*.txt.
 
-`REGENERATE_GOLDEN=1 pytest tests/sites/script/test_golden.py` writes them anew; read the difference.
+`REGENERATE_GOLDEN=1 pytest tests/sites/script/test_golden.py` writes the files anew; review the difference.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ PODS = {
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_a_typical_pod_is_staged_as_its_golden_file_says(name: str) -> None:
+def test_a_typical_pod_is_staged_like_its_golden_file(name: str) -> None:
     request, runtime, header = PODS[name]
     pod = parse(request)
     workload = pod.workload(policy.requested(pod), key="00ff", folder=".isthmus/jobs/00ff")
@@ -90,7 +90,10 @@ def test_a_typical_pod_is_staged_as_its_golden_file_says(name: str) -> None:
 
 
 def shown_for_people(staged: Staged) -> str:
-    """Each file under its path and mode; what is the same for every pod only by name, NUL as a line's end."""
+    """Return each file with its path and mode.
+
+    Files that are the same for every pod appear by name only; NUL is shown as a line break.
+    """
     sections = [f"=== {directory}/" for directory in staged.directories]
     sections += [f"=== {file.path} {file.mode:o}\n{readable(file.content)}" for file in staged.files]
     return "\n".join(sections) + "\n"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.sites.images"]
 
-# What would run, expand, end a quote or a line, or be taken for an option, if anything ever parsed it.
+# Texts that would run, expand, end a quote or a line, or be an option, if anything parsed them.
 NASTY = [
     "$(touch canary)", "`touch canary`", "'; touch canary; '", '"; touch canary; "', "\ntouch canary\n", "\\", "$HOME",
     "${PATH}", "~", "*", "!!", "a=b", "'", '"', "''", " ", "\t", "\n", "\r\n", "-n", "--", "--help", "#", "&", "|", ";",
@@ -54,7 +54,7 @@ PODS = st.fixed_dictionaries(
 )
 ONE_FIXTURE_FOR_ALL = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
-# Its own environment and arguments, where it is, and the file that its first argument names.
+# Prints its environment and arguments, its working directory, and the file that its first argument names.
 BETWEEN = b"\n=between=\n"
 PROBE = """cat /proc/$$/environ; printf '\\n=between=\\n'; cat /proc/$$/cmdline; printf '\\n=between=\\n'
 pwd -P; printf '\\n=between=\\n'; cat "$1" """
@@ -62,7 +62,7 @@ pwd -P; printf '\\n=between=\\n'; cat "$1" """
 
 @settings(max_examples=60, database=None, suppress_health_check=ONE_FIXTURE_FOR_ALL)
 @given(pod=PODS)
-def test_whatever_a_pod_says_arrives_unchanged_and_never_runs(pod: Pod) -> None:
+def test_any_text_in_a_pod_arrives_unchanged_and_never_runs(pod: Pod) -> None:
     with new_attempt() as attempt:
         at_site = f"{attempt.folder}/volumes"
         container = probe(pod, file=f"{at_site}/v/{pod['path']}", workdir=f"{at_site}/place/{pod['workdir']}")
@@ -106,7 +106,7 @@ def test_the_same_holds_in_a_charliecloud_container(charliecloud: Runtime, pod: 
 
 @settings(max_examples=30, database=None, suppress_health_check=ONE_FIXTURE_FOR_ALL)
 @given(image=WORDS, workdir=WORDS)
-def test_whatever_is_missing_is_named_in_one_line(charliecloud: Runtime, image: str, workdir: str) -> None:
+def test_anything_missing_is_named_in_one_line(charliecloud: Runtime, image: str, workdir: str) -> None:
     with new_attempt() as attempt:
         container = Container("main", image, ("true",), working_dir=f"/none/{workdir}")
         assert attempt.stage(container, runtime=charliecloud).run() == 125

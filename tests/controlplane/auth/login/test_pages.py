@@ -1,4 +1,4 @@
-"""The login and account pages: what they show, and what they keep out."""
+"""The login and account pages: what they show, and what they block."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def page_for(person: Person | None, path: str) -> str:
 
 
 class Outline(HTMLParser):
-    """Tags in order, and the attributes of all of them."""
+    """The tags of a page in order, with their attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Outline(HTMLParser):
         self.attributes += [name for name, _ in attrs]
 
 
-def test_the_login_page_has_a_button_for_each_issuer_and_a_way_for_administrators() -> None:
+def test_the_login_page_has_a_button_per_issuer_and_a_link_for_administrators() -> None:
     page = page_for(None, "/login/?next=/account/%3Fx")
     assert 'href="/oidc/egi/login/?next=%2Faccount%2F%3Fx">EGI Check-in</a>' in page
     assert "&lt;b&gt;IAM&lt;/b&gt;" in page
@@ -69,7 +69,7 @@ def test_without_issuers_the_page_says_so(settings: Any) -> None:
     assert "only administrators can log in" in page_for(None, "/login/")
 
 
-def test_the_account_page_tells_what_one_has_and_why(ada: Person) -> None:
+def test_the_account_page_shows_rights_and_their_source(ada: Person) -> None:
     now = timezone.now()
     tenant, lapsed = make_tenant(name="Ours"), make_tenant(name="Lapsed")
     make_tenant(name="Theirs")
@@ -85,15 +85,15 @@ def test_the_account_page_tells_what_one_has_and_why(ada: Person) -> None:
     assert "Theirs" not in page
 
 
-def test_somebody_without_anything_is_told_whom_to_ask(ada: Person) -> None:
+def test_a_person_without_rights_reads_whom_to_ask(ada: Person) -> None:
     assert "You are not a member of any tenant." in page_for(ada, "/account/")
 
 
-def test_the_bare_address_leads_to_the_account() -> None:
+def test_the_root_address_redirects_to_the_account() -> None:
     assert Client().get("/")["Location"] == "/account/"
 
 
-def test_the_account_page_leads_to_the_api_and_administrators_to_their_pages(ada: Person) -> None:
+def test_the_account_page_links_to_the_api_and_for_administrators_to_the_admin(ada: Person) -> None:
     page = page_for(ada, "/account/")
     assert 'href="/api/v1/docs"' in page
     assert 'href="/admin/"' not in page
@@ -101,17 +101,17 @@ def test_the_account_page_leads_to_the_api_and_administrators_to_their_pages(ada
     assert 'href="/admin/"' in page_for(administrator, "/account/")
 
 
-def test_a_stranger_is_led_to_the_login_and_back() -> None:
+def test_an_anonymous_visitor_is_sent_to_the_login_and_back() -> None:
     assert Client().get("/account/")["Location"] == "/login/?next=/account/"
 
 
-def test_whoever_is_logged_in_is_led_past_the_login(ada: Person) -> None:
+def test_a_logged_in_person_is_redirected_from_the_login_page(ada: Person) -> None:
     client = Client()
     client.force_login(ada)
     assert client.get("/login/")["Location"] == "/account/"
 
 
-def test_pages_are_closed_to_everything_foreign(ada: Person) -> None:
+def test_pages_allow_no_scripts_and_no_foreign_content(ada: Person) -> None:
     client = Client()
     client.force_login(ada)
     for answer in (client.get("/account/"), Client().get("/login/"), client.get("/oidc/egi/callback/?state=x&code=y")):
@@ -126,7 +126,7 @@ def test_pages_are_closed_to_everything_foreign(ada: Person) -> None:
         assert not [name for name in outline.attributes if name == "style" or name.startswith("on")]
 
 
-def test_pages_can_be_used_without_eyes(ada: Person) -> None:
+def test_pages_have_the_structure_that_screen_readers_need(ada: Person) -> None:
     for page in (page_for(ada, "/account/"), page_for(None, "/login/")):
         tags = Outline(page).tags
         assert '<html lang="en">' in page
@@ -140,5 +140,5 @@ def test_the_style_sheet_is_served() -> None:
     assert b"prefers-color-scheme" in b"".join(answer)
 
 
-def test_whoever_is_no_administrator_is_named_at_the_admins_door(ada: Person) -> None:
+def test_the_admin_tells_other_people_who_they_are_logged_in_as(ada: Person) -> None:
     assert "authenticated as Ada &lt;Lovelace&gt;" in page_for(ada, "/admin/login/")

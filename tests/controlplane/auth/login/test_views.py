@@ -38,13 +38,13 @@ class Browser:
     alias: str = "idp"
 
     def leave(self, after: str = "") -> str:
-        """The provider's address that the login button leads to."""
+        """Return the provider's address that the login button leads to."""
         answer = self.client.get(f"/oidc/{self.alias}/login/" + ("?" + urlencode({"next": after}) if after else ""))
         assert answer.status_code == 302, answer.content
         return str(answer["Location"])
 
     def visit(self, address: str) -> str:
-        """The path of ours that the provider sends the browser back to."""
+        """Return our path that the provider redirects the browser to."""
         answer = requests.get(address, allow_redirects=False, timeout=5)
         parts = urlsplit(answer.headers["Location"])
         assert parts.netloc == "testserver"
@@ -94,7 +94,7 @@ def browser() -> Browser:
 
 
 def sentence(answer: Any) -> str:
-    """What the page says went wrong; every one offers another try."""
+    """Return the page's sentence about what went wrong. Every such page offers another try."""
     page = answer.content.decode()
     assert ">Try again</a>" in page
     [found] = re.findall(r'<p role="alert">(.*)</p>', page)
@@ -107,7 +107,7 @@ def refusals() -> list[str]:
     return [each.changes["reason"] for each in found]
 
 
-def test_a_person_logs_in_and_has_what_the_claims_give(checkin: IdentityProvider, browser: Browser) -> None:
+def test_a_person_logs_in_and_gets_what_the_claims_give(checkin: IdentityProvider, browser: Browser) -> None:
     answer = browser.log_in()
     assert (answer.status_code, answer["Location"]) == (302, "/account/")
     person = browser.person
@@ -122,7 +122,7 @@ def test_a_person_logs_in_and_has_what_the_claims_give(checkin: IdentityProvider
     assert (event.outcome, event.actor_id, event.address) == ("done", person.pk, "127.0.0.1")
 
 
-def test_the_flow_asks_for_what_the_standards_ask(checkin: IdentityProvider, browser: Browser) -> None:
+def test_the_flow_sends_the_parameters_that_the_standards_require(checkin: IdentityProvider, browser: Browser) -> None:
     query = dict(parse_qsl(urlsplit(browser.leave()).query))
     assert query["client_id"] == CLIENT
     assert query["redirect_uri"] == "http://testserver/oidc/idp/callback/"
@@ -132,7 +132,7 @@ def test_the_flow_asks_for_what_the_standards_ask(checkin: IdentityProvider, bro
     assert query["scope"] == "openid profile email entitlements eduperson_entitlement"
 
 
-def test_behind_a_proxy_the_public_address_is_the_one_to_come_back_to(
+def test_behind_a_proxy_the_redirect_uri_has_the_public_address(
     checkin: IdentityProvider, browser: Browser, settings: Any
 ) -> None:
     settings.PUBLIC_URL = "https://isthmus.example.org"
@@ -156,7 +156,7 @@ def test_behind_a_proxy_the_public_address_is_the_one_to_come_back_to(
         ("keycloak", {"realm_access": {"roles": ["user"]}}, {"realm_role": "user"}, {}),
     ],
 )
-def test_every_profile_brings_its_groups(
+def test_every_profile_reads_its_groups(
     tenant: Tenant, browser: Browser, settings: Any, tmp_path: Path,
     kind: str, claims: dict[str, Any], rule: dict[str, Any], fields: dict[str, Any],
 ) -> None:  # fmt: skip
@@ -169,7 +169,7 @@ def test_every_profile_brings_its_groups(
     assert browser.person.memberships.get().role == "manager"
 
 
-def test_groups_that_are_missing_are_asked_for_by_introspection(
+def test_missing_groups_are_requested_by_introspection(
     tenant: Tenant, browser: Browser, settings: Any, tmp_path: Path
 ) -> None:
     with running("egi-check-in") as provider:
@@ -180,11 +180,13 @@ def test_groups_that_are_missing_are_asked_for_by_introspection(
         assert browser.person
         assert browser.person.memberships.count() == 1
         provider.down = {"introspect"}
-        assert browser.log_in().status_code == 302  # unknown, not none
+        assert browser.log_in().status_code == 302  # unknown, which is not the same as empty
     assert browser.person.memberships.count() == 1
 
 
-def test_the_next_login_takes_what_is_over_and_brings_what_is_new(checkin: IdentityProvider, browser: Browser) -> None:
+def test_the_next_login_removes_ended_memberships_and_adds_new_ones(
+    checkin: IdentityProvider, browser: Browser
+) -> None:
     browser.log_in()
     assert checkin.visitor
     checkin.visitor = Visitor(name="Ada King", email="king@example.org", claims={"entitlements": [GOC_VALUE]})
@@ -225,7 +227,7 @@ def test_one_subject_at_two_issuers_is_two_people(
     assert other.person.memberships.count() == 0
 
 
-def test_the_session_has_a_new_key_after_each_login_and_ends_after_eight_hours(
+def test_each_login_gets_a_new_session_key_and_ends_after_eight_hours(
     checkin: IdentityProvider, browser: Browser, settings: Any
 ) -> None:
     back = browser.visit(browser.leave())
@@ -238,7 +240,7 @@ def test_the_session_has_a_new_key_after_each_login_and_ends_after_eight_hours(
     assert (cookie["max-age"], cookie["samesite"], cookie["httponly"]) == (8 * 3600, "Lax", True)
 
 
-def test_next_leads_to_a_page_here_and_nowhere_else(checkin: IdentityProvider, browser: Browser) -> None:
+def test_next_only_leads_to_pages_of_this_service(checkin: IdentityProvider, browser: Browser) -> None:
     assert browser.log_in("/admin/")["Location"] == "/admin/"
     for elsewhere in ("https://evil.example.org/", "//evil.example.org", "javascript:alert(1)", "/\\evil.example.org"):
         assert browser.log_in(elsewhere)["Location"] == "/account/"
@@ -247,13 +249,13 @@ def test_next_leads_to_a_page_here_and_nowhere_else(checkin: IdentityProvider, b
         assert "alert" not in page
 
 
-def test_two_tabs_log_in_side_by_side(checkin: IdentityProvider, browser: Browser) -> None:
+def test_two_tabs_can_log_in_at_the_same_time(checkin: IdentityProvider, browser: Browser) -> None:
     first, second = browser.visit(browser.leave("/account/?1")), browser.visit(browser.leave("/account/?2"))
     assert browser.client.get(second)["Location"] == "/account/?2"
     assert browser.client.get(first)["Location"] == "/account/?1"
 
 
-def test_a_state_is_good_once_and_in_its_own_browser(checkin: IdentityProvider, browser: Browser) -> None:
+def test_a_state_works_once_and_only_in_its_own_browser(checkin: IdentityProvider, browser: Browser) -> None:
     back = browser.visit(browser.leave())
     assert "not started in this browser" in sentence(Client().get(back))
     assert browser.client.get(back).status_code == 302
@@ -266,7 +268,7 @@ def test_a_state_is_good_once_and_in_its_own_browser(checkin: IdentityProvider, 
     assert len(refusals()) == 4
 
 
-def test_a_state_of_one_issuer_is_nothing_to_another(
+def test_a_state_of_one_issuer_is_refused_for_another(
     checkin: IdentityProvider, browser: Browser, settings: Any, tmp_path: Path
 ) -> None:
     settings.ISSUERS = str(
@@ -278,7 +280,7 @@ def test_a_state_of_one_issuer_is_nothing_to_another(
 
 
 @pytest.mark.parametrize("iss", ["https://evil.example.org", None, ""])
-def test_an_answer_of_a_mixed_up_issuer_is_refused_before_its_code_goes_anywhere(
+def test_an_answer_of_the_wrong_issuer_is_refused_before_its_code_is_sent(
     checkin: IdentityProvider, browser: Browser, iss: str | None
 ) -> None:
     checkin.callback = {"iss": iss}
@@ -288,7 +290,7 @@ def test_an_answer_of_a_mixed_up_issuer_is_refused_before_its_code_goes_anywhere
     assert browser.person is None
 
 
-def test_an_issuer_that_does_not_announce_iss_need_not_send_it_but_must_not_send_anothers(
+def test_an_issuer_that_does_not_announce_iss_may_omit_it_but_must_not_send_anothers(
     checkin: IdentityProvider, browser: Browser
 ) -> None:
     checkin.announces_iss = False
@@ -297,15 +299,15 @@ def test_an_issuer_that_does_not_announce_iss_need_not_send_it_but_must_not_send
     assert browser.log_in().status_code == 400
 
 
-def test_a_person_who_presses_cancel_reads_that(checkin: IdentityProvider, browser: Browser) -> None:
+def test_a_person_who_cancels_reads_that(checkin: IdentityProvider, browser: Browser) -> None:
     checkin.visitor = None
     answer = browser.log_in()
     assert answer.status_code == 403
     assert "cancelled" in sentence(answer)
-    assert b"by the user" not in answer.content  # what the issuer writes is not ours to show
+    assert b"by the user" not in answer.content  # the issuer's own text is not shown
 
 
-def test_other_errors_of_the_issuer_are_a_sentence_too(checkin: IdentityProvider, browser: Browser) -> None:
+def test_other_errors_of_the_issuer_are_shown_as_a_sentence(checkin: IdentityProvider, browser: Browser) -> None:
     checkin.callback = {"error": "server_error", "code": None}
     assert "did not log you in" in sentence(browser.log_in())
     checkin.callback = {"code": None}
@@ -335,7 +337,7 @@ def test_other_errors_of_the_issuer_are_a_sentence_too(checkin: IdentityProvider
         ({"typ": "Logout"}, "another kind"),
     ],
 )
-def test_an_id_token_that_is_wrong_logs_nobody_in(
+def test_an_invalid_id_token_logs_nobody_in(
     checkin: IdentityProvider, browser: Browser, claims: dict[str, Any], word: str
 ) -> None:
     checkin.id_claims = claims
@@ -346,7 +348,7 @@ def test_an_id_token_that_is_wrong_logs_nobody_in(
     assert len(refusals()) == 1
 
 
-def test_userinfo_of_somebody_else_logs_nobody_in(checkin: IdentityProvider, browser: Browser) -> None:
+def test_userinfo_of_another_subject_logs_nobody_in(checkin: IdentityProvider, browser: Browser) -> None:
     checkin.userinfo_claims = {"sub": "somebody else"}
     assert "two people" in sentence(browser.log_in())
     checkin.userinfo_claims = {"sub": None}
@@ -355,7 +357,7 @@ def test_userinfo_of_somebody_else_logs_nobody_in(checkin: IdentityProvider, bro
 
 
 @pytest.mark.parametrize(("skew", "status"), [(50, 302), (-50, 302), (120, 403), (-500, 403)])
-def test_a_clock_that_differs_by_less_than_a_minute_is_forgiven(
+def test_a_clock_difference_under_a_minute_is_accepted(
     checkin: IdentityProvider, browser: Browser, skew: int, status: int
 ) -> None:
     checkin.skew = skew
@@ -368,7 +370,7 @@ def test_rotated_keys_are_found_at_the_next_login(checkin: IdentityProvider, bro
     assert browser.log_in().status_code == 302
 
 
-def test_a_stolen_code_is_worth_nothing_without_its_verifier(checkin: IdentityProvider, browser: Browser) -> None:
+def test_a_stolen_code_is_worthless_without_its_verifier(checkin: IdentityProvider, browser: Browser) -> None:
     stolen = dict(parse_qsl(urlsplit(browser.visit(browser.leave())).query))["code"]
     thief = Browser(Client())
     back = urlsplit(thief.visit(thief.leave()))
@@ -379,7 +381,7 @@ def test_a_stolen_code_is_worth_nothing_without_its_verifier(checkin: IdentityPr
 
 
 @pytest.mark.parametrize("end", [".well-known/openid-configuration", "token", "userinfo", "jwks"])
-def test_an_issuer_that_is_down_is_a_503_in_a_sentence(checkin: IdentityProvider, browser: Browser, end: str) -> None:
+def test_an_issuer_that_is_down_is_a_503_with_a_sentence(checkin: IdentityProvider, browser: Browser, end: str) -> None:
     if end.startswith("."):
         checkin.down = {"all"}
         answer = browser.client.get("/oidc/idp/login/")
@@ -393,7 +395,7 @@ def test_an_issuer_that_is_down_is_a_503_in_a_sentence(checkin: IdentityProvider
     assert refusals() == []
 
 
-def test_a_slow_issuer_is_given_up_and_the_other_still_works(
+def test_a_slow_issuer_times_out_and_the_other_still_works(
     checkin: IdentityProvider, browser: Browser, settings: Any, tmp_path: Path
 ) -> None:
     settings.ISSUER_TIMEOUT = 0.2
@@ -405,7 +407,7 @@ def test_a_slow_issuer_is_given_up_and_the_other_still_works(
         assert Browser(Client(), alias="second").log_in().status_code == 302
 
 
-def test_oversized_claims_are_a_sentence_and_many_entitlements_are_none(
+def test_oversized_claims_are_refused_with_a_sentence_and_many_entitlements_are_accepted(
     checkin: IdentityProvider, browser: Browser
 ) -> None:
     assert checkin.visitor
@@ -417,7 +419,7 @@ def test_oversized_claims_are_a_sentence_and_many_entitlements_are_none(
     assert browser.log_in().status_code == 503
 
 
-def test_somebody_who_was_disabled_reads_that_and_is_out_at_once(checkin: IdentityProvider, browser: Browser) -> None:
+def test_a_disabled_person_reads_that_and_is_logged_out_at_once(checkin: IdentityProvider, browser: Browser) -> None:
     browser.log_in()
     assert browser.client.get("/account/").status_code == 200
     Person.objects.update(is_active=False)
@@ -447,7 +449,7 @@ def test_logout_ends_the_session_here_and_at_the_issuer(checkin: IdentityProvide
     assert Event.objects.filter(verb="person.logout", actor_kind="person").count() == 1
 
 
-def test_an_id_token_that_fits_into_no_address_is_not_sent_along(checkin: IdentityProvider, browser: Browser) -> None:
+def test_an_id_token_too_long_for_a_url_is_not_sent_at_logout(checkin: IdentityProvider, browser: Browser) -> None:
     checkin.id_claims = {"groups": ["x" * 5000]}
     browser.log_in()
     location = browser.client.post("/logout/")["Location"]
@@ -455,7 +457,7 @@ def test_an_id_token_that_fits_into_no_address_is_not_sent_along(checkin: Identi
     assert "id_token_hint" not in location
 
 
-def test_logout_works_without_the_issuer_and_needs_our_own_form(checkin: IdentityProvider) -> None:
+def test_logout_works_without_the_issuer_and_needs_a_csrf_token(checkin: IdentityProvider) -> None:
     browser = Browser(Client(enforce_csrf_checks=True))
     browser.log_in()
     assert browser.client.post("/logout/").status_code == 403
@@ -470,7 +472,7 @@ def test_logout_works_without_the_issuer_and_needs_our_own_form(checkin: Identit
 
 
 @pytest.mark.django_db(transaction=True)
-def test_all_of_it_works_as_the_web_role_under_row_security(checkin: IdentityProvider, browser: Browser) -> None:
+def test_the_whole_login_works_as_the_web_role_under_row_security(checkin: IdentityProvider, browser: Browser) -> None:
     checkin.visitor = Visitor(claims={"entitlements": [MEMBER, GOC_VALUE]})
     with as_web_role():
         assert browser.log_in()["Location"] == "/account/"
@@ -485,7 +487,7 @@ def test_all_of_it_works_as_the_web_role_under_row_security(checkin: IdentityPro
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_person_who_logs_in_twice_at_once_is_one_person_with_one_membership(checkin: IdentityProvider) -> None:
+def test_two_simultaneous_logins_make_one_person_with_one_membership(checkin: IdentityProvider) -> None:
     browsers = [Browser(Client()) for _ in range(4)]
     backs = [each.visit(each.leave()) for each in browsers]
     checkin.delay = {"userinfo": 0.1}
@@ -498,7 +500,7 @@ def test_one_person_who_logs_in_twice_at_once_is_one_person_with_one_membership(
     assert Event.objects.filter(verb="membership.give", tenant_id=membership.tenant_id).count() == 1
 
 
-def test_who_left_the_organisation_submits_nothing_more_while_what_runs_goes_on(
+def test_a_person_who_left_the_organisation_submits_nothing_new_and_running_jobs_continue(
     checkin: IdentityProvider, browser: Browser, tenant: Tenant
 ) -> None:
     site = make_site()

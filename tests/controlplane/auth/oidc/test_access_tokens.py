@@ -1,4 +1,4 @@
-"""Which claims are an access token for us, and what it may do: each rule by itself."""
+"""Which claims make a good access token for us, and what it may do: one test per rule."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def issuer(profile: str = "keycloak", **fields: Any) -> Issuer:
 
 
 def claims(**fields: Any) -> dict[str, Any]:
-    """Of a good access token; a claim given as None is left out."""
+    """Return the claims of a good access token; a claim given as None is left out."""
     known = {"iss": "https://idp.example.org", "sub": "ada", "aud": "isthmus-api", "exp": NOW + 300, "iat": NOW}
     return {name: value for name, value in {**known, **fields}.items() if value is not None}
 
@@ -36,7 +36,7 @@ def judge(found: dict[str, Any], *, of: Issuer | None = None, **header: Any) -> 
     return access_tokens.judge(of or issuer(), found, header=header, now=NOW)
 
 
-def test_a_token_for_us_is_its_subjects_without_bounds() -> None:
+def test_a_token_for_us_is_its_subjects_without_restriction() -> None:
     assert judge(claims(azp="portal")) == Access("ada", "portal", NOW + 300, None, by_capability=False)
 
 
@@ -82,10 +82,10 @@ def test_clocks_may_differ_by_a_minute(change: dict[str, Any], is_good: bool) ->
         ({}, {"typ": "dpop+jwt"}),
         ({}, {"typ": 7}),
         ({"typ": ["Bearer"]}, {}),
-        ({"aud": "isthmus"}, {}),  # what an ID token of an issuer that says nothing more looks like
+        ({"aud": "isthmus"}, {}),  # looks like an ID token of an issuer with few claims
     ],
 )
-def test_id_refresh_and_logout_tokens_are_no_access_tokens(change: dict[str, Any], header: dict[str, Any]) -> None:
+def test_id_refresh_and_logout_tokens_are_not_access_tokens(change: dict[str, Any], header: dict[str, Any]) -> None:
     ours = issuer(audiences=frozenset({"isthmus-api", "isthmus"}))
     with pytest.raises(InvalidToken, match="Not an access token"):
         judge(claims(**change), of=ours, **header)
@@ -101,7 +101,7 @@ def test_id_refresh_and_logout_tokens_are_no_access_tokens(change: dict[str, Any
         ({"aud": "isthmus", "scope": "openid"}, {}),
     ],
 )
-def test_access_tokens_are(change: dict[str, Any], header: dict[str, Any]) -> None:
+def test_access_tokens_are_accepted(change: dict[str, Any], header: dict[str, Any]) -> None:
     ours = issuer(audiences=frozenset({"isthmus-api", "isthmus"}))
     assert judge(claims(**change), of=ours, **header).subject == "ada"
 
@@ -109,12 +109,12 @@ def test_access_tokens_are(change: dict[str, Any], header: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     "audience", ["another", ["another", "account"], [], {}, 7, "isthmus-api2", "ISTHMUS-API", WLCG_ANY]
 )
-def test_a_token_for_others_is_refused_even_from_our_own_client(audience: Any) -> None:
+def test_a_token_for_another_audience_is_refused_even_from_our_own_client(audience: Any) -> None:
     with pytest.raises(InvalidToken, match="another service"):
         judge(claims(aud=audience, azp="isthmus"))
 
 
-def test_a_list_of_audiences_that_names_us_among_others_is_for_us() -> None:
+def test_an_audience_list_that_includes_us_is_accepted() -> None:
     assert judge(claims(aud=["account", "isthmus-api"], azp="oidc-agent")).scopes is None
 
 
@@ -127,12 +127,12 @@ def test_without_an_audience_the_client_decides() -> None:
 
 
 @pytest.mark.parametrize("clients", [{"isthmus"}, {"isthmus", "oidc-agent"}])
-def test_a_client_that_many_services_share_may_only_read(clients: set[str]) -> None:
+def test_a_token_of_a_shared_client_may_only_read(clients: set[str]) -> None:
     ours = issuer("egi-check-in", clients=frozenset(clients))
     assert judge(claims(aud=None, azp="oidc-agent"), of=ours).scopes == frozenset({"read"})
 
 
-def test_the_audience_that_means_anybody_is_the_wlcg_profiles_alone() -> None:
+def test_the_any_audience_is_accepted_in_the_wlcg_profile_only() -> None:
     assert judge(claims(aud=WLCG_ANY, azp="isthmus"), of=issuer("wlcg-iam")).scopes is None
     assert judge(claims(aud=WLCG_ANY, client_id="oidc-agent"), of=issuer("wlcg-iam")).scopes == frozenset({"read"})
     with pytest.raises(InvalidToken):
@@ -140,8 +140,8 @@ def test_the_audience_that_means_anybody_is_the_wlcg_profiles_alone() -> None:
 
 
 @pytest.mark.parametrize("audiences", [{"isthmus-api"}, {"isthmus-api", WLCG_ANY}])
-def test_a_token_that_anybody_may_take_and_pass_on_only_reads(audiences: set[str]) -> None:
-    """Unless its client is one that is known here; capabilities are as narrow as their issuer has made them."""
+def test_a_token_for_any_audience_may_only_read(audiences: set[str]) -> None:
+    """Except tokens of clients that are configured here, and capabilities, which the issuer itself has narrowed."""
     ours = issuer("wlcg-iam", audiences=frozenset(audiences))
     for client in ("storage", "oidc-agent", None):
         assert judge(claims(aud=WLCG_ANY, azp=client), of=ours).scopes == frozenset({"read"})
@@ -156,7 +156,7 @@ def test_a_bound_token_is_refused_with_a_reason(confirmation: Any) -> None:
 
 
 @pytest.mark.parametrize("subject", [None, "", 7, "x" * 256, "a\0b", ["ada"]])
-def test_a_token_of_nobody_is_refused(subject: Any) -> None:
+def test_a_token_without_a_subject_is_refused(subject: Any) -> None:
     with pytest.raises(InvalidToken, match="does not name its owner"):
         judge(claims(sub=subject))
 
@@ -172,13 +172,13 @@ def test_a_token_of_nobody_is_refused(subject: Any) -> None:
         (["compute.read", 7], {"read"}),
     ],
 )
-def test_capabilities_decide_where_there_are_any(scope: Any, ours: set[str]) -> None:
+def test_capabilities_decide_if_there_are_any(scope: Any, ours: set[str]) -> None:
     found = judge(claims(scope=scope, sub=None), of=issuer("wlcg-iam"))
     assert (found.by_capability, found.scopes, found.subject) == (True, frozenset(ours), "")
 
 
 @pytest.mark.parametrize("scope", ["openid wlcg.groups", "storage.read:/", "xcompute.read", None, 7])
-def test_other_scopes_are_no_capabilities(scope: Any) -> None:
+def test_other_scopes_are_not_capabilities(scope: Any) -> None:
     assert not judge(claims(scope=scope), of=issuer("wlcg-iam")).by_capability
 
 
@@ -205,7 +205,9 @@ _NAMES = st.sampled_from(_CLAIMS)
 
 
 @given(st.dictionaries(_NAMES, _JSON), st.dictionaries(st.just("typ"), _JSON))
-def test_whatever_is_claimed_is_judged_or_refused(found: dict[str, Any], header: dict[str, Any]) -> None:
+def test_any_set_of_claims_is_accepted_or_refused_without_an_error(
+    found: dict[str, Any], header: dict[str, Any]
+) -> None:
     try:
         judge(claims(**found), **header)
     except InvalidToken:

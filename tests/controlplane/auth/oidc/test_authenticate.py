@@ -1,4 +1,4 @@
-"""Identity providers' access tokens at the API: good ones, forged ones, and those for others; providers that fail."""
+"""Identity providers' access tokens at the API: good, forged, or for other services; and providers that fail."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def tenant(settings: Any) -> Tenant:
 
 @pytest.fixture
 def start(settings: Any, tmp_path: Path) -> Iterator[Any]:
-    """Starts a provider and configures it as an issuer beside those started before."""
+    """A function that starts a provider and adds it as an issuer beside those started before."""
     entries: list[dict[str, Any]] = []
     with ExitStack() as stack:
 
@@ -84,14 +84,14 @@ def who(token: str, method: str = "GET") -> Answer:
 
 
 def refused(token: str) -> str:
-    """The sentence of a 401 for a bad token."""
+    """Return the sentence of a 401 for a bad token."""
     answer = who(token)
     assert answer.status == 401, answer.text
     assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
     return answer.text
 
 
-def test_a_good_token_of_somebody_new_makes_a_person_with_what_it_claims(
+def test_a_good_token_of_an_unknown_subject_makes_a_person_with_its_claims(
     keycloak: IdentityProvider, tenant: Tenant
 ) -> None:
     answer = who(keycloak.access_token(name="Ada Lovelace"), "POST")
@@ -110,18 +110,18 @@ def test_two_providers_with_the_same_subject_are_two_people(start: Any) -> None:
     assert who(one.access_token()).json["person"] != who(other.access_token()).json["person"]
 
 
-def test_a_token_is_verified_and_applied_once_and_the_person_looked_up_each_time(keycloak: IdentityProvider) -> None:
+def test_a_token_is_verified_and_applied_once_and_the_person_is_loaded_each_time(keycloak: IdentityProvider) -> None:
     token = keycloak.access_token()
     assert who(token).status == 200
     Membership.objects.all().delete()
     keycloak.down = {"all"}
-    assert who(token).status == 403, "remembered, and its roles are read anew"
+    assert who(token).status == 403, "the token is remembered, and the roles are read again"
     assert not Membership.objects.exists()
     Person.objects.update(is_active=False)
     assert "disabled" in refused(token)
 
 
-def test_a_deactivated_person_is_refused_before_anything_is_applied(keycloak: IdentityProvider) -> None:
+def test_a_deactivated_person_is_refused_before_claims_are_applied(keycloak: IdentityProvider) -> None:
     who(keycloak.access_token())
     Person.objects.update(is_active=False)
     Membership.objects.all().delete()
@@ -129,7 +129,7 @@ def test_a_deactivated_person_is_refused_before_anything_is_applied(keycloak: Id
     assert not Membership.objects.exists()
 
 
-def test_a_token_is_not_remembered_past_its_end(keycloak: IdentityProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_is_not_remembered_past_its_expiry(keycloak: IdentityProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     token = keycloak.access_token(exp=int(time.time()) + 30)
     assert who(token).status == 200
     now = time.monotonic()
@@ -139,7 +139,7 @@ def test_a_token_is_not_remembered_past_its_end(keycloak: IdentityProvider, monk
     assert "expired" in refused(token)
 
 
-def test_what_is_remembered_is_bounded(keycloak: IdentityProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_tokens_is_bounded(keycloak: IdentityProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(authenticate, "_REMEMBERED_AT_MOST", 2)
     monkeypatch.setattr(authenticate, "memory", authenticate.ForeignTokens())
     for _ in range(4):
@@ -149,7 +149,7 @@ def test_what_is_remembered_is_bounded(keycloak: IdentityProvider, monkeypatch: 
     assert len(authenticate.memory._refused) <= 2
 
 
-def test_a_stranger_is_never_asked_anything(keycloak: IdentityProvider) -> None:
+def test_an_unknown_issuer_is_never_called(keycloak: IdentityProvider) -> None:
     with running() as stranger:
         assert "not known here" in refused(stranger.access_token())
         for issuer in (keycloak.issuer + "/", keycloak.issuer.upper(), "", None, 7, [keycloak.issuer]):
@@ -158,7 +158,7 @@ def test_a_stranger_is_never_asked_anything(keycloak: IdentityProvider) -> None:
     assert keycloak.calls == []
 
 
-def test_only_the_issuers_keys_and_our_algorithms_sign(keycloak: IdentityProvider) -> None:
+def test_only_the_issuers_keys_and_our_algorithms_are_accepted(keycloak: IdentityProvider) -> None:
     good = keycloak.access_token()
     claims = json.loads(base64.urlsafe_b64decode(good.split(".")[1] + "=="))
     kid = str(keycloak.keys[0].kid)
@@ -180,13 +180,13 @@ def test_only_the_issuers_keys_and_our_algorithms_sign(keycloak: IdentityProvide
 
 
 def with_the_public_key_as_secret(public: bytes, kid: str, claims: dict[str, Any]) -> str:
-    """HS256, by hand: joserfc refuses to sign such a thing."""
+    """Sign by hand with HS256, because joserfc refuses to use a public key as a secret."""
     signed = unsigned({"alg": "HS256", "kid": kid}, claims).removesuffix(".")
     signature = hmac.new(public, signed.encode(), "sha256").digest()
     return f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
 
-def test_an_algorithm_that_is_not_the_keys_is_a_401(start: Any) -> None:
+def test_an_algorithm_that_does_not_fit_the_key_is_a_401(start: Any) -> None:
     provider = start(algorithms=["RS256", "ES256", "Ed25519"], **KEYCLOAK)
     kid = str(provider.keys[0].kid)
     claims = {"iss": provider.issuer, "sub": "x", "aud": "isthmus-api", "exp": int(time.time()) + 60}
@@ -209,7 +209,7 @@ def unsigned(header: dict[str, Any], claims: dict[str, Any]) -> str:
         base64.urlsafe_b64encode(b"[" * 5000).decode() + ".e30.x", "eyJhbGciOiJSUzI1NiJ9." + "W" * 4000 + ".x",
     ],
 )  # fmt: skip
-def test_what_is_no_token_is_a_401(keycloak: IdentityProvider, token: str) -> None:
+def test_a_malformed_token_is_a_401(keycloak: IdentityProvider, token: str) -> None:
     assert refused(token)
     assert keycloak.calls == []
 
@@ -228,7 +228,7 @@ def test_what_is_no_token_is_a_401(keycloak: IdentityProvider, token: str) -> No
         ({"sub": None}, "does not name its owner"),
     ],
 )
-def test_good_signatures_are_not_enough(keycloak: IdentityProvider, claims: dict[str, Any], word: str) -> None:
+def test_a_good_signature_alone_is_not_enough(keycloak: IdentityProvider, claims: dict[str, Any], word: str) -> None:
     assert word in refused(keycloak.access_token(**claims))
     assert not Person.objects.exists()
 
@@ -239,12 +239,12 @@ def test_clocks_may_differ_a_little(keycloak: IdentityProvider, skew: int) -> No
     assert who(keycloak.access_token()).status == 200
 
 
-def test_an_id_token_is_no_access_token(keycloak: IdentityProvider) -> None:
+def test_an_id_token_is_not_an_access_token(keycloak: IdentityProvider) -> None:
     assert keycloak.visitor
     assert "access token" in refused(keycloak.id_token({"nonce": "n"}, keycloak.visitor))
 
 
-def test_a_provider_that_is_down_is_a_503_and_the_others_go_on(start: Any) -> None:
+def test_a_provider_that_is_down_is_a_503_and_the_others_still_work(start: Any) -> None:
     dead, healthy = start(alias="dead", **KEYCLOAK), start(alias="healthy", **KEYCLOAK)
     dead.down = {"all"}
     answer = who(dead.access_token())
@@ -253,10 +253,10 @@ def test_a_provider_that_is_down_is_a_503_and_the_others_go_on(start: Any) -> No
     assert who(healthy.access_token()).status == 200
     assert len(dead.calls) == 1
     assert who(dead.access_token()).status == 503
-    assert len(dead.calls) == 1, "it is left in peace for a while"
+    assert len(dead.calls) == 1, "a silent issuer is not called again for a while"
 
 
-def test_a_provider_that_is_slow_is_a_503_in_time(keycloak: IdentityProvider, settings: Any) -> None:
+def test_a_slow_provider_is_a_503_within_the_time_limit(keycloak: IdentityProvider, settings: Any) -> None:
     settings.ISSUER_TIMEOUT = 0.2
     keycloak.delay = {"jwks": 1.0}
     began = time.monotonic()
@@ -264,7 +264,7 @@ def test_a_provider_that_is_slow_is_a_503_in_time(keycloak: IdentityProvider, se
     assert time.monotonic() - began < 0.9
 
 
-def test_a_new_key_is_fetched_once_in_a_while_and_an_old_one_stays_good(
+def test_a_new_key_is_fetched_at_most_once_per_interval_and_an_old_one_stays_good(
     keycloak: IdentityProvider, settings: Any
 ) -> None:
     old = keycloak.access_token()
@@ -285,14 +285,14 @@ def test_known_keys_stay_good_while_the_provider_is_down(keycloak: IdentityProvi
     assert who(keycloak.access_token(jti="another")).status == 200
 
 
-def test_a_token_without_the_groups_claim_wipes_nothing(keycloak: IdentityProvider, tenant: Tenant) -> None:
+def test_a_token_without_the_groups_claim_removes_nothing(keycloak: IdentityProvider, tenant: Tenant) -> None:
     assert who(keycloak.access_token()).json["tenants"] == [tenant.pk]
     assert who(keycloak.access_token(groups=None)).json["tenants"] == [tenant.pk]
-    assert who(keycloak.access_token(groups=[])).status == 403, "an empty claim is none"
+    assert who(keycloak.access_token(groups=[])).status == 403, "an empty claim removes memberships"
     assert not Membership.objects.exists()
 
 
-def test_a_check_in_token_has_no_audience_and_its_groups_come_from_userinfo(
+def test_a_check_in_token_without_audience_gets_its_groups_from_userinfo(
     check_in: IdentityProvider, tenant: Tenant
 ) -> None:
     token = check_in.access_token(azp="isthmus")
@@ -305,30 +305,30 @@ def test_a_check_in_token_has_no_audience_and_its_groups_come_from_userinfo(
     assert Person.objects.get().name == "Ada Lovelace"
 
 
-def test_a_token_of_a_client_that_many_share_may_only_read(check_in: IdentityProvider) -> None:
+def test_a_token_of_a_shared_client_may_only_read(check_in: IdentityProvider) -> None:
     token = check_in.access_token(azp="oidc-agent")
     assert who(token).json["scopes"] == ["read"]
     assert who(token, "POST").status == 403
 
 
-def test_a_token_of_a_client_that_is_not_listed_is_refused(check_in: IdentityProvider) -> None:
+def test_a_token_of_an_unlisted_client_is_refused(check_in: IdentityProvider) -> None:
     assert "client" in refused(check_in.access_token(azp="another"))
 
 
-def test_userinfo_of_somebody_else_is_not_believed(check_in: IdentityProvider) -> None:
+def test_userinfo_of_another_subject_is_refused(check_in: IdentityProvider) -> None:
     check_in.userinfo_claims = {"sub": "mallory"}
     assert who(check_in.access_token()).status == 403
     assert not Membership.objects.exists()
 
 
-def test_with_userinfo_down_those_who_are_known_go_on_and_new_ones_wait(
+def test_while_userinfo_is_down_known_people_continue_and_new_ones_wait(
     check_in: IdentityProvider, tenant: Tenant
 ) -> None:
     assert who(check_in.access_token(jti="1")).status == 200
     check_in.down = {"userinfo"}
     assert who(check_in.access_token(jti="2")).json["tenants"] == [tenant.pk]
     assert who(check_in.access_token(Visitor(sub="new"))).status == 503
-    assert check_in.calls.count("userinfo") == 2, "it is left in peace for a moment"
+    assert check_in.calls.count("userinfo") == 2, "a silent issuer is not called again for a moment"
 
 
 def test_an_opaque_token_is_introspected_once(start: Any, tenant: Tenant) -> None:
@@ -350,24 +350,24 @@ def test_an_inactive_or_unknown_opaque_token_is_a_401(start: Any) -> None:
     assert refused("made-up")
     asked = provider.calls.count("introspect")
     assert refused("made-up")
-    assert provider.calls.count("introspect") == asked, "the same bad token again costs nothing"
+    assert provider.calls.count("introspect") == asked, "a repeated bad token causes no further call"
 
 
 @pytest.mark.parametrize(
     "claims",
     [{"aud": "another"}, {"azp": "another"}, {"token_type": "refresh_token"}, {"iss": "https://x"}, {"exp": 1}],
 )
-def test_an_active_opaque_token_is_judged_like_any_other(start: Any, claims: dict[str, Any]) -> None:
+def test_an_active_opaque_token_is_checked_like_any_other(start: Any, claims: dict[str, Any]) -> None:
     provider = start("indigo-iam", introspection=True, clients=["isthmus"])
     assert refused(provider.opaque_token(**claims))
 
 
-def test_without_an_issuer_that_introspects_nobody_is_asked(keycloak: IdentityProvider) -> None:
+def test_without_an_introspecting_issuer_no_issuer_is_called(keycloak: IdentityProvider) -> None:
     assert "not one of ours, and no issuer" in refused(keycloak.opaque_token())
     assert keycloak.calls == []
 
 
-def test_one_silent_introspection_does_not_hide_anothers_answer(start: Any) -> None:
+def test_one_silent_introspection_does_not_hide_another_issuers_answer(start: Any) -> None:
     dead = start("indigo-iam", alias="dead", introspection=True, clients=["isthmus"], rules=[_group("vo")])
     healthy = start("indigo-iam", alias="healthy", introspection=True, clients=["isthmus"], rules=[_group("vo")])
     healthy.visitor = Visitor(claims={"groups": ["vo"]})
@@ -394,13 +394,13 @@ def test_wlcg_capabilities_decide_and_groups_do_not(wlcg: IdentityProvider, tena
     assert who(wlcg.access_token(scope="compute.modify")).status == 403
 
 
-def test_a_capability_token_of_no_person_is_a_program_of_the_tenant(wlcg: IdentityProvider, tenant: Tenant) -> None:
+def test_a_capability_token_without_a_person_is_a_program_of_the_tenant(wlcg: IdentityProvider, tenant: Tenant) -> None:
     answer = who(wlcg.access_token(sub=None, azp=None, client_id="pilot", scope="compute.read"))
     assert (answer.json["person"], answer.json["name"], answer.json["tenants"]) == (None, "pilot (idp)", [tenant.pk])
     assert not Person.objects.exists()
 
 
-def test_capabilities_of_an_issuer_without_a_tenant_reach_nothing(start: Any) -> None:
+def test_capabilities_of_an_issuer_without_a_tenant_give_nothing(start: Any) -> None:
     provider = start("wlcg-iam")
     answer = who(provider.access_token(scope="compute.read"))
     assert answer.status == 403
@@ -414,14 +414,14 @@ def test_capabilities_end_with_their_tenant(wlcg: IdentityProvider, tenant: Tena
     assert who(token).status == 403
 
 
-def test_a_token_without_capabilities_goes_by_groups(start: Any, tenant: Tenant) -> None:
+def test_a_token_without_capabilities_uses_its_groups(start: Any, tenant: Tenant) -> None:
     provider = start("wlcg-iam", rules=[_group("/vo")], clients=["portal"])
     provider.visitor = Visitor(claims={"wlcg.groups": ["/vo", "/vo/prod"]})
     token = provider.access_token(scope="openid wlcg.groups", azp="portal")
     assert who(token, "POST").json["tenants"] == [tenant.pk]
 
 
-def test_a_clients_own_token_is_a_person_of_its_own(keycloak: IdentityProvider, tenant: Tenant) -> None:
+def test_a_clients_own_token_is_a_separate_person(keycloak: IdentityProvider, tenant: Tenant) -> None:
     token = keycloak.access_token(
         Visitor(sub="f00"), preferred_username="service-account-pipeline", azp="pipeline", groups=["/vo"]
     )
@@ -429,19 +429,19 @@ def test_a_clients_own_token_is_a_person_of_its_own(keycloak: IdentityProvider, 
     assert Person.objects.get().subject == "f00"
 
 
-def test_a_foreign_token_does_not_open_the_wire(keycloak: IdentityProvider) -> None:
+def test_an_identity_providers_token_does_not_open_the_wire(keycloak: IdentityProvider) -> None:
     assert call("POST", "/updateCache", token=keycloak.access_token()).status == 403
     assert call("POST", "/status", b"[]", token=keycloak.access_token()).status == 401
 
 
 @pytest.mark.django_db(transaction=True)
-def test_people_arrive_behind_row_security(keycloak: IdentityProvider, tenant: Tenant) -> None:
+def test_new_people_are_created_under_row_security(keycloak: IdentityProvider, tenant: Tenant) -> None:
     with as_web_role():
         assert who(keycloak.access_token(), "POST").json["tenants"] == [tenant.pk]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_somebody_new_who_calls_several_times_at_once_is_one_person(keycloak: IdentityProvider) -> None:
+def test_simultaneous_first_calls_create_one_person(keycloak: IdentityProvider) -> None:
     texts = [keycloak.access_token(jti=str(number)) for number in range(8)]
     assert at_once(*[lambda text=text: who(text).status for text in texts]) == [200] * 8
     assert Person.objects.count() == 1
@@ -449,7 +449,7 @@ def test_somebody_new_who_calls_several_times_at_once_is_one_person(keycloak: Id
 
 
 def test_programs_of_two_issuers_with_one_name_are_two_callers(start: Any, tenant: Tenant) -> None:
-    """What is kept and counted for one of them must not be the other's: they serve different tenants."""
+    """They serve different tenants, so remembered tokens and rate limits of the two must be separate."""
     make_tenant(slug="others")
     one, other = start("wlcg-iam", alias="one", tenant="vo"), start("wlcg-iam", alias="other", tenant="others")
     told = [

@@ -1,4 +1,4 @@
-"""What claims give: every trap of group claims, one by one."""
+"""What claims give: every known trap of group claims, one by one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_an_entitlement_gives_what_its_rule_says() -> None:
         E + "vo.a:role=member#another.authority",
     ],
 )
-def test_the_authority_does_not_count(value: str) -> None:
+def test_the_authority_of_an_entitlement_is_ignored(value: str) -> None:
     assert given_by(try_claims(issuer(MEMBERS), {"entitlements": [value]})) == ["members"]
 
 
@@ -59,7 +59,7 @@ def test_the_authority_does_not_count(value: str) -> None:
         E + "vo.a:role%3Dmember#aai.egi.eu",
         E + "vo.a/role=member#aai.egi.eu",
         E + "vo.a:role=member:x#aai.egi.eu",
-        E + "vo.a:role=x:role=member#aai.egi.eu",  # a part of the path that plays a role
+        E + "vo.a:role=x:role=member#aai.egi.eu",  # a path part that imitates a role
         E + "role=vo.a:role=member#aai.egi.eu",
         E + "vo.a::role=member#aai.egi.eu",
         E + ":vo.a:role=member#aai.egi.eu",
@@ -87,14 +87,14 @@ def test_the_authority_does_not_count(value: str) -> None:
         "vo.a",
     ],
 )
-def test_what_only_looks_like_it_gives_nothing_and_fails_nothing(value: str) -> None:
+def test_a_similar_entitlement_gives_nothing_and_causes_no_error(value: str) -> None:
     verdict = try_claims(issuer(MEMBERS), {"entitlements": [value, E + "other:role=member"]})
     assert verdict.given == ()
     assert len(verdict.ignored) == 2
     assert verdict.decided == {"members"}
 
 
-def test_an_issuer_is_believed_in_its_own_namespaces_only() -> None:
+def test_an_issuer_is_believed_only_in_its_own_namespaces() -> None:
     any_iam = issuer(MEMBERS, OPS, profile="aarc-iam", namespaces=frozenset({"urn:geant:iam.example"}))
     claims = {"entitlements": [E + "vo.a:role=member", OPS.entitlement, "urn:geant:iam.example:group:vo.a:role=member"]}
     verdict = try_claims(any_iam, claims)
@@ -102,7 +102,7 @@ def test_an_issuer_is_believed_in_its_own_namespaces_only() -> None:
     assert reason(verdict).count("no namespace of this issuer") == 2
 
 
-def test_an_issuer_without_namespaces_asserts_no_entitlement() -> None:
+def test_an_issuer_without_namespaces_gives_no_entitlement() -> None:
     verdict = try_claims(issuer(MEMBERS, profile="keycloak"), {"entitlements": [E + "vo.a:role=member"]})
     assert verdict == ClaimResult()
 
@@ -153,18 +153,18 @@ def test_a_role_in_gocdb_makes_a_site_operator_of_that_site(value: str, gives: l
         ("wlcg-iam", {"wlcg": {"groups": ["/vo/prod"]}}, []),
         ("wlcg-iam", {"groups": ["/vo/prod"]}, []),
         ("keycloak", {"groups": ["/vo/prod"]}, ["plain"]),
-        ("keycloak", {"groups": ["vo/prod"]}, []),  # without "Full group path": it may be anybody's subgroup
+        ("keycloak", {"groups": ["vo/prod"]}, []),  # without "Full group path" it may be any subgroup
         ("keycloak", {"groups": ["prod"]}, []),
         ("keycloak", {"groups": ["/evil/vo/prod"]}, []),
         ("keycloak", {"groups": ["/vo~/prod"]}, []),
         ("keycloak", {"groups": ["/\ud800/prod", "/\x00", "/\u202evo"]}, []),
         ("egi-check-in", {"groups": ["/vo/prod"]}, []),
         ("egi-check-in", {"entitlements": [E + "vo:prod"]}, ["plain"]),
-        ("egi-check-in", {"entitlements": [E + "vo/prod"]}, []),  # the path is a list, not a text
+        ("egi-check-in", {"entitlements": [E + "vo/prod"]}, []),  # the path is a list, not one string
         ("egi-check-in", {"entitlements": [E + "vo:prod:role=member"]}, []),
     ],
 )
-def test_plain_groups_stand_where_the_profile_says(profile: str, claims: dict[str, Any], gives: list[str]) -> None:
+def test_plain_groups_are_read_from_the_profiles_claims(profile: str, claims: dict[str, Any], gives: list[str]) -> None:
     assert given_by(try_claims(issuer(PLAIN, profile=profile), claims)) == gives
 
 
@@ -174,7 +174,7 @@ def test_a_plain_group_has_no_role() -> None:
         assert try_claims(issuer(*rules, profile="keycloak"), {"groups": [value]}).given == ()
 
 
-def test_keycloaks_roles_are_the_realms_or_those_of_our_client() -> None:
+def test_keycloak_roles_are_read_from_the_realm_and_our_client() -> None:
     realm = Rule("realm", Give.FEDERATION_AUDITOR, realm_role="auditor")
     client = Rule("client", Give.FEDERATION_OPERATOR, client_role="operator")
     keycloak = issuer(realm, client, profile="keycloak")
@@ -189,7 +189,7 @@ def test_keycloaks_roles_are_the_realms_or_those_of_our_client() -> None:
 @pytest.mark.parametrize(
     "value", [E + "vo.a:role=member", {"0": E + "vo.a:role=member"}, 5, True, {}, "", [E + "vo.a:role=member"]]
 )
-def test_only_a_list_is_a_list(value: Any) -> None:
+def test_only_a_json_list_counts_as_a_list(value: Any) -> None:
     verdict = try_claims(issuer(MEMBERS), {"entitlements": value})
     assert given_by(verdict) == (["members"] if isinstance(value, list) else [])
     assert verdict.is_known == isinstance(value, list)
@@ -197,7 +197,7 @@ def test_only_a_list_is_a_list(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 5, True, ["nested"], {"a": "b"}, 1.5])
-def test_odd_values_in_the_list_are_left_aside(value: Any) -> None:
+def test_malformed_values_in_the_list_are_ignored(value: Any) -> None:
     verdict = try_claims(issuer(MEMBERS), {"entitlements": [value, E + "vo.a:role=member"]})
     assert given_by(verdict) == ["members"]
     assert reason(verdict) == "It is not a text."
@@ -214,12 +214,12 @@ def test_odd_values_in_the_list_are_left_aside(value: Any) -> None:
         ({"entitlements": ["odd"]}, ["members"]),
     ],
 )
-def test_a_missing_claim_is_unknown_and_an_empty_one_is_none(claims: dict[str, Any], decided: list[str]) -> None:
+def test_a_missing_claim_is_unknown_and_an_empty_one_is_empty(claims: dict[str, Any], decided: list[str]) -> None:
     verdict = try_claims(issuer(MEMBERS), claims)
     assert (given_by(verdict), sorted(verdict.decided), verdict.is_known) == ([], decided, bool(decided))
 
 
-def test_a_rule_that_looks_in_two_places_is_decided_by_both() -> None:
+def test_a_rule_that_reads_two_claims_needs_both_to_remove() -> None:
     both = issuer(MEMBERS, PLAIN, profile="keycloak", namespaces=frozenset({"urn:mace:egi.eu"}))
     assert try_claims(both, {"groups": []}).decided == set()
     assert try_claims(both, {"entitlements": []}).decided == {"members"}
@@ -228,19 +228,19 @@ def test_a_rule_that_looks_in_two_places_is_decided_by_both() -> None:
     assert try_claims(groups_only, {"groups": []}).decided == {"plain"}
 
 
-def test_both_names_of_the_claim_add_up() -> None:
+def test_both_names_of_the_claim_are_combined() -> None:
     claims = {"entitlements": [E + "vo.a:role=member"], "eduperson_entitlement": [E + "vo.a:role=manager"]}
     assert given_by(try_claims(issuer(MEMBERS, MANAGERS), claims)) == ["members", "managers"]
 
 
-def test_ninety_entitlements_are_read() -> None:
+def test_ninety_entitlements_are_all_read() -> None:
     values = [E + f"vo.{number}:role=member#aai.egi.eu" for number in range(89)]
     verdict = try_claims(issuer(MEMBERS), {"entitlements": [*values, E + "vo.a:role=member#aai.egi.eu"]})
     assert given_by(verdict) == ["members"]
     assert len(verdict.ignored) == 89
 
 
-def test_too_long_a_value_is_left_aside() -> None:
+def test_too_long_a_value_is_ignored() -> None:
     rule = Rule("long", Give.MEMBER, group=("v" * 2000,), role="member", tenant="t")
     verdict = try_claims(issuer(MEMBERS, rule), {"entitlements": [E + "v" * 2000 + ":role=member"]})
     assert verdict.given == ()
@@ -248,7 +248,7 @@ def test_too_long_a_value_is_left_aside() -> None:
     assert len(verdict.ignored[0].value) <= 200
 
 
-def test_of_too_many_values_the_first_2000_give_and_nothing_is_taken_away() -> None:
+def test_beyond_2000_values_the_rest_is_ignored_and_nothing_is_removed() -> None:
     values = [E + "x"] * 1999
     last = E + "vo.a:role=member"
     assert given_by(try_claims(issuer(MEMBERS), {"entitlements": [*values, last]})) == ["members"]
@@ -257,14 +257,14 @@ def test_of_too_many_values_the_first_2000_give_and_nothing_is_taken_away() -> N
     assert "2,000" in reason(verdict)
 
 
-def test_the_first_rule_that_gives_a_thing_is_named() -> None:
+def test_the_first_rule_that_gives_a_membership_is_named() -> None:
     twin = Rule("twin", Give.MEMBER, group=("vo.b",), role="member", tenant="vo-a")
     claims = {"entitlements": [E + "vo.b:role=member", E + "vo.a:role=member"]}
     assert given_by(try_claims(issuer(MEMBERS, twin), claims)) == ["members"]
     assert given_by(try_claims(issuer(twin, MEMBERS), claims)) == ["twin"]
 
 
-def test_a_star_stands_for_one_part_and_its_group_has_a_tenant_of_its_own() -> None:
+def test_a_star_matches_one_path_part_and_its_group_gets_its_own_tenant() -> None:
     rule = Rule("any", Give.MEMBER, group=("*",), role="member", tenant="{1}")
     them = issuer(rule, create_tenants=("*.example.org",))
     values = [E + name + ":role=member" for name in ("vo.example.org", "vo.elsewhere.org", "vo.example.org:sub")]
@@ -275,7 +275,7 @@ def test_a_star_stands_for_one_part_and_its_group_has_a_tenant_of_its_own() -> N
     ]
 
 
-def test_two_communities_that_come_to_one_slug_stay_two() -> None:
+def test_two_communities_with_the_same_slug_stay_separate() -> None:
     rule = Rule("any", Give.MEMBER, group=("*",), role="member", tenant="{1}")
     verdict = try_claims(issuer(rule), {"entitlements": [E + "vo.a:role=member", E + "vo-a:role=member"]})
     assert [each.community for each in verdict.given] == ["vo.a", "vo-a"]

@@ -1,4 +1,4 @@
-"""Keycloak leaves out a claim that would be empty; other issuers leave out what they were not asked for."""
+"""Keycloak leaves out a claim that would be empty; other issuers leave out claims that nobody requested."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def issuer(**fields: Any) -> Issuer:
     )  # fmt: skip
 
 
-def test_a_claim_that_is_left_out_though_its_scope_was_granted_is_empty() -> None:
+def test_a_missing_claim_with_a_granted_scope_is_empty() -> None:
     found = with_empty_claims(issuer(leaves_out_empty=True), {"sub": "ada"}, granted=ALL)
     assert found["groups"] == []
     assert whole(issuer(), found) >= {Source.GROUPS, Source.ENTITLEMENTS}
 
 
 @pytest.mark.parametrize("granted", ["", "openid profile email", "openid groups-of-others"])
-def test_without_its_scope_it_stays_unknown(granted: str) -> None:
+def test_a_missing_claim_without_its_scope_stays_unknown(granted: str) -> None:
     assert with_empty_claims(issuer(leaves_out_empty=True), {"sub": "ada"}, granted=granted) == {"sub": "ada"}
 
 
-def test_of_an_issuer_that_does_otherwise_silence_stays_silence() -> None:
+def test_for_other_issuers_a_missing_claim_stays_unknown() -> None:
     assert with_empty_claims(issuer(), {"sub": "ada"}, granted=ALL) == {"sub": "ada"}
 
 
-def test_what_is_said_stands() -> None:
+def test_a_present_claim_is_used_as_it_is() -> None:
     claims = {"groups": ["/climate"], "entitlements": "no list"}
     assert with_empty_claims(issuer(leaves_out_empty=True), claims, granted=ALL) == {
         **claims,

@@ -1,4 +1,4 @@
-"""The file of issuers: what it gives, and the sentence that each mistake gets."""
+"""The file of issuers: what it gives, and the sentence for each mistake."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def test_no_file_means_no_issuers(settings: Any) -> None:
     assert issuers.configured() == ()
 
 
-def test_a_wrong_file_keeps_every_process_from_starting(tmp_path: Path, settings: Any) -> None:
+def test_an_invalid_file_stops_every_process_at_start(tmp_path: Path, settings: Any) -> None:
     settings.ISSUERS = str(write(tmp_path, {**EGI, "algorithms": ["none"]}))
     with pytest.raises(ImproperlyConfigured, match="`algorithms`"):
         apps.get_app_config("isthmus_auth").ready()
 
 
-def test_what_is_left_out_comes_from_the_profile(tmp_path: Path) -> None:
+def test_missing_keys_come_from_the_profile(tmp_path: Path) -> None:
     [egi] = issuer_file.read_issuers(write(tmp_path, EGI))
     assert egi.scopes == PROFILES["egi-check-in"].scopes
     assert egi.namespaces == {"urn:mace:egi.eu"}
@@ -35,7 +35,7 @@ def test_what_is_left_out_comes_from_the_profile(tmp_path: Path) -> None:
     assert (egi.rules, egi.create_tenants) == ((), ())
 
 
-def test_the_documented_examples_are_read(tmp_path: Path) -> None:
+def test_the_documented_examples_are_valid(tmp_path: Path) -> None:
     page = (Path(__file__).parents[4] / "docs" / "identity.md").read_text(encoding="utf-8")
     examples = [block.split("```")[0] for block in page.split("```yaml\n")[1:]]
     assert examples
@@ -45,7 +45,7 @@ def test_the_documented_examples_are_read(tmp_path: Path) -> None:
         assert issuer_file.read_issuers(path)
 
 
-def test_an_issuer_is_found_by_its_exact_name_or_alias_only(tmp_path: Path, settings: Any) -> None:
+def test_an_issuer_is_found_only_by_its_exact_name_or_alias(tmp_path: Path, settings: Any) -> None:
     settings.ISSUERS = str(write(tmp_path, EGI))
     assert issuers.by_alias("egi") == issuers.by_issuer(EGI["issuer"])
     for stranger in (EGI["issuer"] + "/", EGI["issuer"].upper(), "", "https://aai.egi.eu"):
@@ -115,7 +115,7 @@ def test_the_secret_comes_from_a_file_or_the_environment_and_is_never_shown(
         ({"rules": [{"name": "o", "entitlement": "urn:geant:x:group:o", "give": "federation_operator"}]}, "namespaces"),
     ],
 )
-def test_a_mistake_refuses_start_and_names_the_entry(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
+def test_a_mistake_stops_the_start_and_names_the_entry(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
     entry = {key: value for key, value in {**EGI, **change}.items() if value is not None}
     with pytest.raises(ImproperlyConfigured) as refusal:
         issuer_file.read_issuers(write(tmp_path, entry))
@@ -124,14 +124,14 @@ def test_a_mistake_refuses_start_and_names_the_entry(tmp_path: Path, change: dic
     assert "hush" not in str(refusal.value)
 
 
-def test_two_issuers_of_one_alias_or_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_issuers_with_one_alias_or_one_name_are_refused(tmp_path: Path) -> None:
     for twin in ({**EGI, "alias": "other"}, {**EGI, "issuer": "https://other.example.org"}):
         with pytest.raises(ImproperlyConfigured, match="two issuers have the"):
             issuer_file.read_issuers(write(tmp_path, EGI, twin))
 
 
 @pytest.mark.parametrize("content", ["issuers: [", "- a", "", "issuers: []\nextra: 1", "\x00"])
-def test_what_is_no_such_file_is_refused_in_a_sentence(tmp_path: Path, content: str) -> None:
+def test_a_file_of_another_form_is_refused_with_a_sentence(tmp_path: Path, content: str) -> None:
     path = tmp_path / "issuers.yaml"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(ImproperlyConfigured, match=r"issuers\.yaml"):

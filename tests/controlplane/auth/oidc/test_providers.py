@@ -1,4 +1,4 @@
-"""Discovery, keys, userinfo and introspection, at an issuer that answers well, badly, late or not at all."""
+"""Discovery, keys, userinfo and introspection with an issuer that answers well, badly, late or not at all."""
 
 from __future__ import annotations
 
@@ -35,14 +35,16 @@ def issuer(provider: IdentityProvider, tmp_path: Path) -> Issuer:
     return one
 
 
-def test_what_is_published_is_asked_for_once(provider: IdentityProvider, issuer: Issuer) -> None:
+def test_published_data_is_fetched_once(provider: IdentityProvider, issuer: Issuer) -> None:
     for _ in range(3):
         assert providers.metadata(issuer).announces_iss
         assert [key.kid for key in providers.keys(issuer)] == [provider.keys[0].kid]
     assert sorted(provider.calls) == [".well-known/openid-configuration", "jwks"]
 
 
-def test_the_old_stays_good_while_the_issuer_is_down(provider: IdentityProvider, issuer: Issuer, settings: Any) -> None:
+def test_old_data_stays_valid_while_the_issuer_is_down(
+    provider: IdentityProvider, issuer: Issuer, settings: Any
+) -> None:
     settings.ISSUER_MEMORY = settings.ISSUER_RETRY = 0
     known = providers.keys(issuer)
     provider.down = {"all"}
@@ -50,14 +52,14 @@ def test_the_old_stays_good_while_the_issuer_is_down(provider: IdentityProvider,
     assert providers.metadata(issuer).jwks_uri.endswith("/jwks")
 
 
-def test_what_is_too_old_is_asked_for_anew(provider: IdentityProvider, issuer: Issuer, settings: Any) -> None:
+def test_outdated_data_is_fetched_again(provider: IdentityProvider, issuer: Issuer, settings: Any) -> None:
     settings.ISSUER_MEMORY = settings.ISSUER_RETRY = 0
     providers.keys(issuer)
     provider.rotate()
     assert [key.kid for key in providers.keys(issuer)] == [provider.keys[0].kid]
 
 
-def test_an_unknown_key_is_asked_for_but_not_at_every_token(
+def test_an_unknown_key_is_fetched_but_not_for_every_token(
     provider: IdentityProvider, issuer: Issuer, settings: Any
 ) -> None:
     settings.ISSUER_RETRY = 30
@@ -73,7 +75,9 @@ def test_an_unknown_key_is_asked_for_but_not_at_every_token(
     assert provider.calls.count("jwks") == 2
 
 
-def test_a_silent_issuer_is_unavailable_and_then_left_alone(provider: IdentityProvider, issuer: Issuer) -> None:
+def test_a_silent_issuer_is_unavailable_and_then_not_called_for_a_while(
+    provider: IdentityProvider, issuer: Issuer
+) -> None:
     provider.down = {"all"}
     for _ in range(3):
         with pytest.raises(Unavailable, match="Issuer idp does not answer"):
@@ -81,7 +85,7 @@ def test_a_silent_issuer_is_unavailable_and_then_left_alone(provider: IdentityPr
     assert len(provider.calls) == 1
 
 
-def test_a_slow_issuer_is_given_up(provider: IdentityProvider, issuer: Issuer, settings: Any) -> None:
+def test_a_slow_issuer_times_out(provider: IdentityProvider, issuer: Issuer, settings: Any) -> None:
     settings.ISSUER_TIMEOUT = 0.2
     provider.delay = {".well-known/openid-configuration": 1.0}
     began = time.monotonic()
@@ -90,7 +94,7 @@ def test_a_slow_issuer_is_given_up(provider: IdentityProvider, issuer: Issuer, s
     assert time.monotonic() - began < 0.9
 
 
-def test_an_issuer_that_drips_is_given_up(provider: IdentityProvider, issuer: Issuer, settings: Any) -> None:
+def test_an_issuer_that_sends_byte_by_byte_times_out(provider: IdentityProvider, issuer: Issuer, settings: Any) -> None:
     settings.ISSUER_TIMEOUT = 0.2
     provider.drip = 0.02
     began = time.monotonic()
@@ -99,7 +103,7 @@ def test_an_issuer_that_drips_is_given_up(provider: IdentityProvider, issuer: Is
     assert time.monotonic() - began < 2
 
 
-def test_one_dead_issuer_does_not_hold_up_another(provider: IdentityProvider, issuer: Issuer, tmp_path: Path) -> None:
+def test_one_dead_issuer_does_not_delay_another(provider: IdentityProvider, issuer: Issuer, tmp_path: Path) -> None:
     provider.down = {"all"}
     with running() as healthy:
         [other] = issuer_file.read_issuers(write(tmp_path, healthy.configuration("other")))
@@ -119,7 +123,7 @@ def test_one_dead_issuer_does_not_hold_up_another(provider: IdentityProvider, is
         {"userinfo_endpoint": "file:///etc/passwd"},
     ],
 )
-def test_discovery_that_names_another_issuer_or_unsafe_endpoints_is_not_believed(
+def test_discovery_with_another_issuer_or_unsafe_endpoints_is_refused(
     provider: IdentityProvider, issuer: Issuer, change: dict[str, Any]
 ) -> None:
     provider.metadata = change
@@ -140,31 +144,35 @@ def test_too_large_an_answer_is_not_read(provider: IdentityProvider, issuer: Iss
         providers.userinfo(issuer, provider.opaque_token())
 
 
-def test_userinfo_tells_of_the_owner_and_refuses_a_stranger(provider: IdentityProvider, issuer: Issuer) -> None:
+def test_userinfo_describes_its_subject_and_another_subject_is_refused(
+    provider: IdentityProvider, issuer: Issuer
+) -> None:
     assert provider.visitor
     assert providers.userinfo(issuer, provider.opaque_token())["sub"] == provider.visitor.sub
     with pytest.raises(Unauthenticated):
         providers.userinfo(issuer, "made up")
 
 
-def test_introspection_knows_the_good_from_the_bad(provider: IdentityProvider, issuer: Issuer) -> None:
+def test_introspection_distinguishes_active_and_inactive_tokens(provider: IdentityProvider, issuer: Issuer) -> None:
     assert providers.introspect(issuer, provider.opaque_token())["active"] is True
     assert providers.introspect(issuer, provider.opaque_token(active=False))["active"] is False
     assert providers.introspect(issuer, "made up") == {"active": False}
 
 
-def test_an_issuer_without_introspection_is_unavailable_for_it(provider: IdentityProvider, issuer: Issuer) -> None:
+def test_introspection_without_an_endpoint_is_unavailable(provider: IdentityProvider, issuer: Issuer) -> None:
     provider.metadata = {"introspection_endpoint": None}
     with pytest.raises(Unavailable):
         providers.introspect(issuer, "anything")
 
 
-def test_a_secret_goes_into_the_form_where_no_basic_is_taken(provider: IdentityProvider, issuer: Issuer) -> None:
+def test_the_client_secret_is_sent_in_the_form_if_basic_is_not_supported(
+    provider: IdentityProvider, issuer: Issuer
+) -> None:
     provider.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
     assert providers.introspect(issuer, provider.opaque_token())["active"] is True
 
 
-def test_only_our_algorithms_and_the_issuers_keys_sign(provider: IdentityProvider, issuer: Issuer) -> None:
+def test_only_our_algorithms_and_the_issuers_keys_are_accepted(provider: IdentityProvider, issuer: Issuer) -> None:
     stranger = RSAKey.generate_key(2048, {"kid": str(provider.keys[0].kid)})
     shared = OctKey.generate_key(256, {"kid": str(provider.keys[0].kid)})
     whole = provider.sign({"sub": "x"})

@@ -1,4 +1,4 @@
-"""POST /oauth2/token, as the refresh sidecar of the interLink Helm chart calls it, and as anybody else might."""
+"""POST /oauth2/token, called like the interLink Helm chart's refresh sidecar, and in every other way."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 
 def client_of(**fields: Any) -> tuple[VirtualNode, str]:
-    """A node and a client secret of it."""
+    """Return a node and one of its client secrets."""
     node, _ = make_node(**fields)
     return node, issue.mint(node, kind=ApiToken.Kind.CLIENT)[1]
 
@@ -44,12 +44,12 @@ def ask(header: str | None = None, **form: str) -> Any:
 
 
 def as_the_sidecar(node: VirtualNode, secret: str, **form: str) -> Any:
-    """With the credentials by HTTP Basic and in the body, and an audience."""
+    """Call with the credentials both by HTTP Basic and in the body, and with an audience, as the sidecar does."""
     sent = {"audience": "DUMMY", "grant_type": "client_credentials", "client_id": node.slug, "client_secret": secret}
     return ask(basic(node.slug, secret), **{**sent, **form})
 
 
-def test_the_sidecar_gets_a_token_that_opens_the_wire_for_a_quarter_of_an_hour() -> None:
+def test_the_sidecar_gets_a_token_for_the_wire_for_fifteen_minutes() -> None:
     node, secret = client_of()
     answer = as_the_sidecar(node, secret)
     body = answer.json()
@@ -63,7 +63,7 @@ def test_the_sidecar_gets_a_token_that_opens_the_wire_for_a_quarter_of_an_hour()
 
 
 @pytest.mark.parametrize("way", ["header", "body"])
-def test_the_credentials_may_come_by_one_way_alone(way: str) -> None:
+def test_the_credentials_may_come_in_one_way_only(way: str) -> None:
     node, secret = client_of()
     if way == "header":
         assert ask(basic(node.slug, secret), grant_type="client_credentials").status_code == 200
@@ -71,9 +71,9 @@ def test_the_credentials_may_come_by_one_way_alone(way: str) -> None:
         assert ask(grant_type="client_credentials", client_id=node.slug, client_secret=secret).status_code == 200
 
 
-def test_the_sidecars_other_grant_keeps_its_refresh_token() -> None:
+def test_the_refresh_grant_of_the_sidecar_keeps_its_refresh_token() -> None:
     node, secret = client_of()
-    for _ in range(2):  # the second time with what the first answer said
+    for _ in range(2):  # the second time with the token from the first answer
         answer = as_the_sidecar(node, secret, grant_type="refresh_token", refresh_token=secret)
         assert answer.status_code == 200
         assert answer.json()["refresh_token"] == secret
@@ -88,7 +88,7 @@ def test_a_wrong_refresh_token_is_an_invalid_grant(shown: str) -> None:
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
 
 
-def test_wrong_credentials_are_an_invalid_client_and_tell_no_more() -> None:
+def test_wrong_credentials_are_an_invalid_client_without_details() -> None:
     node, secret = client_of()
     other, others = client_of()
     wrong = [
@@ -109,7 +109,7 @@ def test_wrong_credentials_are_an_invalid_client_and_tell_no_more() -> None:
 
 
 @pytest.mark.parametrize("change", [{"revoked_at": timezone.now()}, {"expires_at": timezone.now()}])
-def test_a_secret_that_has_ended_is_an_invalid_client(change: dict[str, Any]) -> None:
+def test_an_expired_or_revoked_secret_is_an_invalid_client(change: dict[str, Any]) -> None:
     node, secret = client_of()
     ApiToken.objects.filter(kind="client").update(**change)
     assert as_the_sidecar(node, secret).status_code == 401
@@ -131,7 +131,7 @@ def test_the_secret_of_a_disabled_tenant_is_an_invalid_client() -> None:
         ({"grant_type": "client_credentials&grant_type=client_credentials"}, "invalid_request"),
     ],
 )
-def test_other_grants_are_refused_in_the_words_of_the_rfc(form: dict[str, str], error: str) -> None:
+def test_other_grants_are_refused_with_the_rfcs_error_code(form: dict[str, str], error: str) -> None:
     node, secret = client_of()
     answer = as_the_sidecar(node, secret, **form)
     assert (answer.status_code, answer.json()["error"]) == (400, error)
@@ -154,7 +154,7 @@ def test_a_client_secret_opens_nothing_else() -> None:
         assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
-def test_many_wrong_secrets_are_told_to_wait_and_a_right_one_never_is(settings: Any) -> None:
+def test_many_wrong_secrets_are_answered_429_and_a_right_one_never_is(settings: Any) -> None:
     settings.AUTH_FAILURES = 3
     node, secret = client_of()
     wrong = [ask(basic(node.slug, "isc_wrong"), grant_type="client_credentials") for _ in range(5)]
@@ -166,7 +166,7 @@ def test_many_wrong_secrets_are_told_to_wait_and_a_right_one_never_is(settings: 
     assert as_the_sidecar(other, others).status_code == 200
 
 
-def test_failures_are_not_counted_while_redis_is_away(settings: Any) -> None:
+def test_failures_are_not_counted_while_redis_is_down(settings: Any) -> None:
     away = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
     settings.CACHES = {"default": away}
     settings.AUTH_FAILURES = 0
@@ -176,7 +176,7 @@ def test_failures_are_not_counted_while_redis_is_away(settings: Any) -> None:
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 
 
-def test_revoking_a_secret_ends_the_tokens_that_were_given_for_it_and_no_others() -> None:
+def test_revoking_a_secret_revokes_only_the_tokens_issued_for_it() -> None:
     node, secret = client_of()
     kept = issue.mint(node, kind=ApiToken.Kind.CLIENT)[1]
     given = as_the_sidecar(node, secret).json()["access_token"]
@@ -188,7 +188,7 @@ def test_revoking_a_secret_ends_the_tokens_that_were_given_for_it_and_no_others(
     assert call("POST", "/updateCache", token=beside).status == 200
 
 
-def test_each_token_is_in_the_trail_under_its_node_and_without_its_text() -> None:
+def test_each_token_is_in_the_trail_with_its_node_and_without_its_text() -> None:
     node, secret = client_of()
     text = as_the_sidecar(node, secret).json()["access_token"]
     event = Event.objects.get(verb="token.issue")
@@ -199,7 +199,7 @@ def test_each_token_is_in_the_trail_under_its_node_and_without_its_text() -> Non
     assert secret_row.last_used_at is not None
 
 
-def test_tokens_of_the_endpoint_are_forgotten_a_day_after_their_end() -> None:
+def test_tokens_of_the_endpoint_are_deleted_a_day_after_their_expiry() -> None:
     node, secret = client_of()
     for _ in range(2):
         as_the_sidecar(node, secret)
@@ -217,14 +217,14 @@ def test_tokens_of_the_endpoint_are_forgotten_a_day_after_their_end() -> None:
 def test_the_endpoint_works_behind_row_security() -> None:
     node, secret = client_of()
     with as_web_role():
-        assert not ApiToken.objects.exists(), "outside of a scope nothing is seen"
+        assert not ApiToken.objects.exists(), "outside of a scope no row is visible"
         answer = as_the_sidecar(node, secret)
         assert answer.status_code == 200
         assert find_token(token_format.digest(answer.json()["access_token"])) is not None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_with_the_database_away_the_sidecar_is_told_to_come_back() -> None:
+def test_with_the_database_away_the_sidecar_gets_a_503_with_retry_after() -> None:
     node, secret = client_of()
     with database_away():
         answer = as_the_sidecar(node, secret)

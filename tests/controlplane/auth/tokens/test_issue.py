@@ -1,4 +1,4 @@
-"""Our own tokens: their shape, what is stored of them, and who may call with one."""
+"""Our own tokens: their format, what is stored of them, and who may use one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_token_is_a_prefix_thirty_random_characters_and_a_checksum() -> None:
 
 
 @pytest.mark.django_db
-def test_no_two_tokens_are_the_same_and_none_is_stored() -> None:
+def test_all_tokens_differ_and_none_is_stored() -> None:
     node, first = make_node()
     row, second = issue.mint(node)
     assert first != second
@@ -42,13 +42,13 @@ def test_no_two_tokens_are_the_same_and_none_is_stored() -> None:
 
 
 @pytest.mark.django_db
-def test_a_token_ends_after_the_lifetime_asked_for() -> None:
+def test_a_token_expires_after_the_requested_lifetime() -> None:
     row, _ = issue.mint(make_node()[0], lifetime=timedelta(hours=1))
     assert timedelta(minutes=59) < row.expires_at - timezone.now() <= timedelta(hours=1)
 
 
 @given(st.integers(4, 39), st.sampled_from(BASE62))
-def test_any_single_typing_error_is_noticed_without_asking_the_database(place: int, wrong: str) -> None:
+def test_any_single_typing_error_is_detected_without_a_query(place: int, wrong: str) -> None:
     text = "isn_0123456789abcdefghijABCDEFGHIJ"
     text += token_format._checksum(text.removeprefix("isn_"))
     assert token_format.is_well_formed(text)
@@ -57,13 +57,13 @@ def test_any_single_typing_error_is_noticed_without_asking_the_database(place: i
 
 
 @given(st.text(max_size=60))
-def test_whatever_text_is_shown_is_only_malformed(text: str) -> None:
+def test_any_other_text_is_malformed(text: str) -> None:
     assert not token_format.is_well_formed(text)
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("lifetime", [timedelta(), timedelta(seconds=-1), timedelta(days=366)])
-def test_a_token_without_a_sensible_end_is_refused(lifetime: timedelta) -> None:
+def test_a_token_with_an_unreasonable_lifetime_is_refused(lifetime: timedelta) -> None:
     with pytest.raises(BadRequest, match="365 days"):
         issue.mint_personal(make_person(), scopes=["read"], lifetime=lifetime)
     assert not ApiToken.objects.exists()
@@ -71,13 +71,13 @@ def test_a_token_without_a_sensible_end_is_refused(lifetime: timedelta) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("scopes", [[], ["admin"], ["read", "everything"]])
-def test_unknown_scopes_and_none_are_refused(scopes: list[str]) -> None:
+def test_unknown_or_missing_scopes_are_refused(scopes: list[str]) -> None:
     with pytest.raises(BadRequest, match="read, submit, cancel, manage"):
         issue.mint_service(make_service(), scopes=scopes, lifetime=timedelta(days=1))
 
 
 @pytest.mark.django_db
-def test_a_rotated_token_is_like_the_old_one_which_ends_soon() -> None:
+def test_a_rotated_token_is_like_the_old_one_which_expires_soon() -> None:
     person, tenant = make_person(), make_tenant()
     scopes = ["submit", "read"]
     old, _ = issue.mint_personal(person, scopes=scopes, tenant=tenant, label="laptop", lifetime=timedelta(days=30))
@@ -90,7 +90,7 @@ def test_a_rotated_token_is_like_the_old_one_which_ends_soon() -> None:
 
 
 @pytest.mark.django_db
-def test_rotating_does_not_lengthen_the_life_of_a_token_that_ends_sooner() -> None:
+def test_rotation_does_not_lengthen_a_token_that_expires_sooner() -> None:
     old, _ = issue.mint(make_node()[0], lifetime=timedelta(minutes=1))
     ends = old.expires_at
     issue.rotate(old, overlap=timedelta(minutes=10))
@@ -98,7 +98,7 @@ def test_rotating_does_not_lengthen_the_life_of_a_token_that_ends_sooner() -> No
 
 
 @pytest.mark.django_db
-def test_a_rotation_whose_answer_was_lost_can_be_done_again_until_the_successor_is_used() -> None:
+def test_a_rotation_with_a_lost_answer_can_be_repeated_until_the_successor_is_used() -> None:
     old, _ = issue.mint_service(make_service(), scopes=["read"], lifetime=timedelta(days=30))
     lost, _ = issue.rotate(old)
     again, _ = issue.rotate(old)
@@ -111,7 +111,7 @@ def test_a_rotation_whose_answer_was_lost_can_be_done_again_until_the_successor_
 
 
 @pytest.mark.django_db
-def test_a_token_lives_no_longer_by_rotation_than_is_allowed_today(settings: Any) -> None:
+def test_rotation_respects_todays_longest_lifetime(settings: Any) -> None:
     old, _ = issue.mint(make_node()[0], lifetime=timedelta(days=300))
     settings.TOKEN_LONGEST = 86400
     new, _ = issue.rotate(old)
@@ -119,7 +119,7 @@ def test_a_token_lives_no_longer_by_rotation_than_is_allowed_today(settings: Any
 
 
 @pytest.mark.django_db
-def test_a_token_that_has_ended_is_not_rotated() -> None:
+def test_an_expired_or_revoked_token_cannot_be_rotated() -> None:
     revoked, _ = issue.mint(make_node()[0])
     issue.revoke_token(revoked)
     expired, _ = issue.mint(make_node()[0])
@@ -130,14 +130,14 @@ def test_a_token_that_has_ended_is_not_rotated() -> None:
 
 
 @pytest.mark.django_db
-def test_revoking_is_told_once() -> None:
+def test_revoking_twice_is_recorded_once() -> None:
     row, _ = issue.mint(make_node()[0])
     assert [issue.revoke_token(row), issue.revoke_token(row)] == [True, False]
     assert Event.objects.filter(verb="token.revoke").count() == 1
 
 
 @pytest.mark.django_db
-def test_what_is_made_rotated_and_revoked_is_in_the_trail_without_its_text() -> None:
+def test_issue_rotation_and_revocation_are_in_the_trail_without_the_text() -> None:
     service = make_service()
     old, first = issue.mint_service(service, scopes=["read"], lifetime=timedelta(days=1))
     new, second = issue.rotate(old)

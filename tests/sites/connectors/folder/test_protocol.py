@@ -1,4 +1,4 @@
-"""The protocol of docs/attempt-folder.md, on bad days: full disks, cut streams, hung and lying schedulers."""
+"""The protocol of docs/attempt-folder.md under failures: full disks, cut streams, hanging and lying schedulers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def site() -> Iterator[StandIn]:
 
 
 class CutInTheTar(LocalShell):
-    """The connection is lost half-way through the jobs' files."""
+    """A shell whose connection is lost half-way through the jobs' files."""
 
     def _exchange(self, loader: str, stdin: bytes, timeout: float, account: str) -> Completed:
         return super()._exchange(loader, stdin[: len(stdin) * 2 // 3], timeout, account)
@@ -43,7 +43,7 @@ def fence(workload: Workload) -> set[str]:
 
 
 def in_doubt(site: StandIn) -> Workload:
-    """An attempt of which nobody knows whether sbatch has taken it."""
+    """Return an attempt for which it is unknown whether sbatch accepted it."""
     site.command("timeout", "exit 124")
     workload = site.workload()
     assert isinstance(site.connector().submit([workload])[workload.key], InDoubt)
@@ -55,7 +55,7 @@ def age(workload: Workload) -> None:
     os.utime(workload.folder, (LONG_AGO, LONG_AGO))
 
 
-def test_a_folder_is_closed_to_others_and_secrets_even_more(site: StandIn) -> None:
+def test_a_folder_is_private_and_secrets_even_more_so(site: StandIn) -> None:
     workload = site.workload()
     site.connector().submit([workload])
     folder = Path(workload.folder)
@@ -64,7 +64,7 @@ def test_a_folder_is_closed_to_others_and_secrets_even_more(site: StandIn) -> No
     assert (folder / "native_id").read_text().strip() in site.jobs
 
 
-def test_nothing_is_launched_of_a_batch_that_arrived_in_part(site: StandIn) -> None:
+def test_an_incompletely_received_batch_launches_nothing(site: StandIn) -> None:
     workloads = [site.workload() for _ in range(3)]
     with pytest.raises(Unreachable, match="No job folder can be written"):
         site.connector(CutInTheTar(site.user)).submit(workloads)
@@ -75,7 +75,7 @@ def test_nothing_is_launched_of_a_batch_that_arrived_in_part(site: StandIn) -> N
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk needs root to mount it")
-def test_a_full_disk_launches_nothing_and_says_so(site: StandIn) -> None:
+def test_a_full_disk_launches_nothing_and_is_reported(site: StandIn) -> None:
     disk = site.folder / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=777", "tmpfs", disk], check=True)
@@ -90,7 +90,7 @@ def test_a_full_disk_launches_nothing_and_says_so(site: StandIn) -> None:
         subprocess.run(["umount", disk], check=True)
 
 
-def test_a_base_that_cannot_be_written_is_a_matter_for_the_operator(site: StandIn) -> None:
+def test_an_unwritable_base_is_reported_for_the_operator(site: StandIn) -> None:
     workload = site.workload(base="/proc/isthmus")
     with pytest.raises(Unreachable, match=r"No job folder can be written at this host: mkdir: cannot create .*\.$"):
         site.connector().submit([workload])
@@ -98,7 +98,7 @@ def test_a_base_that_cannot_be_written_is_a_matter_for_the_operator(site: StandI
         site.connector().find([ref_of(workload)])
 
 
-def test_a_file_the_site_cannot_store_refuses_its_own_pod_only(site: StandIn) -> None:
+def test_a_file_that_the_site_cannot_store_refuses_only_its_own_pod(site: StandIn) -> None:
     good, bad = site.workload(), site.workload()
     volume = Volume("data", (File("x" * 300, b""),))
     answers = site.connector().submit([replace(bad, volumes=(volume,)), good])
@@ -125,7 +125,7 @@ def test_a_path_that_leaves_the_folder_is_refused(site: StandIn) -> None:
     assert refusal.reason == "BadPath"
 
 
-def test_a_folder_that_is_not_named_for_its_key_is_never_touched(site: StandIn) -> None:
+def test_a_folder_that_is_not_named_like_a_key_is_never_touched(site: StandIn) -> None:
     with pytest.raises(Rejected, match="does not have the form"):
         site.connector().clean([replace(ref_of(site.workload()), folder="precious/data")])
 
@@ -139,7 +139,7 @@ def test_an_attempt_that_was_never_staged_is_fenced_for_good(site: StandIn) -> N
     assert site.jobs == {}
 
 
-def test_a_native_id_that_was_not_written_to_its_end_does_not_count(site: StandIn) -> None:
+def test_an_incompletely_written_native_id_does_not_count(site: StandIn) -> None:
     workload = in_doubt(site)
     Path(workload.folder, "native_id").write_text("12")
     assert isinstance(site.connector().find([ref_of(workload)])[workload.key], InDoubt)
@@ -147,7 +147,7 @@ def test_a_native_id_that_was_not_written_to_its_end_does_not_count(site: StandI
     assert site.connector().find([ref_of(workload)]) == {workload.key: "123"}
 
 
-def test_the_claim_of_a_running_job_tells_its_native_id(site: StandIn) -> None:
+def test_the_claim_of_a_running_job_gives_its_native_id(site: StandIn) -> None:
     workload = in_doubt(site)
     Path(workload.folder, "claim").write_text("77\n")
     assert site.connector().find([ref_of(workload)]) == {workload.key: "77"}
@@ -160,7 +160,7 @@ def test_a_launch_that_hangs_is_in_doubt_for_a_minute(site: StandIn) -> None:
     assert fence(workload) == {"submitting"}
 
 
-def test_after_a_minute_the_queue_tells_what_became_of_a_hung_launch(site: StandIn) -> None:
+def test_after_a_minute_the_queue_settles_a_hung_launch(site: StandIn) -> None:
     workload = in_doubt(site)
     site.command("squeue", f"echo '4711|isthmus-{workload.key}'")
     age(workload)
@@ -168,14 +168,14 @@ def test_after_a_minute_the_queue_tells_what_became_of_a_hung_launch(site: Stand
     assert Path(workload.folder, "native_id").read_text() == "4711\n"
 
 
-def test_after_a_minute_the_accounting_tells_of_a_job_that_has_ended_already(site: StandIn) -> None:
+def test_after_a_minute_the_accounting_settles_an_ended_job(site: StandIn) -> None:
     workload = in_doubt(site)
     site.command("sacct", f"echo '4712|isthmus-{workload.key}'")
     age(workload)
     assert site.connector().find([ref_of(workload)]) == {workload.key: "4712"}
 
 
-def test_after_a_minute_an_attempt_that_nobody_knows_is_fenced(site: StandIn) -> None:
+def test_after_a_minute_an_attempt_unknown_to_slurm_is_fenced(site: StandIn) -> None:
     workload = in_doubt(site)
     age(workload)
     assert site.connector().find([ref_of(workload)]) == {workload.key: ABSENT}
@@ -195,14 +195,14 @@ def test_an_attempt_is_not_fenced_while_slurm_or_its_accounting_is_silent(site: 
     assert fence(workload) == {"submitting"}
 
 
-def test_what_is_fenced_keeps_nothing_of_its_pod(site: StandIn) -> None:
+def test_a_fenced_attempt_keeps_nothing_of_its_pod(site: StandIn) -> None:
     workload = in_doubt(site)
     age(workload)
     site.connector().find([ref_of(workload)])
     assert {path.name for path in Path(workload.folder).iterdir()} <= {"fenced", "run"}
 
 
-def test_submit_and_find_at_once_never_both_succeed(site: StandIn) -> None:
+def test_simultaneous_submit_and_find_never_both_succeed(site: StandIn) -> None:
     connector = site.connector()
     for _ in range(10):
         workload = site.workload()
@@ -230,7 +230,7 @@ def test_logs_of_the_latest_run_are_read_from_any_byte(site: StandIn) -> None:
     assert site.connector().read_logs(asked) == [b"\0new\xff\n", b"new", b"", None]
 
 
-def test_cleaning_takes_the_events_of_its_jobs_and_no_others(site: StandIn) -> None:
+def test_cleaning_removes_only_its_own_jobs_events(site: StandIn) -> None:
     kept, gone = site.workload(), site.workload()
     site.connector().submit([kept, gone])
     events = site.folder / "base/events"

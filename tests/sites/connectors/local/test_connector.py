@@ -1,4 +1,4 @@
-"""Jobs as processes of this host: bounded, known for certain, and nobody's life hangs on a worker's."""
+"""Jobs as processes of this host: bounded in number, never in doubt, and independent of the worker's life."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
     from sites.connectors.base import Connector
 
-# Its own base, so that its slots are nobody else's.
+# A base of its own, so that its slots are not shared.
 BASE = f".isthmus-local-{os.getpid()}/jobs"
 CONFIG = {"base": BASE, "slots": 2, "user": "", "runtime": {"kind": "host", "grace": 1}}
 
 
 class Local:
-    """A site of two slots. `run` starts one job; whatever was started is ended and removed."""
+    """A site with two slots. `run` starts one job; all started jobs are ended and removed."""
 
     def __init__(self) -> None:
         self.user = unprivileged_user()
@@ -105,7 +105,7 @@ time.sleep(60)
         assert process.stdout is not None
         key, native, _, *_ = process.stdout.readline().decode().strip().split("|")
         process.send_signal(signal.SIGKILL)
-    # The worker had a base of its own: it is told by its process id.
+    # The worker had its own base, so the job is found by its process id.
     base = f".isthmus-local-{process.pid}/jobs"
     ref = JobRef(key, native, f"{base}/{key}")
     watch = local.watch(ref)
@@ -114,7 +114,7 @@ time.sleep(60)
     shutil.rmtree(local.home / base.split("/")[0])
 
 
-def test_cancelling_ends_every_process_of_a_job_even_one_that_ignores_it(local: Local) -> None:
+def test_cancelling_ends_every_process_of_a_job_even_one_that_ignores_sigterm(local: Local) -> None:
     mark = f"4{secrets.randbelow(10**9):09d}"
     ref = local.run(f"trap '' TERM; (setsid sleep {mark} &) ; while :; do sleep {mark}; done")
     watch = local.watch(ref)
@@ -128,7 +128,7 @@ def test_cancelling_ends_every_process_of_a_job_even_one_that_ignores_it(local: 
 
 
 class BareHost:
-    """A host that has no procps, and one job in `folder`, a process of which escapes."""
+    """A host without procps, with one job in `folder`, one of whose processes leaves the job's session."""
 
     def __init__(self, base: Path) -> None:
         self.mark = f"4{secrets.randbelow(10**9):09d}"
@@ -150,13 +150,13 @@ class BareHost:
             (self.folder / name).chmod(0o700)
 
     def launch(self, **env: str) -> subprocess.CompletedProcess[str]:
-        """Start the job as the connector does; what is answered is its native id, or why there is none."""
+        """Start the job as the connector does. Return its native id, or why it has none."""
         argv = ["/bin/sh", "-c", f"slots=1\n{read_program('sites.connectors.local', 'launch')}\nlaunch"]
         environ = {"PATH": str(self.programs), **env}
         return subprocess.run(argv, cwd=self.folder, env=environ, capture_output=True, text=True, check=False)
 
     def cancel(self, native_id: str) -> JobRef:
-        """End the job once its process has escaped, and wait until it tells that it is over."""
+        """Cancel the job once its process has left the session, and wait until the job reports its end."""
         wait_for(lambda: len(self.escaped()) == 1)
         os.kill(int(native_id.partition(".")[0]), signal.SIGTERM)
         wait_for((self.folder / "batch.ended").exists)
@@ -182,15 +182,15 @@ def wait_for(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_a_process_that_escaped_is_ended_on_a_host_without_procps(bare_host: BareHost) -> None:
+def test_a_process_that_left_the_session_is_ended_on_a_host_without_procps(bare_host: BareHost) -> None:
     bare_host.cancel(bare_host.launch().stdout)
     assert (bare_host.folder / "batch.ended").read_text().split()[1:] == ["143", "Cancelled"]
     assert bare_host.escaped() == []
 
 
-def test_what_cannot_be_killed_is_told(bare_host: BareHost, tmp_path: Path) -> None:
-    """Its number follows in `batch.ended`, and the report says so."""
-    spares = tmp_path / "spares"  # as if the process were another user's
+def test_unkillable_processes_are_reported(bare_host: BareHost, tmp_path: Path) -> None:
+    """Their process ids are in `batch.ended`, and the report names them."""
+    spares = tmp_path / "spares"  # as if the process belonged to another user
     spares.write_text('kill() { [[ ${2:-} == KILL ]] || builtin kill "$@"; }')
     ref = bare_host.cancel(bare_host.launch(BASH_ENV=str(spares)).stdout)
     (escaped,) = bare_host.escaped()
@@ -201,14 +201,14 @@ def test_what_cannot_be_killed_is_told(bare_host: BareHost, tmp_path: Path) -> N
     assert report.message.endswith(f"could not be killed and still run on the host: {escaped.pid}.")
 
 
-def test_a_host_that_lacks_a_program_which_ends_jobs_starts_none(bare_host: BareHost) -> None:
+def test_a_host_without_a_program_needed_to_end_jobs_starts_none(bare_host: BareHost) -> None:
     (bare_host.programs / "find").unlink()
     done = bare_host.launch()
     assert (done.returncode, done.stdout) == (1, "it has no find\n")
     assert not (bare_host.folder / "native_id").exists()
 
 
-def test_a_time_limit_is_kept(local: Local) -> None:
+def test_a_time_limit_is_enforced(local: Local) -> None:
     watch = local.watch(local.run("sleep 60", demand=Demand(time_limit=1)))
     watch.until_ended(20)
     (report,) = watch.reports.values()
@@ -221,7 +221,7 @@ def test_a_job_killed_from_outside_has_failed(local: Local) -> None:
     watch.until_phase(Phase.RUNNING)
     wrapper = psutil.Process(int(ref.native_id.partition(".")[0]))
     for process in (wrapper, *wrapper.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):  # a short-lived one of the script's own
+        with suppress(psutil.NoSuchProcess):  # a short-lived process of the script itself
             process.kill()
     watch.until_ended(10)
     report = watch.reports[ref.key]
@@ -237,7 +237,7 @@ def test_a_job_of_an_earlier_boot_is_lost_with_its_host(local: Local) -> None:
     assert (report.phase, report.reason, report.exit_code) == (Phase.FAILED, "NodeLost", 137)
 
 
-def test_a_process_that_has_taken_over_a_jobs_number_is_not_the_job(local: Local) -> None:
+def test_a_process_that_reuses_a_jobs_pid_is_not_the_job(local: Local) -> None:
     ref = local.run("sleep 60")
     local.watch(ref).until_phase(Phase.RUNNING)
     pid, started, boot = ref.native_id.split(".")
@@ -248,7 +248,7 @@ def test_a_process_that_has_taken_over_a_jobs_number_is_not_the_job(local: Local
     assert local.connector.poll([ref]).reports[ref.key].phase is Phase.RUNNING
 
 
-def test_usage_is_what_was_asked_for(local: Local) -> None:
+def test_usage_is_what_was_requested(local: Local) -> None:
     watch = local.watch(local.run("true", demand=Demand(tasks=16, cpus_per_task=8, gpus_per_node={"": 1})))
     watch.until_ended()
     (report,) = watch.reports.values()
@@ -268,7 +268,7 @@ def test_an_attempt_that_never_came_to_start_is_fenced_after_a_minute(local: Loc
     assert local.connector.find([ref]) == {ref.key: ABSENT}
 
 
-def test_secrets_are_in_no_command_line(local: Local) -> None:
+def test_no_command_line_contains_a_secret(local: Local) -> None:
     secret = secrets.token_hex(16)
     main = Container("main", "", command=("/bin/sleep", "30"), env=(("TOKEN", secret),))
     ref = local.run("", containers=(main,))

@@ -1,4 +1,4 @@
-"""The in-memory connector's bad days: each kind of failure leaves the site as a real one would be left."""
+"""The in-memory connector's failures: each leaves the site as a real one would be left."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ref(key: str = "a1", native_id: str = "") -> JobRef:
     return JobRef(key=key, native_id=native_id, folder=f"jobs/{key}")
 
 
-def test_two_connectors_of_one_name_speak_to_one_site(connector: MemoryConnector) -> None:
+def test_two_connectors_of_one_name_use_one_site(connector: MemoryConnector) -> None:
     connector.submit([workload()])
     assert "a1" in MemoryConnector.from_config({"name": "test"}).poll([ref()]).reports
     assert MemoryConnector.from_config({"name": "another"}).poll([ref()]).reports == {}
@@ -66,7 +66,7 @@ def test_a_silent_site_does_nothing_until_it_answers_again(connector: MemoryConn
     assert connector.find([ref()]) == {"a1": ABSENT}
 
 
-def test_a_site_may_be_silent_for_one_operation_only(connector: MemoryConnector, site: MemorySite) -> None:
+def test_a_site_can_be_silent_for_one_operation_only(connector: MemoryConnector, site: MemorySite) -> None:
     site.go_silent("cancel", message="scancel hangs")
     connector.submit([workload()])
     with pytest.raises(Unreachable, match="scancel hangs"):
@@ -84,7 +84,7 @@ def test_a_lost_answer_leaves_the_work_done(connector: MemoryConnector, site: Me
     assert site.submissions == {"a1": 1}
 
 
-def test_a_partial_answer_lacks_keys_whose_work_is_done(connector: MemoryConnector, site: MemorySite) -> None:
+def test_keys_missing_from_a_partial_answer_are_still_carried_out(connector: MemoryConnector, site: MemorySite) -> None:
     site.answer_only(1)
     answers = connector.submit([workload("a1"), workload("b2")])
     assert list(answers) == ["a1"]
@@ -149,7 +149,7 @@ def test_a_requeued_job_starts_from_nothing(connector: MemoryConnector, site: Me
     assert [(c.exit_code, c.restart) for c in report.containers] == [(4, 1)]
 
 
-def test_the_site_may_end_a_job_with_its_own_reason(connector: MemoryConnector, site: MemorySite) -> None:
+def test_the_site_can_end_a_job_with_its_own_reason(connector: MemoryConnector, site: MemorySite) -> None:
     connector.submit([workload()])
     site.start("a1")
     site.end("a1", Phase.FAILED, "OOMKilled", "The job used more memory than it asked for.", 137)

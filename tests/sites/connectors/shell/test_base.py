@@ -1,4 +1,4 @@
-"""Programs on this host: bounded, unprivileged, and nothing of our own environment or of a login's noise."""
+"""Programs on this host: bounded, unprivileged, without our own environment or a login shell's output."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def shell() -> LocalShell:
 
 
 class Noisy(LocalShell):
-    """A login shell that greets everybody on both streams."""
+    """A login shell that prints a greeting on both streams."""
 
     def _exchange(self, loader: str, stdin: bytes, timeout: float, account: str) -> Completed:
         return super()._exchange(f"echo Welcome; echo News >&2; {loader}", stdin, timeout, account)
 
 
 class Cut(LocalShell):
-    """A connection that is lost after so many bytes."""
+    """A connection that is lost after this many bytes."""
 
     arrives = 0
 
@@ -38,17 +38,17 @@ class Cut(LocalShell):
         return super()._exchange(loader, stdin[: self.arrives], timeout, account)
 
 
-def test_a_program_gets_its_stdin_and_answers_with_its_code(shell: LocalShell) -> None:
+def test_a_program_gets_its_stdin_and_returns_its_exit_code(shell: LocalShell) -> None:
     done = shell.run("cat; echo oops >&2; exit 3", b"\0\xff any bytes\n" * 100_000, timeout=10)
     assert (done.exit, done.stdout, done.complaint) == (3, b"\0\xff any bytes\n" * 100_000, "oops")
 
 
-def test_what_a_login_shell_says_by_itself_is_not_the_answer() -> None:
+def test_a_login_shells_own_output_is_not_part_of_the_answer() -> None:
     done = Noisy(unprivileged_user()).run("echo answer; echo complaint >&2", timeout=10)
     assert (done.stdout, done.stderr) == (b"answer\n", b"complaint\n")
 
 
-def test_a_login_shell_that_runs_nothing_is_no_answer() -> None:
+def test_a_login_shell_that_runs_nothing_is_unreachable() -> None:
     class Closed(LocalShell):
         def _exchange(self, loader: str, stdin: bytes, timeout: float, account: str) -> Completed:
             return super()._exchange("echo This account is not available.; exit 1", stdin, timeout, account)
@@ -57,7 +57,7 @@ def test_a_login_shell_that_runs_nothing_is_no_answer() -> None:
         Closed(unprivileged_user()).run("echo answer", timeout=10)
 
 
-def test_nothing_runs_of_a_program_whose_end_has_not_arrived(shell: LocalShell) -> None:
+def test_a_program_that_arrives_incompletely_does_not_run(shell: LocalShell) -> None:
     trace = shell.run("mktemp -u", timeout=10).stdout.decode().strip()
     program = f"echo > {trace}\n" + ":\n" * 1000
     cut = Cut(unprivileged_user())
@@ -78,7 +78,7 @@ def test_a_program_that_takes_too_long_is_ended(shell: LocalShell) -> None:
     assert left.stdout == b""
 
 
-def test_a_program_that_talks_without_end_is_ended() -> None:
+def test_a_program_with_endless_output_is_ended() -> None:
     with pytest.raises(Unreachable, match="more than 1000000 bytes"):
         LocalShell(unprivileged_user(), output_limit=1_000_000).run("yes", timeout=20)
 
@@ -89,7 +89,7 @@ def test_a_detached_process_does_not_keep_its_program_open(shell: LocalShell) ->
     assert time.monotonic() - began < 5
 
 
-def test_our_environment_stays_ours(shell: LocalShell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_do_not_see_our_environment(shell: LocalShell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISTHMUS_ENCRYPTION_KEYS", "a secret")
     names = {line.partition("=")[0] for line in shell.run("env", timeout=10).stdout.decode().splitlines()}
     assert names <= {"HOME", "LC_ALL", "LOGNAME", "PATH", "PWD", "SHELL", "SHLVL", "USER", "_", "OLDPWD"}
@@ -99,8 +99,8 @@ def test_programs_start_in_the_home_of_their_user(shell: LocalShell) -> None:
     assert shell.run('[ "$PWD" = "$HOME" ] && id -un', timeout=10).stdout.decode().strip() == unprivileged_user()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
-def test_root_itself_never_runs_anything() -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may run programs as another user")
+def test_nothing_ever_runs_as_root() -> None:
     with pytest.raises(BadConfig, match="never run as root"):
         LocalShell()
     with pytest.raises(BadConfig, match="never run as root"):
@@ -109,12 +109,12 @@ def test_root_itself_never_runs_anything() -> None:
         LocalShell(unprivileged_user()).run(":", timeout=10, account="root")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may become anybody else")
-def test_only_root_may_run_things_as_somebody_else() -> None:
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may run programs as any user")
+def test_only_root_may_run_programs_as_another_user() -> None:
     with pytest.raises(Rejected, match="Only a service started as root"):
         LocalShell().run(":", timeout=10, account="daemon")
 
 
-def test_a_user_that_does_not_exist_is_named() -> None:
+def test_an_unknown_user_is_named_in_the_error() -> None:
     with pytest.raises(BadConfig, match="no user 'nobody-at-all'"):
         LocalShell("nobody-at-all")

@@ -38,7 +38,7 @@ def shell(settings: SshSettings, ssh_backend: Backends) -> Iterator[SshShell]:
     shell.close()
 
 
-def test_a_program_gets_its_stdin_and_answers_with_its_code(shell: SshShell) -> None:
+def test_a_program_gets_its_stdin_and_returns_its_exit_code(shell: SshShell) -> None:
     done = shell.run("cat; echo oops >&2; exit 3", b"\0\xff any bytes\n" * 200_000, timeout=20)
     assert (done.exit, done.stdout, done.complaint) == (3, b"\0\xff any bytes\n" * 200_000, "oops")
 
@@ -48,7 +48,7 @@ def test_many_threads_share_one_connection_and_never_open_too_many_sessions(shel
     assert len(set(answers)) == 1
 
 
-def test_a_session_that_the_site_still_counts_as_open_is_asked_for_again(
+def test_a_session_that_the_site_still_counts_as_open_is_requested_again(
     settings: SshSettings, ssh_backend: Backends
 ) -> None:
     shell = SshShell(replace(settings, sessions=14), ssh_backend.key.read_text())  # the test's sshd allows 10
@@ -63,29 +63,27 @@ def _client(shell: SshShell) -> bytes:
     return shell.run('echo "$SSH_CONNECTION"', timeout=30).stdout
 
 
-def test_a_host_key_that_has_changed_stops_us_before_anything_is_sent(
-    settings: SshSettings, ssh_backend: Backends
-) -> None:
+def test_a_changed_host_key_stops_us_before_anything_is_sent(settings: SshSettings, ssh_backend: Backends) -> None:
     other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
     changed = replace(settings, host_key=pinned(other, settings.host, settings.port))
     with pytest.raises(Unreachable, match=r"The host key of 127\.0\.0\.1 has changed: nothing was sent\. Tell the"):
         SshShell(changed, ssh_backend.key.read_text()).run("true", timeout=10)
 
 
-def test_a_key_that_the_site_does_not_know_is_a_matter_for_its_operator(settings: SshSettings) -> None:
+def test_a_key_that_the_site_does_not_accept_is_reported_for_the_operator(settings: SshSettings) -> None:
     stranger = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
     with pytest.raises(Unreachable, match="does not accept our key"):
         SshShell(settings, stranger).run("true", timeout=10)
 
 
-def test_nobody_listening_is_said_in_words(settings: SshSettings, ssh_backend: Backends) -> None:
+def test_a_refused_connection_is_reported_in_a_sentence(settings: SshSettings, ssh_backend: Backends) -> None:
     nobody = replace(settings, port=9, host_key=settings.host_key.replace(str(settings.port), "9"))
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1 cannot be reached: Connection refused\."):
         SshShell(nobody, ssh_backend.key.read_text()).run("true", timeout=10)
 
 
-def test_a_host_that_never_answers_is_given_up_in_time(settings: SshSettings, ssh_backend: Backends) -> None:
-    # 192.0.2.0/24 is set aside for documentation: nothing is there.
+def test_a_host_that_never_answers_times_out(settings: SshSettings, ssh_backend: Backends) -> None:
+    # 192.0.2.0/24 is reserved for documentation: no host is there.
     away = replace(settings, host="192.0.2.1", host_key=settings.host_key.replace("127.0.0.1", "192.0.2.1"))
     began = time.monotonic()
     with pytest.raises(Unreachable):
@@ -103,7 +101,7 @@ def test_a_command_that_takes_too_long_is_ended_at_the_site(shell: SshShell) -> 
     assert shell.run(f"grep -lz '^{mark}$' /proc/[0-9]*/cmdline", timeout=10).stdout == b""
 
 
-def test_an_answer_without_end_is_cut_off(settings: SshSettings, ssh_backend: Backends) -> None:
+def test_endless_output_is_cut_off(settings: SshSettings, ssh_backend: Backends) -> None:
     shell = SshShell(settings, ssh_backend.key.read_text(), output_limit=1_000_000)
     with pytest.raises(Unreachable, match="more than 1000000 bytes"):
         shell.run("yes", timeout=20)
@@ -116,7 +114,7 @@ def test_a_connection_that_was_cut_is_made_again_by_the_next_call(shell: SshShel
     assert _client(shell) != before
 
 
-def test_a_connection_lost_in_the_very_moment_of_asking_is_made_again(shell: SshShell, settings: SshSettings) -> None:
+def test_a_connection_lost_at_the_moment_of_a_call_is_made_again(shell: SshShell, settings: SshSettings) -> None:
     shell.run("true", timeout=10)
     link = shell._link(settings.user)
 
@@ -128,7 +126,7 @@ def test_a_connection_lost_in_the_very_moment_of_asking_is_made_again(shell: Ssh
     assert wait_for(lose_and_ask(), 20).stdout == b"here\n"
 
 
-def test_a_command_whose_connection_is_cut_is_no_answer(shell: SshShell, ssh_backend: Backends) -> None:
+def test_a_command_whose_connection_is_cut_has_no_answer(shell: SshShell, ssh_backend: Backends) -> None:
     shell.run("true", timeout=10)
     threading.Timer(0.5, cut_ssh_sessions, [ssh_backend]).start()
     with pytest.raises(Unreachable):
@@ -152,12 +150,12 @@ def test_a_site_is_reached_through_another_host(settings: SshSettings, ssh_backe
     shell.close()
 
 
-def test_an_account_that_is_no_name_is_refused(shell: SshShell) -> None:
+def test_an_invalid_account_name_is_refused(shell: SshShell) -> None:
     with pytest.raises(Rejected, match="not the name of an account"):
         shell.run("true", timeout=10, account="-oProxyCommand=x")
 
 
-def test_a_key_with_a_passphrase_is_refused_in_words(settings: SshSettings) -> None:
+def test_a_key_with_a_passphrase_is_refused_with_a_sentence(settings: SshSettings) -> None:
     locked = asyncssh.generate_private_key("ssh-ed25519").export_private_key("pkcs8-pem", "secret").decode()
     with pytest.raises(BadConfig, match="has a passphrase"):
         SshShell(settings, locked)

@@ -1,4 +1,4 @@
-"""A Slurm that refuses, is away, forgets or lies: said in words, nothing lost, nothing twice."""
+"""A Slurm that refuses, is down, forgets or lies: a sentence for each, nothing lost, nothing done twice."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def site() -> Iterator[StandIn]:
         yield made
 
 
-def test_a_warning_of_sbatch_is_no_failure(site: StandIn) -> None:
+def test_a_warning_of_sbatch_is_not_a_failure(site: StandIn) -> None:
     site.command("sbatch", f"echo 'sbatch: warning: 42' >&2\n{SBATCH.format(folder=site.folder)}")
     workload = site.workload()
     assert site.connector().submit([workload])[workload.key] in site.jobs
 
 
-def test_the_cluster_after_a_job_id_is_no_part_of_it(site: StandIn) -> None:
+def test_a_cluster_name_after_the_job_id_is_ignored(site: StandIn) -> None:
     site.command("sbatch", "echo '12;cluster'")
     workload = site.workload()
     assert site.connector().submit([workload]) == {workload.key: "12"}
@@ -58,7 +58,7 @@ def test_a_full_queue_permits_another_attempt_at_once(site: StandIn) -> None:
     assert site.connector().find([ref_of(workload)]) == {workload.key: ABSENT}
 
 
-def test_a_slurm_that_is_away_is_asked_once_and_every_attempt_may_be_repeated(site: StandIn) -> None:
+def test_a_slurm_that_is_down_is_called_once_and_every_attempt_may_be_repeated(site: StandIn) -> None:
     site.command("sbatch", f"echo >> {site.folder}/sbatch.calls\n{AWAY}")
     workloads = [site.workload() for _ in range(20)]
     with pytest.raises(Unreachable, match=r"Slurm at this host does not answer: .*Unable to contact.*\.$"):
@@ -68,7 +68,7 @@ def test_a_slurm_that_is_away_is_asked_once_and_every_attempt_may_be_repeated(si
     assert site.connector().find(refs) == {ref.key: ABSENT for ref in refs}
 
 
-def test_a_slurm_that_goes_away_in_the_middle_of_a_batch_keeps_what_it_has_taken(site: StandIn) -> None:
+def test_a_slurm_that_goes_down_during_a_batch_keeps_the_accepted_jobs(site: StandIn) -> None:
     taking = SBATCH.format(folder=site.folder)
     site.command(
         "sbatch", f"[ ! -e {site.folder}/jobs ] || [ $(wc -l < {site.folder}/jobs) -lt 3 ] || {{ {AWAY}; }}\n{taking}"
@@ -82,7 +82,7 @@ def test_a_slurm_that_goes_away_in_the_middle_of_a_batch_keeps_what_it_has_taken
     assert sum(answer is ABSENT for answer in found.values()) == 7
 
 
-def test_slurms_commands_missing_is_a_matter_for_the_operator(site: StandIn) -> None:
+def test_missing_slurm_commands_are_reported_for_the_operator(site: StandIn) -> None:
     site.command("sbatch", "exit 0")
     (site.folder / "bin/sbatch").unlink()
     site.command("timeout", "echo \"timeout: failed to run command '$2': No such file or directory\" >&2; exit 127")
@@ -99,7 +99,7 @@ def test_a_silent_queue_is_never_an_empty_one(site: StandIn) -> None:
         site.connector().cancel([ref])
 
 
-def test_each_of_two_polls_at_once_is_told_how_long_its_own_squeue_took(site: StandIn) -> None:
+def test_each_of_two_simultaneous_polls_reports_its_own_squeue_time(site: StandIn) -> None:
     site.command("squeue", f"mkdir {site.folder}/first 2>/dev/null && sleep 1.2; exit 0")
     connector = site.connector()
     with ThreadPoolExecutor(2) as threads:
@@ -108,7 +108,7 @@ def test_each_of_two_polls_at_once_is_told_how_long_its_own_squeue_took(site: St
     assert quick < 1 <= slow
 
 
-def test_that_there_is_no_accounting_is_learnt_once(site: StandIn) -> None:
+def test_missing_accounting_is_detected_once(site: StandIn) -> None:
     site.command("sacct", f"echo >> {site.folder}/sacct.calls\n{NO_ACCOUNTING}")
     connector = site.connector()
     ref = ref_of(site.workload(), "7")
@@ -117,7 +117,7 @@ def test_that_there_is_no_accounting_is_learnt_once(site: StandIn) -> None:
     assert site.calls("sacct") == 1
 
 
-def test_an_accounting_that_is_down_is_asked_again(site: StandIn) -> None:
+def test_accounting_that_is_down_is_called_again(site: StandIn) -> None:
     site.command("sacct", f"echo >> {site.folder}/sacct.calls; echo 'Connection refused' >&2; exit 1")
     connector = site.connector()
     ref = ref_of(site.workload(), "7")
@@ -126,7 +126,7 @@ def test_an_accounting_that_is_down_is_asked_again(site: StandIn) -> None:
     assert site.calls("sacct") == 3
 
 
-def test_the_accounting_is_asked_only_for_jobs_that_left_the_queue(site: StandIn) -> None:
+def test_the_accounting_is_only_queried_for_jobs_that_left_the_queue(site: StandIn) -> None:
     live, gone = site.workload(), site.workload()
     site.command("squeue", f"echo '7|RUNNING|100|900|1|1|N/A|None|isthmus-{live.key}'")
     site.command(
@@ -157,14 +157,14 @@ def test_a_cancellation_that_slurm_forbids_is_rejected(site: StandIn) -> None:
 
 
 class Profiled(LocalShell):
-    """A login whose profile sets variables for Slurm's commands."""
+    """A login shell whose profile sets variables for Slurm's commands."""
 
     def _exchange(self, loader: str, stdin: bytes, timeout: float, account: str) -> Completed:
         exports = "export SQUEUE_FORMAT=%x SLURM_JWT=x SBATCH_EXPORT=ALL SLURM_CONF=/site/slurm.conf"
         return super()._exchange(f"{exports}; {loader}", stdin, timeout, account)
 
 
-def test_variables_of_a_login_do_not_change_what_our_commands_mean(site: StandIn) -> None:
+def test_a_login_profiles_variables_do_not_change_our_commands(site: StandIn) -> None:
     site.command("squeue", f"env > {site.folder}/environment")
     ref = ref_of(site.workload(), "7")
     site.connector(Profiled(site.user)).poll([ref])

@@ -17,7 +17,7 @@ def options(workload: Workload, **site: object) -> dict[str, str]:
     return dict(line.removeprefix("#SBATCH ").partition("=")[::2] for line in lines)
 
 
-def test_a_plain_pod_asks_for_one_task_and_keeps_its_environment_clean() -> None:
+def test_a_plain_pod_requests_one_task_and_keeps_its_environment_clean() -> None:
     assert options(PLAIN) == {
         "--job-name": "isthmus-ab12cd34",
         "--comment": "research/train",
@@ -55,7 +55,7 @@ def test_a_demand_becomes_options() -> None:
     }
 
 
-def test_gpus_of_any_kind_are_asked_for_by_number() -> None:
+def test_gpus_of_any_kind_are_requested_by_number() -> None:
     assert options(replace(PLAIN, demand=Demand(gpus_per_node={"": 2})))["--gres"] == "gpu:2"
 
 
@@ -64,12 +64,12 @@ def test_time_limits_are_rounded_up() -> None:
     assert options(replace(PLAIN, demand=Demand(time_limit=61)))["--time"] == "2"
 
 
-def test_a_comment_holds_nothing_that_could_end_its_line_or_start_another_option() -> None:
+def test_a_comment_cannot_end_its_line_or_start_another_option() -> None:
     line = options(replace(PLAIN, native={"job-name": 'my job" --wrap=\n#SBATCH --uid=0'}))["--comment"]
     assert line == "my_job__--wrap___SBATCH_--uid_0"
 
 
-def test_the_operators_options_come_first_so_that_ours_stand() -> None:
+def test_the_operators_options_come_first_so_that_ours_win() -> None:
     lines = header(PLAIN, extra=["--account=project", "--export=ALL"], requeue=True)
     assert lines[:2] == ["#SBATCH --account=project", "#SBATCH --export=ALL"]
     assert lines.index("#SBATCH --export=NONE") > 1

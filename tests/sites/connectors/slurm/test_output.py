@@ -1,4 +1,4 @@
-"""What Slurm's commands print, as recorded from 22.05 and as other versions are known to."""
+"""What Slurm's commands print, as recorded from 22.05 and as documented for other versions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCONTROL = (
 )
 
 
-def test_a_line_of_the_queue() -> None:
+def test_a_queue_line_is_parsed() -> None:
     assert list(queue_rows([FAILED])) == [
         Row("7", "isthmus-abc", "FAILED", "1795477799", "1795477801", 1, 1, 2, "NonZeroExitCode")
     ]
@@ -45,19 +45,19 @@ def test_gpus_of_all_nodes_are_counted(gres: str, nodes: str, gpus: int) -> None
     assert row.gpus == gpus
 
 
-def test_lines_of_another_form_are_passed_over() -> None:
+def test_lines_of_another_form_are_ignored() -> None:
     assert list(queue_rows(["", "slurm_load_jobs: warning", "1|2|3"])) == []
     assert list(accounting_rows(["", "sacct: warning | something"])) == []
 
 
-def test_a_line_of_the_accounting() -> None:
+def test_an_accounting_line_is_parsed() -> None:
     tres = "billing=8,cpu=8,gres/gpu:a100=4,gres/gpu=4,node=2"
     line = f"18|CANCELLED by 1000|0:15|1795478094|1795478096|2|8|{tres}|isthmus-abc"
     expected = Row("18", "isthmus-abc", "CANCELLED", "1795478094", "1795478096", 2, 8, 4, exit_code=128 + 15, by="1000")
     assert list(accounting_rows([line])) == [expected]
 
 
-def test_exit_codes_are_told_as_a_shell_would() -> None:
+def test_exit_codes_are_converted_as_a_shell_does() -> None:
     assert exit_codes([SCONTROL, ""]) == {"7": 3}
     assert [exit_of(text) for text in ("0:0", "3:0", "0:9", "", "x:y")] == [0, 3, 137, None, None]
 
@@ -66,7 +66,7 @@ def test_exit_codes_are_told_as_a_shell_would() -> None:
     ("limit", "expected"),
     [("1:00:00", 3600), ("30:00", 1800), ("5", 300), ("2-00:00:00", 172_800), ("1-12", 129_600), ("infinite", None)],
 )
-def test_time_limits_in_all_their_forms(limit: str, expected: int | None) -> None:
+def test_time_limits_are_parsed_in_all_forms(limit: str, expected: int | None) -> None:
     assert time_in_seconds(limit) == expected
 
 

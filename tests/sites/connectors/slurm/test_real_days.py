@@ -1,4 +1,4 @@
-"""A real Slurm over SSH, its controller stopped, its connections cut: afterwards each job is there once or never."""
+"""A real Slurm over SSH, with its controller stopped or its connections cut: each job exists once or never."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def slurm(ssh_backend: Backends) -> Iterator[Connector]:
 
 
 def waiting(*command: str) -> Workload:
-    """A pod that stays in the queue: what is counted here is batch jobs, not what they do."""
+    """Return a pod that stays in the queue: these tests count batch jobs, not what the jobs do."""
     key = secrets.token_hex(20)
     main = Container("main", "", command=command or ("true",))
     return Workload(key, f"{BASE}/{key}", "days/pod", (main,), demand=Demand(partition="closed"))
 
 
 def cut_once_begun(backends: Backends, workloads: Sequence[Workload]) -> None:
-    """Cut the connections when the first of these batch jobs is there; 200 of them take Slurm a second or more."""
+    """Cut the connections once the first of these batch jobs exists. 200 of them take Slurm a second or more."""
     names = {f"isthmus-{workload.key}" for workload in workloads}
     deadline = time.monotonic() + 60
     while names.isdisjoint(live_batch_jobs(backends)) and time.monotonic() < deadline:
@@ -65,7 +65,7 @@ def cut_once_begun(backends: Backends, workloads: Sequence[Workload]) -> None:
 
 
 def settle(slurm: Connector, workloads: Sequence[Workload]) -> dict[str, Found]:
-    """What recovery does: ask until nothing is in doubt."""
+    """Call `find` until nothing is in doubt, as recovery does."""
     deadline = time.monotonic() + 90
     while True:
         found = dict(slurm.find([ref_of(workload) for workload in workloads]))
@@ -86,9 +86,7 @@ def remove(slurm: Connector, workloads: Sequence[Workload], found: dict[str, Fou
     slurm.clean(refs)
 
 
-def test_a_connection_cut_in_the_middle_of_a_batch_loses_and_doubles_nothing(
-    slurm: Connector, ssh_backend: Backends
-) -> None:
+def test_a_connection_cut_during_a_batch_loses_and_doubles_nothing(slurm: Connector, ssh_backend: Backends) -> None:
     slurm.capacity()
     workloads = [waiting() for _ in range(200)]
     blow = threading.Thread(target=cut_once_begun, args=(ssh_backend, workloads))
@@ -102,7 +100,7 @@ def test_a_connection_cut_in_the_middle_of_a_batch_loses_and_doubles_nothing(
     remove(slurm, workloads, found)
 
 
-def test_a_controller_that_is_down_takes_nothing_loses_nothing_and_comes_back(
+def test_a_stopped_controller_takes_nothing_loses_nothing_and_comes_back(
     slurm: Connector, ssh_backend: Backends
 ) -> None:
     before = [waiting() for _ in range(2)]
@@ -124,8 +122,8 @@ def test_a_controller_that_is_down_takes_nothing_loses_nothing_and_comes_back(
     remove(slurm, late, found)
 
 
-def test_containers_of_cancelled_jobs_tell_how_they_ended(slurm: Connector) -> None:
-    # Slurm signals the batch script and its containers at once, which is when a shell may mistake an end.
+def test_containers_of_cancelled_jobs_report_how_they_ended(slurm: Connector) -> None:
+    # Slurm signals the batch script and its containers at once, and a shell may then misread how one ended.
     workloads = [replace(waiting("sleep", "60"), demand=Demand()) for _ in range(8)]
     refs = [ref_of(workload, native) for workload, native in zip(workloads, _submitted(slurm, workloads), strict=True)]
     watch = Watch(slurm, refs)

@@ -34,7 +34,7 @@ def test_an_end_has_the_reason_and_the_code_that_kubernetes_users_expect(
     assert (end.phase, end.reason, end.exit_code) == (phase, reason, code)
 
 
-def test_every_sentence_is_one() -> None:
+def test_every_sentence_is_a_whole_sentence() -> None:
     sentences = [end.message for end in ENDS.values()] + [message for _, message in LIVE.values()] + [*REASONS.values()]
     assert [text for text in sentences if text and not (text[0].isupper() and text.endswith("."))] == []
 
@@ -53,11 +53,11 @@ def test_every_sentence_is_one() -> None:
         ("SomethingNew", "Slurm's reason for the wait: SomethingNew."),
     ],
 )
-def test_a_waiting_job_says_why_in_a_sentence(reason: str, sentence: str) -> None:
+def test_a_waiting_job_has_its_reason_as_a_sentence(reason: str, sentence: str) -> None:
     assert waiting(reason).startswith(sentence)
 
 
-def test_what_we_do_not_know_is_passed_on_readably() -> None:
+def test_unknown_words_are_passed_on_readably() -> None:
     assert live("HIBERNATING", "") == (Phase.PENDING, "Hibernating", "Slurm says: HIBERNATING.")
     assert live("PENDING", "launch failed requeued held")[1] == "LaunchFailedRequeuedHeld"
     assert live("PENDING", "ReqNodeNotAvail, UnavailableNodes:n1")[1] == "ReqNodeNotAvail"
@@ -84,7 +84,7 @@ def test_a_requeued_job_is_pending_and_a_suspended_one_still_runs() -> None:
         ("sbatch: error: lua: give a project with --account", "SiteRejected"),
     ],
 )
-def test_a_refusal_is_told_in_slurms_words(said: str, reason: str) -> None:
+def test_a_refusal_is_reported_in_slurms_words(said: str, reason: str) -> None:
     answer = refusal(said)
     assert isinstance(answer, Rejected)
     assert answer.reason == reason
@@ -104,11 +104,11 @@ def test_a_refusal_is_told_in_slurms_words(said: str, reason: str) -> None:
         f"{FAILED}Required partition not available (inactive or drain)",
     ],
 )
-def test_what_is_only_not_now_permits_another_attempt(said: str) -> None:
+def test_a_temporary_refusal_permits_another_attempt(said: str) -> None:
     assert isinstance(refusal(said), InDoubt)
 
 
-def test_slurms_silence_is_told_from_its_refusal() -> None:
+def test_slurms_silence_is_distinguished_from_its_refusal() -> None:
     assert is_silence(
         "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
     )
