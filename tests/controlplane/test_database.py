@@ -59,7 +59,7 @@ def test_no_row_is_returned_as_none() -> None:
     assert database.first("SELECT id FROM tenants_tenant WHERE id = $1", [0]) is None
 
 
-def test_it_is_in_djangos_transaction_and_raises_its_errors() -> None:
+def test_a_statement_runs_in_djangos_transaction_and_raises_its_errors() -> None:
     row = make_job()
 
     def rename_and_double() -> None:

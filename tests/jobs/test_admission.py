@@ -37,7 +37,7 @@ def caller(node: VirtualNode) -> NodeCaller:
     return NodeCaller(node.pk, node.tenant_id, node.slug, token_id=1)
 
 
-def test_the_same_pod_created_ten_times_at_once_is_one_job(caller: NodeCaller) -> None:
+def test_ten_simultaneous_creates_of_one_pod_make_one_job(caller: NodeCaller) -> None:
     request = make_request()
     keys = at_once(*[lambda: admit(caller, request).key] * 10)
     assert len(set(keys)) == 1

@@ -69,7 +69,7 @@ def test_every_kind_of_due_row_is_found(idle: Site, node: VirtualNode) -> None:
     assert all(found.values()), found
 
 
-def test_what_is_due_later_is_not_found(idle: Site, node: VirtualNode) -> None:
+def test_rows_due_later_are_not_found(idle: Site, node: VirtualNode) -> None:
     later = timezone.now() + timedelta(minutes=1)
     make_job(node=node, next_submit_at=later)
     make_job(node=node, state=State.RUNNING, next_cancel_at=later)

@@ -46,7 +46,7 @@ def test_a_grant_gives_what_was_requested(tenant: Tenant, site: Site) -> None:
     assert verbs == ["request.ask", "allocation.grant", "request.grant"]
 
 
-def test_an_operator_may_grant_something_else(tenant: Tenant, site: Site) -> None:
+def test_an_operator_may_grant_other_terms(tenant: Tenant, site: Site) -> None:
     decided = approvals.decide(ask(tenant, site), person=None, grant=True, payload={"pods": 1}, reason="it is small")
     assert (decided.state, Allocation.objects.get().pods) == ("changed", 1)
     assert (decided.payload, decided.decision, decided.reason) == ({"pods": 3}, {"pods": 1}, "it is small")

@@ -87,7 +87,7 @@ def test_json_lines_hold_all_events_in_batches(
     assert lines == api.get("audit?limit=500", token=auditor).json["items"]
 
 
-def test_json_lines_of_a_manager_are_those_of_the_tenant(api: Api, auditor: str, federation: Federation) -> None:
+def test_a_managers_json_lines_hold_the_tenants_events(api: Api, auditor: str, federation: Federation) -> None:
     answer = api.get("audit?format=jsonl", token=federation.alice.token)
     tenants = {json.loads(line)["tenant"] for line in answer.text.splitlines()}
     assert tenants == {"climate"}

@@ -54,7 +54,7 @@ def test_keys_are_separate_per_caller_and_per_address(api: Api, federation: Fede
     assert [answer.status for answer in answers] == [201, 201, 201]
 
 
-def test_what_failed_may_be_tried_again_with_the_same_key(api: Api, federation: Federation) -> None:
+def test_a_failed_request_can_be_repeated_with_the_same_key(api: Api, federation: Federation) -> None:
     token = federation.olga.token
     body = {**GEOLOGY, "slug": "climate"}
     assert api.post("tenants", body, token=token, headers=key()).status == 409

@@ -164,7 +164,7 @@ def test_usage_of_an_earlier_period_is_not_charged_to_this_one(vega: Site, node:
     assert exact(allocation).spent_cpu_seconds == 0
 
 
-def test_a_corrected_estimate_corrects_what_was_spent(vega: Site, node: VirtualNode) -> None:
+def test_a_corrected_estimate_corrects_the_spent_budget(vega: Site, node: VirtualNode) -> None:
     allocation = make_allocation(node.tenant, vega)
     job = make_job(node=node, state=State.RUNNING, started_at=timezone.now() - timedelta(hours=9))
     lifecycle.move(

@@ -62,7 +62,7 @@ def groups(caller: Caller, **query: Any) -> list[tuple[Any, ...]]:
     return [(*(group[name] for name in by), group["cpu_hours"]) for group in answer.json["groups"]]
 
 
-def test_each_role_sees_what_its_tenants_and_sites_used(recorded: Federation) -> None:
+def test_each_role_sees_the_usage_of_its_tenants_and_sites(recorded: Federation) -> None:
     ours = [("climate", "juno", 2.0), ("climate", "vega", 6.0)]
     assert groups(recorded.alice) == groups(recorded.adam) == ours
     assert groups(recorded.bob) == [("physics", "vega", 10.0)]

@@ -136,7 +136,7 @@ def test_no_containers_at_all_mean_succeeded() -> None:
     assert complaints == ["reported containers [] instead of ['main', 'other']"]
 
 
-def test_fewer_containers_than_the_pod_has_panic_once_one_has_terminated() -> None:
+def test_too_few_containers_panic_once_one_has_terminated() -> None:
     pod = seen()
     assert observe(pod, answer(pod, RUNNING))  # a complaint, without a panic
     with pytest.raises(KubeletPanic, match=r"only \['main'\] of"):

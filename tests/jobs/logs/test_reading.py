@@ -49,7 +49,7 @@ def sentence(response: Any, status: int) -> str:
     return text
 
 
-def test_a_log_is_exactly_what_the_container_wrote(client: Client) -> None:
+def test_a_log_is_exactly_the_containers_output(client: Client) -> None:
     logged = running()
     logged.write(b"caf\xc3")
     logged.write(b"\xa9\r\n\x00\xff<not html>")

@@ -92,7 +92,7 @@ def test_many_threads_that_submit_one_key_start_one_batch_job(site: SiteKind) ->
     assert site.batch_jobs(workload.key) == 1
 
 
-def test_one_refused_workload_does_not_keep_the_others_from_running(site: SiteKind) -> None:
+def test_one_refused_workload_does_not_stop_the_others(site: SiteKind) -> None:
     refused = site.impossible() or pytest.skip("this site refuses nothing")
     accepted = site.workload()
     answers = site.connector.submit([refused, accepted])
@@ -337,7 +337,7 @@ def test_capacity_describes_partitions_one_of_them_the_default(site: SiteKind) -
     assert all(partition.nodes and partition.cpus and partition.memory for partition in partitions)
 
 
-def test_cleaning_removes_what_a_job_left_and_may_be_repeated(site: SiteKind) -> None:
+def test_cleaning_removes_a_jobs_files_and_may_be_repeated(site: SiteKind) -> None:
     (ref,) = site.start(site.workload())
     Watch(site.connector, [ref]).until_ended()
     site.connector.clean([ref, UNKNOWN])

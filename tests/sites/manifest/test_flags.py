@@ -69,7 +69,7 @@ def test_memory_is_in_mebibytes_unless_it_says_otherwise(written: str, size: int
     assert parse_flags(f"--mem={written}").memory == size
 
 
-def test_of_an_option_given_twice_the_last_counts() -> None:
+def test_if_an_option_is_given_twice_the_last_one_counts() -> None:
     assert parse_flags("-p one --partition=two").partition == "two"
 
 

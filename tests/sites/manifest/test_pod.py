@@ -223,7 +223,7 @@ def test_arguments_are_expanded_as_in_kubernetes(word: str, expanded: str) -> No
     assert expand(word, {"A": "1", "B": "2", "app.ini": "3"}) == expanded
 
 
-def test_of_a_variable_given_twice_the_last_value_counts() -> None:
+def test_if_a_variable_is_given_twice_the_last_value_counts() -> None:
     env = [{"name": "A", "value": "1"}, {"name": "B"}, {"name": "A", "value": "2"}]
     (main,) = parse(body({"env": env, "args": ["$(A)"]})).containers
     assert (main.env, main.args) == ((("A", "2"), ("B", "")), ("2",))

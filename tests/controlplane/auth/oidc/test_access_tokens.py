@@ -58,7 +58,7 @@ def test_a_token_for_us_is_its_subjects_without_restriction() -> None:
         ({"iat": []}, False),
     ],
 )
-def test_clocks_may_differ_by_a_minute(change: dict[str, Any], is_good: bool) -> None:  # noqa: FBT001  (a parameter)
+def test_a_clock_difference_of_a_minute_is_accepted(change: dict[str, Any], is_good: bool) -> None:  # noqa: FBT001  (a parameter)
     if is_good:
         assert judge(claims(**change)).subject == "ada"
     else:
