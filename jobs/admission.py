@@ -5,7 +5,7 @@ It calls no site and locks no allocation. It refuses at once what could never fi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import transaction
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from controlplane.auth.callers import NodeCaller
     from jobs.placement.routes import Routes
     from sites.manifest import PodRequest
+    from sites.models import Site
     from sites.reasons import Waits
     from sites.workload import Demand
 
@@ -38,6 +39,14 @@ _LOOK = f"""
            node.heard_minutes, {routes.COLUMNS}
     FROM {routes.SOURCES} WHERE node.id = $1
 """  # noqa: S608  (names from our own modules)
+
+
+class Settled(NamedTuple):
+    """demand: what the job asks for. site: where it goes; None for now. waits: why it waits, where that is known."""
+
+    demand: Demand
+    site: Site | None
+    waits: Waits | None
 
 
 def admit(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: datetime) -> Job:
@@ -54,10 +63,10 @@ def admit(caller: NodeCaller, pod: PodRequest, body: Mapping[str, Any], *, now: 
         known, is_deleted, heard_minutes, *route = row
         if known is not None:
             return Job.objects.only("key").get(pk=known)
-        job = _new_job(pod, body, tenant_id=caller.tenant_id, now=now)
-        _send(job, pod, routes.read_routes(route, now=now))
-        job.node_id = caller.node_id
-        job.polled_minute = heard_minutes  # from here the orphan sweep counts, in minutes of the node's clock
+        settled = _settle(pod, routes.read_routes(route, now=now))
+        # From `heard_minutes` on the orphan sweep counts, in minutes of the node's clock.
+        sender = {"node_id": caller.node_id, "polled_minute": heard_minutes}
+        job = _new_job(pod, body, settled, tenant_id=caller.tenant_id, now=now, **sender)
         insert_job(job, verb="job.create")
         if is_deleted:
             cancellation.delete_pod(caller, pod.uid, now=now)
@@ -85,14 +94,12 @@ def submit_pod(
         where = f"at {site_slug}" if site_slug else "at any site"
         raise Refused(f"{tenant.name} has no allocation {where}; a manager of {tenant.name} can ask for one.")
     best = ranking.best(candidates)
-    job = _new_job(pod, full, tenant_id=tenant.pk, now=now)
-    _settle(job, best.demand, best.why)
-    job.site, job.next_start_at = best.site, now
+    sender: dict[str, Any] = {"service_id": caller.service_id}
     if isinstance(caller, PersonCaller):
-        job.person = Person.objects.get(pk=caller.person_id)
-        job.owner_issuer, job.owner_subject = job.person.issuer, job.person.subject
-    else:
-        job.service_id = caller.service_id
+        person = Person.objects.get(pk=caller.person_id)
+        sender = {"person": person, "owner_issuer": person.issuer, "owner_subject": person.subject}
+    settled = Settled(best.demand, best.site, best.why)
+    job = _new_job(pod, full, settled, tenant_id=tenant.pk, now=now, **sender)
     with transaction.atomic():
         insert_job(job, verb="job.submit")
     return job
@@ -111,9 +118,23 @@ def insert_job(job: Job, *, verb: str) -> None:
         nudge.nudge("submit", job.site_id)
 
 
-def _new_job(pod: PodRequest, body: Mapping[str, Any], *, tenant_id: int, now: datetime) -> Job:
-    """A job with all that depends on the pod alone, not on its sender or its site. Not saved."""
+def _settle(pod: PodRequest, found: Routes) -> Settled:
+    """What a pod asks for at the best site of its node, or with no site for now. Raises Refused where none can run it.
+
+    Whether the allocation has room now, the worker decides that looks at the job next.
+    """
+    if found.closed is not None:
+        return Settled(policy.asked(pod), None, found.closed)
+    best = ranking.best(ranking.rank(pod, found.situations))
+    return Settled(best.demand, best.site, best.closed)
+
+
+def _new_job(
+    pod: PodRequest, body: Mapping[str, Any], settled: Settled, *, tenant_id: int, now: datetime, **sender: Any
+) -> Job:
+    """A new job, not saved. sender: the columns that say who sent it."""
     key = new_key()
+    demand, site, waits = settled
     return Job(
         tenant_id=tenant_id,
         key=key,
@@ -127,26 +148,12 @@ def _new_job(pod: PodRequest, body: Mapping[str, Any], *, tenant_id: int, now: d
             for each in containers
         ],
         state=State.HELD,
+        reason=waits.reason if waits else "",
+        message=waits.message if waits else "",
+        site=site,
+        next_start_at=None if site is None else now,
         created_at=now,
         changed_at=now,
+        **lifecycle.demand_columns(demand),
+        **sender,
     )
-
-
-def _send(job: Job, pod: PodRequest, found: Routes) -> None:
-    """Gives the job the best site of its node, or none for now. Raises Refused where no site can ever run it.
-
-    Whether the allocation has room now, the worker decides that looks at the job next.
-    """
-    if found.closed is not None:
-        _settle(job, policy.asked(pod), found.closed)
-        return
-    best = ranking.best(ranking.rank(pod, found.situations))
-    _settle(job, best.demand, best.closed)
-    job.site, job.next_start_at = best.site, job.created_at
-
-
-def _settle(job: Job, demand: Demand, waits: Waits | None) -> None:
-    """Sets the job's demand, and why it waits where that is known already."""
-    for name, value in lifecycle.demand_columns(demand).items():
-        setattr(job, name, value)
-    job.reason, job.message = (waits.reason, waits.message) if waits else ("", "")
