@@ -28,7 +28,6 @@ from tests.writes import Module, is_djangos, our_models, set_by, stated, writes
 
 #: (file, column) -> why this file may write the column, though another file is its writer.
 ALSO = {
-    ("jobs/admission.py", "Job.polled_minute"): "of a row that is not there yet",
     ("controlplane/auth/admin.py", "HeldRight.origin"): "of a row that is not there yet",
     ("jobs/worker/claim.py", "Job.request"): "read into the object while a batch is made, and never saved",
     ("jobs/payload.py", "Job.request"): "the same text under another key: `manage.py reseal` saves it",

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 _Row = TypeVar("_Row", bound=Model)
 _TENANT = ("id", "slug", "name", "enabled")
 _SITE = ("id", "slug", "name", "config", "enabled", "silent_since", "silence")
+# In the order in which the model declares them: `from_db` takes values by it.
 _ALLOCATION = (
     "id", "tenant_id", "site_id", "enabled", "valid_from", "valid_until", "pods", "cpus", "memory", "gpus",
-    "cpu_hours", "gpu_hours", "period", "priority", "default_time_limit", "partitions", "qos", "flavors",
+    "cpu_hours", "gpu_hours", "period", "default_time_limit", "priority", "partitions", "qos", "flavors",
     "used_pods", "used_cpus", "used_memory", "used_gpus", "reserved_cpu_seconds", "reserved_gpu_seconds",
     "spent_cpu_seconds", "spent_gpu_seconds", "period_began",
 )  # fmt: skip

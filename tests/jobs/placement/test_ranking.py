@@ -15,6 +15,7 @@ from controlplane.tenants.models import Tenant
 from jobs import admission
 from jobs.accounting.counters import held_by
 from jobs.models import Job, UsageRecord
+from jobs.placement import routes
 from jobs.placement.eligibility import Situation
 from jobs.placement.explain import explain
 from jobs.placement.ranking import rank
@@ -28,6 +29,8 @@ from tests.jobs.clock import start_now, submit_now
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from django.db.models import Model
 
     from sites.connectors.memory.site import MemorySite
 
@@ -54,6 +57,14 @@ def situation(name: str, *, priority: int = 0, **fields: Any) -> Situation:
 )
 def test_the_best_site_accepts_work_starts_it_now_answers_and_has_priority(worse: dict[str, Any], db: None) -> None:
     assert rank(Demand(), [situation(**worse), situation("b")])[0].site.name == "b"
+
+
+@pytest.mark.parametrize(
+    ("model", "names"), [(Tenant, routes._TENANT), (Site, routes._SITE), (Allocation, routes._ALLOCATION)]
+)
+def test_a_routes_columns_stand_in_the_order_of_their_model(model: type[Model], names: tuple[str, ...]) -> None:
+    """`Model.from_db` takes its values in that order, whatever the names beside them say."""
+    assert [field.attname for field in model._meta.concrete_fields if field.attname in names] == list(names)
 
 
 def test_a_site_that_can_never_run_it_comes_last(db: None) -> None:
