@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: What a move without a new state changes only while the job is held.
+_OF_HELD = frozenset({"site_id", "demand"})
 _STORED = (*sorted(Changes.__annotations__), "is_counted", "next_archive_at", "state", "status_first", "status_exact")
 _TYPES = {field.attname: field.db_type(connection) for field in Job._meta.concrete_fields}
 # At the end of a job its request is erased. `changed_at` is the time of writing, not that of the site's report, so that
@@ -146,7 +148,8 @@ def _applies(job: Job, old: State, requested: Move) -> bool:
     if job.attempt != requested.attempt:
         return False
     if requested.to is None:
-        return old not in ENDS or job.lost_at is not None
+        # Only a held job is placed and settled: a worker may have started it since it was read.
+        return old is State.HELD or not ((old in ENDS and job.lost_at is None) or requested.changes.keys() & _OF_HELD)
     if requested.to == old:
         return False
     if requested.to not in MOVES[old]:

@@ -34,7 +34,8 @@ _COLUMNS = (
 )  # fmt: skip
 _DETAILS = (
     *_COLUMNS, "pod_uid", "containers", "status_exact", "exit_code", "attempt", "native_id", "partition", "flavor",
-    "allocation_id", "cancel_reason", "deleted_at",
+    "allocation_id", "cancel_reason", "deleted_at", "demand", "site__enabled", "site__silent_since", "site__silence",
+    "site__config",
 )  # fmt: skip
 _JOB_LOOKUPS = {
     "tenant": "tenant__slug",

@@ -1,7 +1,7 @@
 """What an allocation allows, what is in use, and whether a request fits. Pure: callers pass in rows and times.
 
 Figures map a name to a number: `pods`, `cpus`, `memory` (bytes), `gpus` (of any kind), `gpus a100` (of that kind),
-`cpu_seconds` and `gpu_seconds` (of the budget). A missing limit means unlimited.
+`cpu_seconds` and `gpu_seconds` (of the budget). A missing limit means unlimited, within what the columns hold.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Figures = dict[str, int]
 BUDGET = frozenset({"cpu_seconds", "gpu_seconds"})
+#: The most that the columns of an allocation hold; it bounds what has no limit. GPUs are kept as JSON.
+_CEILING = {"pods": 2**31 - 1, "cpus": 2**62, "memory": 2**62, "cpu_seconds": 2**62, "gpu_seconds": 2**62}
 _HOUR = 3600
 _GIB = 2**30
 
@@ -98,9 +100,10 @@ def used(allocation: Allocation, *, now: datetime) -> Figures:
 
 def shortfall(allowed: Mapping[str, int], used: Mapping[str, int], ask: Ask) -> Short | None:
     """Return the first limit that the request would exceed, or None."""
+    bounds = {**_CEILING, **allowed}
     for name, requested in ask.figures.items():
-        if requested and name in allowed and used.get(name, 0) + requested > allowed[name]:
-            return Short(name, used.get(name, 0), requested, allowed[name])
+        if requested and name in bounds and used.get(name, 0) + requested > bounds[name]:
+            return Short(name, used.get(name, 0), requested, bounds[name])
     kinds = {name: number for name, number in allowed.items() if name.startswith("gpus ")}
     if "gpus" in allowed or not kinds:
         return None

@@ -63,14 +63,21 @@ def granted(demand: Demand, allocation: Allocation, site: Site, partitions: Coll
     allocation allows, else the site's default. The time limit is the pod's, else the allocation's default, but at most
     the partition's limit: the scheduler would never start a longer job.
     """
-    default = next((each.name for each in partitions if each.default), "")
-    own = str(site.config.get("default_partition") or "").strip() or default
+    own = _own_partition(site) or next((each.name for each in partitions if each.default), "")
     partition = demand.partition or next(iter(allocation.partitions), "") or own
     named = set(filter(None, partition.split(",")))
     longest = [each.time_limit for each in partitions if each.name in named]
     most = None if None in longest else max((limit for limit in longest if limit is not None), default=None)
     time_limit = demand.time_limit or min(allocation.default_time_limit, most or allocation.default_time_limit)
-    return replace(demand, partition=partition, time_limit=time_limit, qos=allocation.qos)
+    return replace(demand, partition=partition, time_limit=time_limit, qos=allocation.qos, is_granted=True)
+
+
+def _own_partition(site: Site) -> str:
+    """The partition that the site's operator has chosen for pods that name none, in one of two settings; else ""."""
+    if default := str(site.config.get("default_partition") or "").strip():
+        return default
+    options = [str(option).partition("=") for option in site.config.get("extra_options") or ()]
+    return next((value for name, _, value in options if name == "--partition"), "")
 
 
 def not_allowed(demand: Demand, allocation: Allocation, *, tenant: str, site: str) -> str:

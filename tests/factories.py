@@ -132,7 +132,7 @@ def make_job(
             "request": None if state in ENDS else payload.seal_request(body, tenant_id=node.tenant_id, key=key),
             "state": state,
             **_demanded_by(state),
-            **demand_columns(_demand(fields)),
+            **demand_columns(_demand(state, fields)),
             **({"allocation": make_allocation(node.tenant, site)} if state is not State.HELD else {}),
             **fields,
         }
@@ -144,12 +144,18 @@ def make_job(
     return job
 
 
-def _demand(fields: dict[str, Any]) -> Demand:
+def _demand(state: State, fields: dict[str, Any]) -> Demand:
     """Return a demand of one task on one node, with the totals that a test passes."""
     gpus = {fields.get("gpu_kind", ""): fields["gpus"]} if fields.get("gpus") else {}
     named = {name: fields[name] for name in ("time_limit", "partition", "flavor") if name in fields}
     memory = fields.get("memory", 0)
-    return Demand(cpus_per_task=fields.get("cpus", 1), memory_per_node=memory, gpus_per_node=gpus, **named)
+    return Demand(
+        cpus_per_task=fields.get("cpus", 1),
+        memory_per_node=memory,
+        gpus_per_node=gpus,
+        is_granted=state is not State.HELD,
+        **named,
+    )
 
 
 def _count(job: Job) -> None:

@@ -47,7 +47,7 @@ def test_known_facts_of_jobs_and_usage_are_carried_over(migrate: Callable[[str],
         cpus=1, gpus=0, nodes=1, cpu_seconds=0, gpu_seconds=0, outcome="failed", recorded_at=ended,
     )  # fmt: skip
 
-    new = migrate("0008_demand")
+    new = migrate("0009_owners")
     lost_at = dict(new.get_model("jobs", "Job").objects.values_list("key", "lost_at"))
     assert lost_at == {"lost": ended, "waits": None}
     assert set(new.get_model("jobs", "Job").objects.values_list("owner_subject", "demand")) == {("ada", None)}

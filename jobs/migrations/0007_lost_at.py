@@ -21,10 +21,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RemoveIndex(
-            model_name='job',
-            name='job_lost',
-        ),
         migrations.AddField(
             model_name='job',
             name='lost_at',
@@ -33,7 +29,7 @@ class Migration(migrations.Migration):
         migrations.RunPython(mark_the_lost, migrations.RunPython.noop),
         migrations.AddIndex(
             model_name='job',
-            index=models.Index(condition=models.Q(('lost_at__isnull', False)), fields=['site'], name='job_lost'),
+            index=models.Index(condition=models.Q(('lost_at__isnull', False)), fields=['site'], name='job_lost_at'),
         ),
         migrations.AddConstraint(
             model_name='job',

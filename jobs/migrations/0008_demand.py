@@ -3,22 +3,6 @@
 from django.db import migrations, models
 
 
-# What is still known of those that are there already.
-OWNERS = """
-    UPDATE jobs_job AS job SET owner_issuer = person.issuer, owner_subject = person.subject
-    FROM tenants_person AS person WHERE job.person_id = person.id
-"""
-OF_RECORDS = """
-    UPDATE jobs_usagerecord AS usage SET owner_issuer = person.issuer, owner_subject = person.subject
-    FROM tenants_person AS person WHERE usage.person_id = person.id
-"""
-OF_JOBS = """
-    UPDATE jobs_usagerecord AS usage
-    SET memory = job.memory, partition = job.partition, account = job.account, submitted_at = job.submitted_at
-    FROM jobs_job AS job WHERE usage.job_id = job.id
-"""
-
-
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -76,7 +60,4 @@ class Migration(migrations.Migration):
             name='submitted_at',
             field=models.DateTimeField(help_text='when the site took it', null=True),
         ),
-        migrations.RunSQL(OWNERS, migrations.RunSQL.noop),
-        migrations.RunSQL(OF_RECORDS, migrations.RunSQL.noop),
-        migrations.RunSQL(OF_JOBS, migrations.RunSQL.noop),
     ]

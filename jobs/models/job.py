@@ -247,7 +247,9 @@ class Job(models.Model):
             models.Index(
                 fields=["site", "next_clean_at"], condition=Q(next_clean_at__isnull=False), name="job_due_clean"
             ),
-            models.Index(fields=["site"], condition=Q(lost_at__isnull=False), name="job_lost"),
+            # The release before asks by its reason: it may run beside this one, and one may go back to it.
+            models.Index(fields=["site"], condition=Q(reason="Lost"), name="job_lost"),
+            models.Index(fields=["site"], condition=Q(lost_at__isnull=False), name="job_lost_at"),
             models.Index(fields=["node"], condition=Q(state__in=_ALIVE), name="job_alive_of_node"),
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="job_ended"),
         ]

@@ -49,6 +49,8 @@ SOURCES = """
 """
 _OF_NODE = f"SELECT {COLUMNS} FROM {SOURCES} WHERE node.id = $1"  # noqa: S608  (names from this module)
 
+_NO_ROUTE = Waits(Reason.NO_ROUTE, "This virtual node has no route to a site yet; a federation operator can add one.")
+
 
 class Routes(NamedTuple):
     """The sites that pods may go to, each with what their tenant may use there.
@@ -63,7 +65,7 @@ class Routes(NamedTuple):
 def of_node(node_id: int, *, now: datetime) -> Routes:
     """Where a virtual node sends its pods. Runs one statement."""
     row = database.first(_OF_NODE, [node_id])
-    return read_routes(row, now=now) if row is not None else Routes([])
+    return read_routes(row, now=now) if row is not None else Routes([], _NO_ROUTE)
 
 
 def read_routes(row: Sequence[Any], *, now: datetime) -> Routes:
@@ -72,8 +74,7 @@ def read_routes(row: Sequence[Any], *, now: datetime) -> Routes:
     tenant, site = rest[: len(_TENANT)], rest[len(_TENANT) : len(_TENANT) + len(_SITE)]
     allocation = rest[len(_TENANT) + len(_SITE) :]
     if site[0] is None:
-        message = "This virtual node has no route to a site yet; a federation operator can add one."
-        return Routes([], Waits(Reason.NO_ROUTE, message))
+        return Routes([], _NO_ROUTE)
     situation = Situation(
         _read(Tenant, _TENANT, tenant),
         _read(Site, _SITE, site),

@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.db import DataError, IntegrityError
 from django.db.models import Q
 
 from controlplane.errors import IsthmusError
@@ -42,16 +43,29 @@ def place_held(*, now: datetime) -> int:
     """Finds sites for held jobs of virtual nodes, or writes why they wait. Returns how many were placed."""
     held = Job.objects.filter(state=State.HELD, node__isnull=False)
     nodes = held.order_by().values_list("node_id", flat=True).distinct()
-    return sum(_place(node_id, now=now) for node_id in list(nodes) if node_id is not None)
+    placed = 0
+    for node_id in [node_id for node_id in nodes if node_id is not None]:
+        try:
+            placed += _place(node_id, now=now)
+        except (DataError, IntegrityError):
+            # One node's rows that the database refuses must not keep the pods of the others waiting.
+            logger.exception("held jobs not placed", extra={"node": node_id})
+    return placed
 
 
 def settle_held(*, now: datetime) -> int:
     """Settles the demand again of jobs that were taken back after their start. Returns how many.
 
-    An earlier release stored no demand: jobs that it queued are held again and settled in the same way.
+    An earlier release grants no demand: jobs that it queued are held again and settled in the same way. After an update
+    its workers may still run for a while, beside web processes of this release.
     """
-    without_demand = Job.objects.filter(state=State.QUEUED, demand__isnull=True)
-    lifecycle.move_all(without_demand, to=State.HELD, changes={**_NOTHING_DUE, "next_start_at": now}, now=now)
+    not_granted = Q(demand__isnull=True) | Q(demand__contains={"is_granted": False})
+    lifecycle.move_all(
+        Job.objects.filter(not_granted, state=State.QUEUED),
+        to=State.HELD,
+        changes={**_NOTHING_DUE, "next_start_at": now},
+        now=now,
+    )
     unsettled = Job.objects.filter(state=State.HELD, demand__isnull=True, site__isnull=False)
     settled = _settle(
         unsettled.select_related("tenant", "site"), lambda job: routes.of_job(job, now=now).situations, now=now
@@ -92,8 +106,9 @@ def _place(node_id: int, *, now: datetime) -> int:
         }
         lifecycle.move_all(outdated, changes=changes, now=now)
         return 0
-    open_sites = [situation.site.pk for situation in found.situations if situation.site.enabled]
-    placed = _settle(held.exclude(site__in=open_sites), lambda _: found.situations, now=now)
+    open_situations = [situation for situation in found.situations if situation.site.enabled]
+    open_sites = [situation.site.pk for situation in open_situations]
+    placed = _settle(held.exclude(site__in=open_sites), lambda _: open_situations, now=now)
     for site_id in {job.site_id for job in placed if job.site_id is not None}:
         nudge.nudge("submit", site_id)
     return len(placed)

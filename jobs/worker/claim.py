@@ -35,7 +35,7 @@ _NEXT = """
 WITH turns AS (
     SELECT id, priority, row_number() OVER (PARTITION BY tenant_id, priority ORDER BY id) AS turn
     FROM jobs_job
-    WHERE site_id = %(site)s AND state = 'queued' AND demand IS NOT NULL AND next_submit_at <= %(now)s
+    WHERE site_id = %(site)s AND state = 'queued' AND demand @> '{"is_granted": true}' AND next_submit_at <= %(now)s
     ORDER BY priority DESC, turn, id
     LIMIT %(limit)s
 )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import orjson
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from controlplane.tenants.models import Tenant
@@ -90,8 +90,14 @@ def start_due(site: Site) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_TENANTS, {"site": site.pk, "now": now})
         tenants = [tenant_id for (tenant_id,) in cursor.fetchall()]
-    unfinished = [tenant_id for tenant_id in tenants if _start(site, tenant_id, now=now)]
-    return bool(unfinished)
+    unfinished = False
+    for tenant_id in tenants:
+        try:
+            unfinished |= _start(site, tenant_id, now=now)
+        except (DataError, IntegrityError):
+            # One tenant's rows that the database refuses must not keep the others from starting.
+            logger.exception("held jobs not started", extra={"tenant": tenant_id})
+    return unfinished
 
 
 def _start(site: Site, tenant_id: int, *, now: datetime) -> bool:

@@ -30,7 +30,7 @@ SHORT = {"t": "time", "p": "partition", "N": "nodes", "n": "ntasks", "c": "cpus-
 NUMBER = re.compile(r"[1-9]\d{0,5}", re.ASCII)
 NAMES = re.compile(r"[A-Za-z0-9_][\w.-]{0,63}(,[A-Za-z0-9_][\w.-]{0,63}){0,15}", re.ASCII)
 MEMORY = re.compile(r"([1-9]\d{0,9})([KMGT]?)B?", re.IGNORECASE | re.ASCII)
-GRES_ITEM = r"[A-Za-z]\w{0,31}(:[A-Za-z0-9_][\w.-]{0,63}){0,2}"
+GRES_ITEM = r"[A-Za-z]\w{0,31}(:[A-Za-z0-9_][\w.-]{0,62}){0,2}"
 GRES = re.compile(rf"{GRES_ITEM}(,{GRES_ITEM}){{0,7}}", re.ASCII)
 COMMENT = re.compile(r"[\w .,:;@/+=()\[\]%#-]{1,200}", re.ASCII)
 TIME = re.compile(

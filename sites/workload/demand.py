@@ -19,7 +19,8 @@ class Demand:
     tasks: over all nodes. memory_per_node: bytes; 0: the site decides. gpus_per_node: kind -> number, "" for GPUs of
     any kind; kinds as the pod writes them. time_limit: seconds; None until the job is granted one. partition: one name,
     or several separated by commas; "": the site decides. qos: the scheduler's quality of service; "": the account's
-    default. flavor: the name of the flavor that gave missing figures, for display.
+    default. flavor: the name of the flavor that gave missing figures, for display. is_granted: the job has started with
+    it; until then it is what the pod requests.
     """
 
     nodes: int = 1
@@ -31,6 +32,7 @@ class Demand:
     partition: str = ""
     qos: str = ""
     flavor: str = ""
+    is_granted: bool = False
 
     @property
     def cpus(self) -> int:

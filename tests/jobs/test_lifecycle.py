@@ -13,10 +13,13 @@ from jobs import lifecycle
 from jobs.lifecycle import Move
 from jobs.models import Job, Transition, UsageRecord
 from jobs.states import ENDS, MOVES, State
-from tests.factories import make_job
+from sites.workload import Demand
+from tests.factories import make_job, make_site
 
 if TYPE_CHECKING:
+    from controlplane.tenants.models import VirtualNode
     from jobs.models import Changes
+    from sites.models import Site
 
 pytestmark = pytest.mark.django_db
 
@@ -123,3 +126,14 @@ def test_a_sweep_moves_each_job_once() -> None:
     jobs = [make_job(state=State.HELD) for _ in range(5)]
     moved = lifecycle.move_all(Job.objects.all(), changes={"reason": "NoRoute"}, now=timezone.now())
     assert moved == sorted(job.pk for job in jobs)
+
+
+def test_a_job_that_was_started_meanwhile_keeps_its_site_and_its_demand(vega: Site, node: VirtualNode) -> None:
+    """The sweep that places held jobs reads them without a lock: its news may come after a worker's start."""
+    job = make_job(node=node, state=State.QUEUED, cpus=4)
+    other = make_site()
+    late: Changes = {"site_id": other.pk, "reason": "", **lifecycle.demand_columns(Demand(cpus_per_task=64))}
+    assert lifecycle.move([Move(job.pk, job.attempt, changes=late)], now=timezone.now()) == []
+    job.refresh_from_db()
+    assert job.demand is not None
+    assert (job.site_id, job.cpus, job.demand["cpus_per_task"]) == (vega.pk, 4, 4)

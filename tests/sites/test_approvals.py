@@ -64,7 +64,7 @@ def test_declining_needs_a_reason(tenant: Tenant, site: Site) -> None:
 def test_a_decided_or_withdrawn_request_stays_so(tenant: Tenant, site: Site) -> None:
     request = ask(tenant, site)
     approvals.withdraw(request, person=None)
-    with pytest.raises(Conflict, match="taken back"):
+    with pytest.raises(Conflict, match="withdrawn by the requester"):
         approvals.decide(request, person=None, grant=True)
     with pytest.raises(Conflict):
         approvals.withdraw(request, person=None)

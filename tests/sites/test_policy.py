@@ -107,6 +107,7 @@ LONG = Partition(name="long", time_limit=None, default=True)
         (Demand(), [], {}, ("long", 3600)),
         (Demand(), ["quick", "long"], {}, ("quick", 600)),
         (Demand(), [], {"default_partition": "quick"}, ("quick", 600)),
+        (Demand(), [], {"extra_options": ["--comment=x", "--partition=quick"]}, ("quick", 600)),
         (Demand(partition="quick"), ["long", "quick"], {"default_partition": "long"}, ("quick", 600)),
         (Demand(partition="quick,long"), [], {}, ("quick,long", 3600)),
         (Demand(partition="quick", time_limit=60), [], {}, ("quick", 60)),
@@ -118,7 +119,7 @@ def test_open_values_are_decided_once(
 ) -> None:
     allocation, site = Allocation(partitions=allowed, default_time_limit=3600, qos="high"), Site(config=config)
     found = policy.granted(asked, allocation, site, [QUICK, LONG])
-    assert (found.partition, found.time_limit, found.qos) == (*granted, "high")
+    assert (found.partition, found.time_limit, found.qos, found.is_granted) == (*granted, "high", True)
     assert policy.granted(found, allocation, site, []) == found
 
 

@@ -151,7 +151,7 @@ def test_a_program_submits_as_itself(federation: Federation) -> None:
         (json.dumps(asking_for(cpu="many")).encode(), "application/json", 400, "cpu is not a quantity"),
         (
             json.dumps(a_pod(envFrom=[{"configMapRef": {"name": "gone"}}])).encode(),
-            "application/json", 422, "The ConfigMap gone",
+            "application/json", 422, "needs the ConfigMap gone",
         ),
         (json.dumps({**a_pod(), "status": DEEP}).encode(), "application/json", 400, "nested deeper"),
         (b"[" * 2000 + b"]" * 2000, "application/json", 400, "The body is not JSON"),

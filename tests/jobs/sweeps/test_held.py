@@ -13,6 +13,7 @@ from jobs.states import State
 from jobs.sweeps.held import hold_drained, place_held, settle_held
 from jobs.worker.claim import claim
 from sites.models import Route, Site
+from sites.workload import Demand
 from tests.factories import make_allocation, make_job, make_node, make_site
 from tests.jobs.clock import recover_now, start_now, submit_now
 
@@ -100,13 +101,15 @@ def test_queued_and_held_jobs_of_the_previous_release_get_a_demand_and_start(
     vega: Site, memory: MemorySite, node: VirtualNode
 ) -> None:
     queued, waiting = make_job(node=node, demand=None), make_job(node=node, state=State.HELD, demand=None)
+    # Admitted by this release, and started by a worker of the one before.
+    mixed = make_job(node=node, demand=Demand().as_json())
     submit_now(vega)
     assert memory.keys() == []
     settle_held(now=timezone.now())
     submit_now(vega)
-    for job in (queued, waiting):
+    for job in (queued, waiting, mixed):
         job.refresh_from_db()
-        assert (job.state, job.demand is not None, job.is_counted) == (State.PENDING, True, True)
+        assert (job.state, bool(job.demand and job.demand["is_granted"]), job.is_counted) == (State.PENDING, True, True)
 
 
 def test_a_submission_of_the_previous_release_that_never_arrived_starts_again(

@@ -361,3 +361,22 @@ def test_a_pod_in_a_partition_no_longer_allowed_is_held(vega: Site, node: Virtua
 
 def _month() -> Any:
     return timezone.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def test_a_tenant_without_limits_cannot_ask_for_more_than_a_counter_holds(vega: Site, node: VirtualNode) -> None:
+    """Two pods of 2**62 bytes once stopped the whole site: their sum is in no bigint."""
+    limited(node, vega)
+    largest = held(node, vega, number=2, memory=2**62)
+    other = make_node(site=vega)[0]
+    [small] = held(other, vega)
+    start_now(vega)
+    assert states([*largest, small]) == ["queued", "held", "queued"]
+
+
+def test_one_tenants_jobs_that_the_database_refuses_keep_no_other_from_starting(vega: Site, node: VirtualNode) -> None:
+    [job] = held(node, vega)
+    assert job.demand is not None
+    Job.objects.filter(pk=job.pk).update(demand={**job.demand, "partition": "x" * 2000})  # longer than its column
+    [small] = held(make_node(site=vega)[0], vega)
+    start_now(vega)
+    assert states([job, small]) == ["held", "queued"]

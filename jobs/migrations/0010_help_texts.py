@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('hpc_sites', '0004_help_texts'),
-        ('jobs', '0008_demand'),
+        ('jobs', '0009_owners'),
         ('tenants', '0006_help_texts'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
