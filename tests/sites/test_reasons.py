@@ -14,6 +14,8 @@ PROJECT = Path(__file__).parents[2]
 WORDS = {str(reason) for reason in Reason}
 #: Words that also mean something else: a container's reason in Kubernetes, and an answer of the wire.
 ANOTHER_MEANING = {"jobs/rendering.py", "jobs/interlink/views.py"}
+#: Keeps the index by which the release before this one asks.
+FOR_THE_RELEASE_BEFORE = {"jobs/models/job.py"}
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -37,7 +39,9 @@ def test_the_words_are_written_in_one_place() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and node.value in WORDS
     }
-    assert {place for place in written if place.partition(":")[0] not in ANOTHER_MEANING} == set()
+    assert {
+        place for place in written if place.partition(":")[0] not in ANOTHER_MEANING | FOR_THE_RELEASE_BEFORE
+    } == set()
 
 
 def test_no_decision_depends_on_a_word() -> None:
@@ -50,4 +54,4 @@ def test_no_decision_depends_on_a_word() -> None:
         for path in (PROJECT / folder).rglob("*.py")
         if "migrations" not in path.parts and comparing.search(path.read_text(encoding="utf-8"))
     }
-    assert found == says_so_already
+    assert found - FOR_THE_RELEASE_BEFORE == says_so_already
